@@ -1,0 +1,57 @@
+"""Audio at the boundary: decode anything to checked 16 kHz mono, encode to FLAC bytes that never change."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from rba.errors import AudioError
+
+SAMPLE_RATE = 16_000
+MAX_SECONDS = 30.0
+MIN_SECONDS = 0.1
+
+
+def check(wave: np.ndarray, where: str = "audio", max_seconds: float = MAX_SECONDS) -> np.ndarray:
+    """Return `wave` if it is a finite, audible 16 kHz mono clip of at most `max_seconds`; raise AudioError if not."""
+    if wave.ndim != 1:
+        raise AudioError(f"audio has shape {wave.shape}, expected one channel", where, "mix it down to mono")
+    if wave.size < MIN_SECONDS * SAMPLE_RATE:
+        fix = f"give at least {MIN_SECONDS} s"
+        raise AudioError(f"audio is empty or too short ({wave.size / SAMPLE_RATE:.2f} s)", where, fix)
+    if wave.size > max_seconds * SAMPLE_RATE:
+        fix = "cut it into shorter clips"
+        raise AudioError(f"audio lasts {wave.size / SAMPLE_RATE:.1f} s, the limit is {max_seconds:g} s", where, fix)
+    if not np.isfinite(wave).all():
+        raise AudioError("audio holds NaN or infinite samples", where, "export the clip again")
+    return wave
+
+
+def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX_SECONDS) -> np.ndarray:
+    """Decode bytes or a file to float32 mono at 16 kHz, shape [samples], mixing channels and resampling as needed.
+
+    Raises AudioError for a missing or corrupt file and for clips that `check` refuses.
+    """
+    where = where or (str(source) if not isinstance(source, bytes) else "audio bytes")
+    if not isinstance(source, bytes) and not Path(source).is_file():
+        raise AudioError("no such audio file", where, "check the path")
+    try:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        wave, rate = soundfile.read(stream, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise AudioError("audio cannot be decoded", where, "give WAV, FLAC, OGG or MP3") from error
+    mono = wave.mean(axis=1)
+    if rate != SAMPLE_RATE and mono.size:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    return check(np.ascontiguousarray(mono, dtype=np.float32), where, max_seconds)
+
+
+def encode(wave: np.ndarray) -> bytes:
+    """FLAC bytes (16 kHz, mono, 16 bit) of a float waveform in [-1, 1]."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(wave, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,0 +1,48 @@
+"""Chat frames read off the tokenizer's own template: what stands before and after what the user says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SENTINEL = "\u2042user-turn\u2042"
+
+
+def frame(tokenizer: Any, system: str | None = None) -> tuple[list[int], list[int]]:
+    """Token ids before the user's words and from their end to where the assistant begins to speak.
+
+    Typed and spoken requests are both put between the same two pieces, so that they differ in nothing else.
+    """
+    turns = [{"role": "system", "content": system}] if system else []
+    turns.append({"role": "user", "content": _SENTINEL})
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    before, after = text.split(_SENTINEL)
+    return _ids(tokenizer, before), _ids(tokenizer, after)
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def prequery_ids(tokenizer: Any, system: str | None = None) -> list[int]:
+    """The pre-query template: everything up to where the user's words would begin (RBA section on self-synthesis)."""
+    return frame(tokenizer, system)[0]
+
+
+def prompt_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
+    """A typed request in its chat frame, ready for the answer."""
+    before, after = frame(tokenizer, system)
+    return before + _ids(tokenizer, text) + after
+
+
+def response_ids(tokenizer: Any, text: str, end_id: int | None) -> list[int]:
+    """An answer's tokens followed by the end-of-turn token (none for a truncated answer: `end_id` None)."""
+    return _ids(tokenizer, text) + ([] if end_id is None else [end_id])
+
+
+def end_ids(tokenizer: Any, model: Any = None) -> list[int]:
+    """The tokens that end a turn; the first is the one an answer is trained to end with."""
+    found = [tokenizer.eos_token_id]
+    config = getattr(model, "generation_config", None)
+    extra = getattr(config, "eos_token_id", None)
+    found += extra if isinstance(extra, list) else [extra]
+    return list(dict.fromkeys(i for i in found if i is not None))

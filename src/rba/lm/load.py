@@ -1,0 +1,58 @@
+"""Loading a causal LM with its tokenizer from a registry name, a local folder or a hub id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from rba.errors import ModelError
+from rba.lm import chat
+
+
+@dataclass
+class TextLM:
+    """A causal LM and what is needed to talk to it. `end_ids` are the tokens that end a turn."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    end_ids: list[int] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def embed(self, ids: list[int]) -> torch.Tensor:
+        """Input embeddings [T, D] of token ids."""
+        index = torch.tensor(ids, dtype=torch.long, device=self.device)
+        return self.model.get_input_embeddings()(index)
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_lm(name: str, dtype: str = "bfloat16") -> TextLM:
+    """Load a causal LM in evaluation mode. Raises ModelError if it is missing or has no chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    from rba.weights.resolve import resolve
+
+    logging.disable_progress_bar()
+    place = resolve(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
+    except (OSError, ValueError) as error:
+        fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
+        raise ModelError("cannot load the language model", name, fix) from error
+    if not tokenizer.chat_template:
+        raise ModelError("the language model has no chat template", name, "choose an instruction-tuned model")
+    tokenizer.padding_side = "left"
+    model = model.to(pick_device()).eval().requires_grad_(False)
+    return TextLM(model, tokenizer, name, chat.end_ids(tokenizer, model))

@@ -1,0 +1,73 @@
+"""How the next token is drawn: temperature, nucleus, and one uniform number per token from the completion's own seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rba.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+NUCLEUS_PROBE = 256
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Decoding settings. `temperature` 0 is greedy; `top_p` in (0, 1]; lengths in tokens, the end token included."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+            fix = "temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1"
+            raise RecipeError("impossible sampling settings", repr(self), fix)
+
+
+def uniforms(seeds: list[int], steps: int) -> np.ndarray:
+    """Uniform numbers [len(seeds), steps]: row i depends on seeds[i] alone, so a draw does not depend on its batch."""
+    return np.stack([np.random.Generator(np.random.PCG64(seed)).random(steps) for seed in seeds])
+
+
+def draw(logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Next tokens [B] by inverse transform sampling of the tempered, nucleus-truncated distribution (exact)."""
+    if sampling.temperature == 0:
+        return logits_BV.argmax(-1)
+    probs_BV = (logits_BV.float() / sampling.temperature).softmax(-1)
+    if sampling.top_p >= 1:
+        return _invert(probs_BV, uniform_B)
+    return _draw_nucleus(probs_BV, uniform_B, sampling.top_p)
+
+
+def _invert(weights_BV: torch.Tensor, uniform_B: torch.Tensor) -> torch.Tensor:
+    """Indices [B] of the inverse cumulative distribution of unnormalised weights at `uniform_B`."""
+    total_BV = weights_BV.double().cumsum(-1)
+    # an exact 1.0 after rounding would point past the end
+    target_B = uniform_B.double() * total_BV[:, -1] * (1 - 1e-12)
+    return (total_BV <= target_B[:, None]).sum(-1).clamp(max=weights_BV.shape[-1] - 1)
+
+
+def _draw_nucleus(probs_BV: torch.Tensor, uniform_B: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Nucleus sampling that sorts a whole row only where its most likely tokens do not hold `top_p` already."""
+    import torch
+
+    width = min(NUCLEUS_PROBE, probs_BV.shape[-1])
+    top_BK, index_BK = probs_BV.topk(width, dim=-1)
+    tokens_B = index_BK.gather(1, _invert(_truncate(top_BK, top_p), uniform_B)[:, None])[:, 0]
+    wide_B = top_BK.sum(-1) < top_p
+    if wide_B.any():
+        sorted_WV, order_WV = probs_BV[wide_B].sort(dim=-1, descending=True)
+        picked_W = _invert(_truncate(sorted_WV, top_p), uniform_B[wide_B])
+        tokens_B = tokens_B.masked_scatter(wide_B, order_WV.gather(1, picked_W[:, None])[:, 0])
+    return torch.as_tensor(tokens_B)
+
+
+def _truncate(sorted_BK: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Zero what lies outside the smallest set of leading tokens whose mass reaches `top_p`."""
+    before_BK = sorted_BK.cumsum(-1) - sorted_BK
+    return sorted_BK.masked_fill(before_BK >= top_p, 0)

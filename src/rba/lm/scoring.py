@@ -1,0 +1,76 @@
+"""Log-probs of given responses, with full logits kept for response positions only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 512
+
+
+def right_pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows [T_i, ...] -> right-padded batch [B, T, ...] and its mask [B, T] (long, 1 = real)."""
+    batch = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
+    lengths = torch.tensor([len(r) for r in rows], device=batch.device)
+    return batch, (torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]).long()
+
+
+def response_logits(model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]) -> list[torch.Tensor]:
+    """Logits [R_i, V] of every response token, given prompt embeddings [T_i, D]; keeps the graph."""
+    hidden = _response_states(model, prompts, responses)
+    return [_head(model)(h) for h in hidden]
+
+
+def token_logprobs(
+    model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]], temperature: float = 1.0
+) -> list[torch.Tensor]:
+    """Log-probs [R_i] (float32) of each response's tokens given its prompt's embeddings [T_i, D]; keeps the graph.
+
+    The vocabulary projection runs over chunks of response positions and is recomputed in the backward pass, so logits
+    of a whole batch never exist at once.
+    """
+    hidden = _response_states(model, prompts, responses)
+    flat_ND = torch.cat(hidden)
+    labels_N = torch.tensor([t for r in responses for t in r], device=flat_ND.device)
+    pieces = []
+    for start in range(0, len(flat_ND), CHUNK):
+        args = (_head(model), flat_ND[start : start + CHUNK], labels_N[start : start + CHUNK], temperature)
+        keep = torch.is_grad_enabled()
+        pieces.append(checkpoint(_gather, *args, use_reentrant=False) if keep else _gather(*args))
+    return list(torch.cat(pieces).split([len(r) for r in responses]))
+
+
+def _gather(head: Any, hidden_ND: torch.Tensor, labels_N: torch.Tensor, temperature: float) -> torch.Tensor:
+    logits_NV = head(hidden_ND).float() / temperature
+    return logits_NV.gather(1, labels_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
+
+
+def _response_states(
+    model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]
+) -> list[torch.Tensor]:
+    """Last hidden states [R_i, D] at the positions that predict each response token."""
+    embed = model.get_input_embeddings()
+    rows = []
+    for prompt, response in zip(prompts, responses):
+        tail = torch.tensor(response[:-1], dtype=torch.long, device=prompt.device)
+        rows.append(torch.cat([prompt, embed(tail).to(prompt.dtype)]))
+    inputs_BTD, mask_BT = right_pad(rows)
+    # with right padding and causal attention no real position sees a pad, so plain position ids are right
+    states_BTD = backbone(model)(inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False).last_hidden_state
+    return [
+        states_BTD[i, len(prompt) - 1 : len(prompt) - 1 + len(response)]
+        for i, (prompt, response) in enumerate(zip(prompts, responses))
+    ]
+
+
+def backbone(model: Any) -> Any:
+    """The decoder under the vocabulary head, also beneath a PEFT wrapper."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.get_decoder() if hasattr(inner, "get_decoder") else inner.model
+
+
+def _head(model: Any) -> Any:
+    return model.get_output_embeddings()

@@ -1,0 +1,1 @@
+"""SpeechLMs: the protocol, the compact model (speech encoder + connector + causal LM), adapters, loading."""

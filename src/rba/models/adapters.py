@@ -1,0 +1,48 @@
+"""LoRA on the LLM: one copy of the base is policy, reference and text-only self-teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from rba.lm.load import TextLM
+from rba.models.speechlm import SpeechLM
+
+
+def has_lora(lm: TextLM) -> bool:
+    """Whether the LLM carries adapters."""
+    return hasattr(lm.model, "peft_config")
+
+
+def add_lora(
+    speechlm: SpeechLM, rank: int = 16, alpha: int = 32, dropout: float = 0.0, targets: str | list[str] = "all-linear",
+    seed: int = 0,
+) -> None:
+    """Put trainable float32 LoRA matrices on the LLM, in place; the base stays frozen. B = 0: the policy is unchanged."""
+    from peft import LoraConfig, get_peft_model
+
+    if has_lora(speechlm.lm):
+        for name, parameter in speechlm.lm.model.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+        return
+    torch.manual_seed(seed)
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+    speechlm.lm.model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
+
+
+@contextmanager
+def reference(speechlm: SpeechLM) -> Iterator[None]:
+    """Run the LLM as it was before alignment: adapters off, no gradients."""
+    with torch.no_grad():
+        if not has_lora(speechlm.lm):
+            yield
+            return
+        with speechlm.lm.model.disable_adapter():
+            yield
+
+
+def lora_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
+    """The adapters' weights."""
+    return [p for n, p in speechlm.lm.model.named_parameters() if "lora_" in n]

@@ -1,0 +1,79 @@
+"""The compact SpeechLM: a frozen speech encoder, the CTC connector and any causal LM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rba.lm import chat
+from rba.lm.load import TextLM
+from rba.models.connector import Connector
+from rba.models.whisper import WhisperEncoder
+
+ENCODE_SECONDS = 120.0
+
+
+@dataclass
+class CompactSpeechLM:
+    """Speech encoder + connector + causal LM; see `rba.models.speechlm.SpeechLM` for the methods."""
+
+    encoder: WhisperEncoder
+    connector: Connector
+    lm: TextLM
+    name: str
+    encoder_name: str
+
+    def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Encoder features [T_i, F] (float16, CPU), computed in batches of similar length."""
+        order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
+        features: list[Any] = [None] * len(waves)
+        while order:
+            batch = [order.pop()]
+            room = max(0, int(ENCODE_SECONDS * 16_000 / len(waves[batch[0]])) - 1)
+            batch += [order.pop() for _ in range(min(room, len(order)))]
+            for i, feature in zip(batch, self.encoder([waves[i] for i in batch])):
+                features[i] = feature.to("cpu", torch.float16)
+        return features
+
+    def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame."""
+        before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
+        spoken = [self.connector.embed(p).to(before.dtype) for p in self._logprobs(features)]
+        return [torch.cat([before, s, after]) for s in spoken]
+
+    def text_prompts(self, texts: Sequence[str], system: str | None = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D] of the same requests typed."""
+        return [self.lm.embed(chat.prompt_ids(self.lm.tokenizer, text, system)) for text in texts]
+
+    @torch.inference_mode()
+    def transcripts(self, features: Sequence[torch.Tensor]) -> list[str]:
+        """The words on the connector's best CTC path."""
+        return [self.lm.tokenizer.decode(self.connector.read(p)).strip() for p in self._logprobs(features)]
+
+    def connector_parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The connector's weights."""
+        return self.connector.parameters()
+
+    def _logprobs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        weight = self.connector.enter.weight
+        return self.connector.logprobs([f.to(weight.device, weight.dtype) for f in features])
+
+    def save(self, folder: Path) -> None:
+        """Write `speechlm.json`, `connector.safetensors` (float16) and, with LoRA, `adapter/`; base models by name."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {"encoder": self.encoder_name, "llm": self.lm.name, "connector": self.connector.config.as_dict()}
+        (folder / "speechlm.json").write_text(json.dumps(names, indent=1) + "\n")
+        state = self.connector.state_dict()
+        halves = {k: v.half().contiguous() if v.is_floating_point() else v.to(torch.int32) for k, v in state.items()}
+        save_file(halves, folder / "connector.safetensors")
+        if hasattr(self.lm.model, "peft_config"):
+            self.lm.model.save_pretrained(folder / "adapter")
+            self.lm.tokenizer.save_pretrained(folder)

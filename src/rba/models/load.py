@@ -1,0 +1,51 @@
+"""Opening SpeechLM checkpoints."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from rba.errors import ModelError
+from rba.models.compact import CompactSpeechLM
+
+SHIPPED = "shipped"
+
+
+def shipped_folder() -> Path:
+    """The compact SpeechLM that comes with the package (its connector; encoder and LLM are fetched by name)."""
+    return Path(str(resources.files("rba.models") / "shipped"))
+
+
+def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
+    """Open a checkpoint folder, or "shipped". The LLM is in `dtype`, encoder and connector in float32.
+
+    Raises ModelError where the folder is no checkpoint or its parts do not fit together.
+    """
+    from safetensors.torch import load_file
+
+    from rba.lm.load import load_lm
+    from rba.models.connector import Connector, ConnectorConfig
+    from rba.models.whisper import load_encoder
+
+    folder = shipped_folder() if str(name) == SHIPPED else Path(name)
+    if not (folder / "speechlm.json").is_file() or not (folder / "connector.safetensors").is_file():
+        fix = 'give a folder that `rba connect` or `rba align` wrote, or "shipped"'
+        raise ModelError("no SpeechLM checkpoint here", str(folder), fix)
+    names = json.loads((folder / "speechlm.json").read_text())
+    lm = load_lm(names["llm"], dtype)
+    encoder = load_encoder(names["encoder"])
+    state = {k: v.float() if v.is_floating_point() else v.long() for k, v in
+             load_file(folder / "connector.safetensors").items()}
+    table = lm.model.get_input_embeddings().weight
+    connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
+    try:
+        connector.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError("the connector does not fit its encoder or LLM", str(folder), "train it again") from error
+    if (folder / "adapter").is_dir():
+        from peft import PeftModel
+
+        lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
+    connector = connector.to(lm.device).eval().requires_grad_(False)
+    return CompactSpeechLM(encoder, connector, lm, str(name), names["encoder"])

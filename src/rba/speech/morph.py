@@ -1,0 +1,109 @@
+"""Voice morphing: change the frame-level outputs of the hibari network before they are rendered to a waveform.
+
+The network predicts, every 12.5 ms, log magnitudes of a harmonic, a noise and a residual branch over 601 frequency bins of
+20 Hz, phases for the first and last, and F0. Changing these makes another speaker without a second vocoder and at no cost.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rba.speech.speaker import Speaker
+
+BINS = 601
+BIN_HZ = 20.0
+VOICED_HZ = 40.0
+F0_LIMITS_HZ = (55.0, 480.0)
+_NEPER_PER_DB = np.float32(np.log(10) / 20)
+
+
+class Frames(NamedTuple):
+    """The network's outputs, in its order: arrays [601, frames] of float32, and `f0` [frames] in Hz (0 where unvoiced)."""
+
+    harmonic: np.ndarray
+    harmonic_phase: np.ndarray
+    noise: np.ndarray
+    residual: np.ndarray
+    residual_phase: np.ndarray
+    f0: np.ndarray
+
+
+def morph(frames: Frames, speaker: Speaker, rng: np.random.Generator) -> Frames:
+    """The same speech in the voice of `speaker`; `rng` draws jitter, drift and local tempo."""
+    frames = warp_tract(retime(frames, speaker.wobble, rng), speaker.tract)
+    gain = equaliser(speaker)[:, None]
+    return frames._replace(
+        harmonic=frames.harmonic + gain,
+        noise=frames.noise + gain + np.float32(speaker.breath) * _NEPER_PER_DB,
+        residual=frames.residual + gain,
+        f0=repitch(frames.f0, speaker, rng),
+    )
+
+
+def retime(frames: Frames, wobble: float, rng: np.random.Generator) -> Frames:
+    """Speed up and slow down locally (log rate of standard deviation `wobble`, about 3 knots a second), same length."""
+    count = frames.f0.size
+    if wobble <= 0 or count < 20:
+        return frames
+    knots = max(3, count // 26)
+    log_rate = np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.normal(0, wobble, knots))
+    elapsed = np.cumsum(np.exp(log_rate))
+    source = np.rint(elapsed * (count / elapsed[-1]) - 0.5).astype(np.int64).clip(0, count - 1)
+    return Frames(*(part[..., source] for part in frames))
+
+
+def warp_tract(frames: Frames, tract: float) -> Frames:
+    """Stretch the frequency axis by `tract` up to 5 kHz and let it run out to the top of the band above."""
+    if abs(tract - 1) < 1e-3:
+        return frames
+    top, knee = BINS - 1, 5000 / BIN_HZ * min(1.0, tract)
+    source = np.interp(np.arange(BINS), [0, knee, top], [0, knee / tract, top])
+    low = np.minimum(source.astype(np.int64), top - 1)
+    share = (source - low).astype(np.float32)[:, None]
+    nearest = np.rint(source).astype(np.int64)  # an interpolated phase would mean nothing
+
+    def between(magnitudes: np.ndarray) -> np.ndarray:
+        return magnitudes[low] * (1 - share) + magnitudes[low + 1] * share
+
+    return Frames(
+        between(frames.harmonic),
+        frames.harmonic_phase[nearest],
+        between(frames.noise),
+        between(frames.residual),
+        frames.residual_phase[nearest],
+        frames.f0,
+    )
+
+
+def equaliser(speaker: Speaker) -> np.ndarray:
+    """The speaker's fixed spectral colour, log magnitude per bin [601]: tilt above 500 Hz plus Gaussian resonances."""
+    hz = np.arange(BINS) * BIN_HZ
+    decibels = speaker.tilt * np.log2(np.maximum(hz, 500) / 500)
+    for centre, gain, octaves in speaker.peaks:
+        distance = np.log2(np.maximum(hz, BIN_HZ) / centre) / (octaves / 2)
+        decibels = decibels + gain * np.exp(-0.5 * distance**2)
+    return (decibels * _NEPER_PER_DB).astype(np.float32)
+
+
+def repitch(f0: np.ndarray, speaker: Speaker, rng: np.random.Generator) -> np.ndarray:
+    """Move the pitch contour [frames]: median, intonation range, slow drift and jitter; unvoiced frames stay as they are."""
+    voiced = f0 > VOICED_HZ
+    if not voiced.any():
+        return f0
+    log = np.log(f0[voiced])
+    centre = np.median(log)
+    log = (log - centre) * speaker.f0_range + centre + np.log(speaker.f0)
+    log = log + _wander(f0.size, speaker.drift, rng)[voiced] + rng.normal(0, max(speaker.jitter, 1e-9), log.size)
+    moved = f0.copy()
+    moved[voiced] = np.exp(log).clip(*F0_LIMITS_HZ)
+    return moved
+
+
+def _wander(count: int, semitones: float, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random walk over `count` frames with a spread of about `semitones`, centred, in log frequency."""
+    knots = max(3, count // 40)
+    walk = np.cumsum(rng.normal(0, semitones / np.sqrt(knots), knots))
+    path = np.interp(np.linspace(0, knots - 1, count), np.arange(knots), walk)
+    return (path - path.mean()) * (np.log(2) / 12)
