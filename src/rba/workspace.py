@@ -41,11 +41,16 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        fix = "free some space or choose another run folder"
-        raise WorkspaceError(f"cannot write: {error.strerror or error}", str(path), fix) from error
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise _refusal("cannot write", path, error) from error
+
+
+def _refusal(what: str, path: Path, error: OSError) -> WorkspaceError:
+    fix = "free some space or choose another run folder"
+    return WorkspaceError(f"{what}: {error.strerror or error}", str(path), fix)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,30 +63,63 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WorkspaceError("the stage's manifest cannot be read", str(path), f"delete {path.parent}") from error
+    if not isinstance(manifest, dict) or "fingerprint" not in manifest:
+        raise WorkspaceError("this is not a stage's manifest", str(path), f"move {path.parent} away")
+    return manifest
+
+
 class StageFolder:
     """A stage's folder: numbered parquet shards and a `manifest.json` that says whether and from what it was made."""
 
     def __init__(self, path: Path):
         self.path = path
         self.manifest_path = path / "manifest.json"
-        self.manifest: dict[str, Any] = {}
-        if self.manifest_path.is_file():
-            self.manifest = json.loads(self.manifest_path.read_text())
+        self.manifest: dict[str, Any] = _read_manifest(self.manifest_path)
 
     def open(self, mark: str) -> bool:
         """Begin, resume or reuse the stage for fingerprint `mark`; True if it is complete and needs no work.
 
-        What another fingerprint left behind is removed first; finished shards of the same fingerprint stay.
+        What another fingerprint left behind is removed first; finished shards of the same fingerprint stay. A complete
+        stage that has lost a file since is resumed. Raises WorkspaceError for a folder that is not a stage's.
         """
-        if self.manifest.get("fingerprint") != mark:
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.path.mkdir(parents=True)
-            self.manifest = {"fingerprint": mark, "complete": False, "notes": {}, "started": time.time()}
+        try:
+            if self.manifest.get("fingerprint") != mark:
+                self._clear()
+                self.manifest = {"fingerprint": mark, "complete": False, "notes": {}, "started": time.time()}
+                self._save()
+            for partial in self.path.rglob(".*.partial"):
+                partial.unlink()
+        except OSError as error:
+            raise _refusal("cannot prepare the stage", self.path, error) from error
+        if self.manifest["complete"] and not self.is_complete:
+            self.manifest["complete"] = False
             self._save()
-        for partial in self.path.glob(".*.partial"):
-            partial.unlink()
-        return bool(self.manifest["complete"])
+        return self.is_complete
+
+    def is_current(self, mark: str) -> bool:
+        """Whether the stage has finished for fingerprint `mark`."""
+        return self.is_complete and self.manifest.get("fingerprint") == mark
+
+    def _clear(self) -> None:
+        """Empty the folder; it is renamed first, so that a kill never leaves half of it looking whole."""
+        stale = self.path.with_name(f".{self.path.name}.stale")
+        if stale.exists():
+            shutil.rmtree(stale)
+        if self.path.exists():
+            foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
+            if foreign and not self.manifest:
+                fix = "move it away or choose another run folder"
+                raise WorkspaceError(f"the folder holds files that are not rba's: {foreign[0]}", str(self.path), fix)
+            self.path.replace(stale)
+            shutil.rmtree(stale)
+        self.path.mkdir(parents=True)
 
     def shard(self, index: int) -> Path:
         """The path of shard `index`."""
@@ -115,8 +153,9 @@ class StageFolder:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the stage has finished."""
-        return bool(self.manifest.get("complete"))
+        """Whether the stage has finished and still has all its files."""
+        files = self.manifest.get("files", {})
+        return bool(self.manifest.get("complete")) and all((self.path / name).is_file() for name in files)
 
     def complete(self) -> None:
         """Mark the stage as finished, with the hash of every file it holds."""
@@ -135,10 +174,11 @@ class StageFolder:
 
 
 class Workspace:
-    """A run folder. `lock()` keeps a second run out; `stage(name)` gives a stage's folder; `log` adds to metrics.jsonl."""
+    """A run folder: `lock()` keeps a second run out, `stage(name)` is a stage's folder, `log` adds to metrics.jsonl."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
+        self.metrics_path = self.root / "metrics.jsonl"
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -154,7 +194,8 @@ class Workspace:
             raise WorkspaceError("another run holds this folder", str(self.root), fix) from error
         except OSError as error:
             fix = "choose a folder you can write to"
-            raise WorkspaceError(f"cannot use the run folder: {error.strerror or error}", str(self.root), fix) from error
+            reason = error.strerror or error
+            raise WorkspaceError(f"cannot use the run folder: {reason}", str(self.root), fix) from error
         try:
             yield
         finally:
@@ -165,8 +206,34 @@ class Workspace:
         return StageFolder(self.root / name)
 
     def log(self, stage: str, record: dict[str, Any]) -> None:
-        """Append one record to metrics.jsonl."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time": round(time.time(), 3), "stage": stage, **record})
-        with (self.root / "metrics.jsonl").open("a") as stream:
-            stream.write(line + "\n")
+        """Append one record to metrics.jsonl. Raises WorkspaceError where the disk refuses."""
+        line = json.dumps({"time": round(time.time(), 3), "stage": stage, **record}) + "\n"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self.metrics_path.open("ab+") as stream:
+                if size := stream.seek(0, os.SEEK_END):
+                    stream.seek(size - 1)
+                    # a kill or a full disk may have left half a line
+                    line = line if stream.read(1) == b"\n" else "\n" + line
+                stream.write(line.encode())
+        except OSError as error:
+            raise _refusal("cannot write", self.metrics_path, error) from error
+
+    def records(self, stage: str | None = None) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl, of one stage or all, oldest first; half-written lines are left out."""
+        if not self.metrics_path.is_file():
+            return []
+        found = []
+        for line in self.metrics_path.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict) and stage in (None, record.get("stage")):
+                    found.append(record)
+        return found
+
+    def forget(self, stage: str) -> None:
+        """Drop a stage's records from metrics.jsonl: it begins anew."""
+        every = self.records()
+        kept = [record for record in every if record.get("stage") != stage]
+        if len(kept) < len(every):
+            write_text(self.metrics_path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -14,21 +14,26 @@ from rba.errors import AudioError
 SAMPLE_RATE = 16_000
 MAX_SECONDS = 30.0
 MIN_SECONDS = 0.1
+UNKNOWN_FRAMES = 2**60
 
 
 def check(wave: np.ndarray, where: str = "audio", max_seconds: float = MAX_SECONDS) -> np.ndarray:
-    """Return `wave` if it is a finite, audible 16 kHz mono clip of at most `max_seconds`; raise AudioError if not."""
+    """Return `wave` if it is a finite 16 kHz mono clip of at most `max_seconds`; raise AudioError if not."""
     if wave.ndim != 1:
         raise AudioError(f"audio has shape {wave.shape}, expected one channel", where, "mix it down to mono")
     if wave.size < MIN_SECONDS * SAMPLE_RATE:
         fix = f"give at least {MIN_SECONDS} s"
         raise AudioError(f"audio is empty or too short ({wave.size / SAMPLE_RATE:.2f} s)", where, fix)
-    if wave.size > max_seconds * SAMPLE_RATE:
-        fix = "cut it into shorter clips"
-        raise AudioError(f"audio lasts {wave.size / SAMPLE_RATE:.1f} s, the limit is {max_seconds:g} s", where, fix)
+    _check_length(wave.size / SAMPLE_RATE, where, max_seconds)
     if not np.isfinite(wave).all():
         raise AudioError("audio holds NaN or infinite samples", where, "export the clip again")
     return wave
+
+
+def _check_length(seconds: float, where: str, max_seconds: float) -> None:
+    if seconds > max_seconds:
+        fix = "cut it into shorter clips"
+        raise AudioError(f"audio lasts {seconds:.1f} s, the limit is {max_seconds:g} s", where, fix)
 
 
 def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX_SECONDS) -> np.ndarray:
@@ -40,9 +45,13 @@ def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise AudioError("no such audio file", where, "check the path")
     try:
-        stream = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-        wave, rate = soundfile.read(stream, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as stream:
+            rate = stream.samplerate
+            # hours of audio are refused by their header; a streamed file's header does not know, so the reading stops
+            if stream.frames < UNKNOWN_FRAMES:
+                _check_length(stream.frames / rate, where, max_seconds)
+            wave = stream.read(int((max_seconds + 1) * rate), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
         raise AudioError("audio cannot be decoded", where, "give WAV, FLAC, OGG or MP3") from error
     mono = wave.mean(axis=1)
     if rate != SAMPLE_RATE and mono.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -53,7 +54,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 
 def write(path: Path, rows: Sequence[Any], cls: type) -> None:
-    """Write dataclass `rows` of type `cls` to a parquet file, atomically. Raises WorkspaceError where the disk refuses."""
+    """Write dataclass `rows` of type `cls` to a parquet file, atomically. Raises WorkspaceError if the disk refuses."""
     records = [{f.name: getattr(row, f.name) for f in dataclasses.fields(cls)} for row in rows]
     for record in records:
         if "audio" in record:
@@ -62,16 +63,20 @@ def write(path: Path, rows: Sequence[Any], cls: type) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
+        with partial.open("wb") as stream:
+            pq.write_table(table, stream, compression="zstd")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         fix = "free some space or choose another run folder"
         raise WorkspaceError(f"cannot write a shard: {error.strerror or error}", str(path), fix) from error
 
 
 def read(path: Path, cls: type[Row]) -> list[Row]:
-    """Read a parquet file back into dataclass rows. Raises DataError where it is missing, truncated or lacks a column."""
+    """Read a parquet file back into dataclass rows. Raises DataError if it is missing, truncated or lacks a column."""
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     try:
         records = pq.read_table(path).to_pylist()

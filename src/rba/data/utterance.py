@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Utterance:
     """One spoken version of an instruction.
 
-    `text`, `engine`, `speaker`, `seed` and `acoustics` are enough to render the same bytes again. `audio` holds FLAC
-    bytes, 16 kHz mono, 16 bit; `duration` is in seconds; `wer` is the intelligibility gate's word error rate in [0, inf),
-    or None where the gate was off. `acoustics` is JSON.
+    `text`, `engine`, `speaker`, `seed` and `acoustics` (JSON) are enough to render the same bytes again. `audio` holds
+    FLAC bytes, 16 kHz mono, 16 bit; `duration` is in seconds; `wer` is the intelligibility gate's word error rate in
+    [0, inf), or None where the gate was off.
     """
 
     id: str

@@ -9,6 +9,7 @@ import torch
 
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling, draw, uniforms
+from rba.lm.scoring import backbone
 from rba.progress import Progress
 
 COMPACT_AT = 0.8
@@ -91,16 +92,17 @@ def _generate_batch(
     inputs_BTD, mask_BT = left_pad(embeds)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=lm.model.config)
-    out = lm.model(
+    decoder, head = backbone(lm.model), lm.model.get_output_embeddings()
+    states_BTD = decoder(
         inputs_embeds=inputs_BTD,
         attention_mask=mask_BT,
         position_ids=positions_BT,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
-    )
+    ).last_hidden_state
     cache.batch_repeat_interleave(group)
-    logits_BV = out.logits[:, -1].repeat_interleave(group, 0)
+    # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
+    logits_BV = head(states_BTD[:, -1].contiguous()).repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)
     ends = torch.tensor(lm.end_ids, device=lm.device)
     ids: list[list[int]] = [[] for _ in seeds]
@@ -133,13 +135,14 @@ def _generate_batch(
             cache.batch_select_indices(index)
         rows.mask_BT = torch.cat([rows.mask_BT, rows.mask_BT.new_ones(len(rows.owner_B), 1)], 1)
         rows.position_B = rows.position_B + 1
-        logits_BV = lm.model(
+        states_B1D = decoder(
             input_ids=rows.token_B[:, None],
             attention_mask=rows.mask_BT,
             position_ids=rows.position_B[:, None],
             past_key_values=cache,
             use_cache=True,
-        ).logits[:, -1]
+        ).last_hidden_state
+        logits_BV = head(states_B1D[:, 0].contiguous())
     return [_completion(lm, i, p, f) for i, p, f in zip(ids, logprobs, finished)]
 
 

@@ -32,13 +32,15 @@ class Frames(NamedTuple):
 
 def morph(frames: Frames, speaker: Speaker, rng: np.random.Generator) -> Frames:
     """The same speech in the voice of `speaker`; `rng` draws jitter, drift and local tempo."""
-    frames = warp_tract(retime(frames, speaker.wobble, rng), speaker.tract)
+    frames = retime(frames, speaker.wobble, rng)
+    f0 = repitch(frames.f0, speaker, rng)
+    frames = warp_tract(revoice(frames, f0, speaker.tract), speaker.tract)
     gain = equaliser(speaker)[:, None]
     return frames._replace(
         harmonic=frames.harmonic + gain,
-        noise=frames.noise + gain + np.float32(speaker.breath) * _NEPER_PER_DB,
-        residual=frames.residual + gain,
-        f0=repitch(frames.f0, speaker, rng),
+        noise=frames.noise + gain,
+        residual=frames.residual + gain + aspiration(speaker)[:, None] * (f0 > VOICED_HZ),
+        f0=f0,
     )
 
 
@@ -54,27 +56,58 @@ def retime(frames: Frames, wobble: float, rng: np.random.Generator) -> Frames:
     return Frames(*(part[..., source] for part in frames))
 
 
+def _origin(bins: np.ndarray, tract: float) -> np.ndarray:
+    """Where the content of (fractional) `bins` comes from when formants are stretched by `tract`.
+
+    Linear up to 5 kHz; above, what is left of the band is fitted in.
+    """
+    top, knee = BINS - 1, 5000 / BIN_HZ * min(1.0, tract)
+    return np.interp(bins, [0, knee, top], [0, knee / tract, top]).astype(np.float32)
+
+
+def revoice(frames: Frames, f0: np.ndarray, tract: float) -> Frames:
+    """Read the harmonic branch where it has a meaning, at the harmonics of its own pitch, for a voice of pitch `f0`.
+
+    Between its harmonics the network's output is arbitrary, as no energy ever came there in training. So every harmonic
+    of the new pitch takes its magnitude from the two old harmonics around its origin, and its phase from the nearer one.
+    """
+    voiced = np.flatnonzero(frames.f0 > VOICED_HZ)
+    old, new = frames.f0[voiced] / BIN_HZ, f0[voiced] / BIN_HZ
+    bins = np.arange(BINS, dtype=np.float32)[:, None]
+    centres = np.maximum(np.rint(bins / new), 1) * new
+    order = _origin(centres, tract) / old
+    last = np.floor((BINS - 1) / old)
+    below = np.floor(order).clip(1, last)
+    above = (below + 1).clip(1, last)
+    share = (order - below).clip(0, 1)
+    low, high = np.rint(below * old).astype(np.int64), np.rint(above * old).astype(np.int64)
+    harmonic, phase = frames.harmonic.copy(), frames.harmonic_phase.copy()
+    harmonic[:, voiced] = frames.harmonic[low, voiced] * (1 - share) + frames.harmonic[high, voiced] * share
+    phase[:, voiced] = frames.harmonic_phase[np.where(share < 0.5, low, high), voiced]
+    return frames._replace(harmonic=harmonic, harmonic_phase=phase)
+
+
 def warp_tract(frames: Frames, tract: float) -> Frames:
-    """Stretch the frequency axis by `tract` up to 5 kHz and let it run out to the top of the band above."""
+    """Stretch the frequency axis of the noise and residual branches by `tract`."""
     if abs(tract - 1) < 1e-3:
         return frames
-    top, knee = BINS - 1, 5000 / BIN_HZ * min(1.0, tract)
-    source = np.interp(np.arange(BINS), [0, knee, top], [0, knee / tract, top])
-    low = np.minimum(source.astype(np.int64), top - 1)
-    share = (source - low).astype(np.float32)[:, None]
+    source = _origin(np.arange(BINS), tract)
+    low = np.minimum(source.astype(np.int64), BINS - 2)
+    share = (source - low)[:, None]
+    noise, residual = (part[low] * (1 - share) + part[low + 1] * share for part in (frames.noise, frames.residual))
     nearest = np.rint(source).astype(np.int64)  # an interpolated phase would mean nothing
+    return frames._replace(noise=noise, residual=residual, residual_phase=frames.residual_phase[nearest])
 
-    def between(magnitudes: np.ndarray) -> np.ndarray:
-        return magnitudes[low] * (1 - share) + magnitudes[low + 1] * share
 
-    return Frames(
-        between(frames.harmonic),
-        frames.harmonic_phase[nearest],
-        between(frames.noise),
-        between(frames.residual),
-        frames.residual_phase[nearest],
-        frames.f0,
-    )
+def aspiration(speaker: Speaker) -> np.ndarray:
+    """Gain of the residual branch in voiced frames, log magnitude per bin [601].
+
+    It carries the breath of the voice, all of its noise in effect. Below 4 kHz it also corrects the stock harmonics, which
+    is of no use to others: there it gives way, by 12 dB at most, the further pitch and tract are moved.
+    """
+    moved = min(1.0, (abs(np.log(speaker.f0)) + 2 * abs(np.log(speaker.tract))) / 0.6)
+    fade = np.interp(np.arange(BINS) * BIN_HZ, [3000, 5000], [1.0, 0.0])
+    return ((speaker.breath - 12 * moved * fade) * _NEPER_PER_DB).astype(np.float32)
 
 
 def equaliser(speaker: Speaker) -> np.ndarray:

@@ -71,7 +71,7 @@ def make_speaker(seed: int, index: int) -> Speaker:
         "tract": np.clip(tract, 0.78, 1.24),
         "speed": np.clip(np.exp(rng.normal(0, 0.15)), 0.72, 1.42),
         "tilt": rng.normal(0, 1.8),
-        "breath": np.clip(rng.normal(0, 4), -10, 9),
+        "breath": np.clip(rng.normal(0, 3.5), -8, 7),
         "jitter": rng.uniform(0, 0.011),
         "drift": rng.uniform(0, 1.6),
         "wobble": rng.uniform(0, 0.22),

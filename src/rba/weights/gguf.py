@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,15 @@ def convert(raw: Path, out: Path) -> None:
     )
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    _pad_left(out / "tokenizer_config.json")
     if (raw / "LICENSE").is_file():
         shutil.copy(raw / "LICENSE", out / "LICENSE")
+
+
+def _pad_left(path: Path) -> None:
+    # Not every tokenizer class saves its padding side.
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "padding_side": "left"}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _dequantised(raw: Path) -> Any:
@@ -53,8 +61,9 @@ def _tied(loaded: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     config, weights = copy.deepcopy(loaded.config), loaded.state_dict()
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
+    for leftover in ("quantization_config", "_model_name_or_path"):
+        if hasattr(config, leftover):
+            delattr(config, leftover)
     config.tie_word_embeddings, config.dtype = True, torch.bfloat16
     if "lm_head.weight" in weights:
         weights["model.embed_tokens.weight"] = weights["lm_head.weight"]

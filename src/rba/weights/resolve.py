@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rba.errors import ModelError
-from rba.weights.fetch import fetch, is_cached, path
-from rba.weights.source import SOURCES
+from rba.weights.cache import is_cached, path
+from rba.weights.fetch import fetch
+from rba.weights.registry import SOURCES, find
 
 __all__ = ["ModelRow", "fetch", "models_table", "path", "resolve"]
 
@@ -33,17 +32,13 @@ def resolve(name: str) -> str:
 
     A registry model is fetched if the cache lacks it. Raises ModelError for any other name.
     """
-    if name in SOURCES:
-        return str(fetch(name))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if _HUB_ID.fullmatch(name):
-        return name
-    nearest = difflib.get_close_matches(name.lower(), SOURCES, n=1, cutoff=0.4)
-    hint = f'did you mean "{nearest[0]}"?' if nearest else f"the registry holds {', '.join(SOURCES)}"
-    fix = f"{hint} A local model folder or a hub id like org/name works too"
-    raise ModelError(f'no model is called "{name}"', "neither in the registry nor a folder", fix)
+    if name not in SOURCES:
+        folder = Path(name).expanduser()
+        if name and folder.is_dir():
+            return str(folder)
+        if _HUB_ID.fullmatch(name):
+            return name
+    return str(fetch(find(name).name))
 
 
 def models_table() -> list[ModelRow]:

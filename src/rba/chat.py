@@ -1,0 +1,129 @@
+"""Talking to a SpeechLM: one question, typed or spoken, and its answer; and the loop of `rba chat`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rba.errors import RbaError
+from rba.lm.sampling import Sampling
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rba.models.speechlm import SpeechLM
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+DEFAULT_SAMPLING = Sampling(temperature=0.0, max_new_tokens=128)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A SpeechLM's answer `text`, and what it `heard` (the connector's transcript; the words themselves if typed)."""
+
+    text: str
+    heard: str
+
+
+def ask(
+    speechlm: SpeechLM,
+    audio: str | Path | bytes | np.ndarray | None = None,
+    *,
+    text: str | None = None,
+    system: str | None = None,
+    sampling: Sampling = DEFAULT_SAMPLING,
+    seed: int = 0,
+) -> Reply:
+    """Ask one question: `audio` is a file, its bytes or a 16 kHz mono waveform [samples]; `text` is a typed question.
+
+    Raises AudioError for audio that cannot be used and ValueError unless exactly one of the two is given.
+    """
+    from rba.data.audio import check, decode
+    from rba.lm.generation import generate
+
+    if audio is not None and text is None:
+        wave = decode(audio) if isinstance(audio, str | Path | bytes) else check(audio)
+        features = speechlm.encode([wave])
+        prompts, heard = speechlm.prompts(features, system), speechlm.transcripts(features)[0]
+    elif text is not None and audio is None:
+        prompts, heard = speechlm.text_prompts([text], system), text
+    else:
+        raise ValueError("give either audio or text")
+    completion = generate(speechlm.lm, prompts, sampling, [seed])[0][0]
+    return Reply(completion.text, heard)
+
+
+def chat(
+    checkpoint: str,
+    recordings: Sequence[str] = (),
+    system: str | None = None,
+    sampling: Sampling = DEFAULT_SAMPLING,
+    seed: int = 0,
+) -> None:
+    """Answer the `recordings`; without any, answer what is typed or piped in, line by line, until the input ends.
+
+    A line that is the path of an audio file is spoken input. Raises AudioError, before anything is loaded, for a
+    recording that cannot be used; at a terminal a bad line is reported and the talk goes on.
+    """
+    from rba.data.audio import decode
+
+    waves = [decode(path) for path in recordings]
+
+    from rba.models.load import load_speechlm
+
+    speechlm = load_speechlm(checkpoint)
+    for path, wave in zip(recordings, waves):
+        print(f"you:   {path}")
+        _show(ask(speechlm, wave, system=system, sampling=sampling, seed=seed), spoken=True)
+    if recordings:
+        return
+    talking = sys.stdin.isatty()
+    if talking:
+        print("Type a question or the path of an audio file; end with Ctrl-D.")
+    for line in _questions(talking):
+        spoken = is_recording(line)
+        try:
+            audio, text = (Path(line).expanduser(), None) if spoken else (None, line)
+            _show(ask(speechlm, audio, text=text, system=system, sampling=sampling, seed=seed), spoken)
+        except RbaError as error:
+            if not talking:
+                raise
+            print(f"       {error}")
+
+
+def is_recording(line: str) -> bool:
+    """Whether a typed line means an audio file: it names a file, or is one word that ends like one."""
+    if not line.lower().endswith(AUDIO_SUFFIXES):
+        return False
+    return len(line.split()) == 1 or Path(line).expanduser().is_file()
+
+
+def _questions(talking: bool) -> Iterator[str]:
+    """The non-empty lines of stdin, each after a prompt at a terminal or repeated where they are piped in."""
+    for line in _typed() if talking else sys.stdin:
+        if question := line.strip():
+            if not talking:
+                print(f"you:   {question}")
+            yield question
+
+
+def _typed() -> Iterable[str]:
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives input() its line editing
+    while True:
+        try:
+            yield input("you:   ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+
+
+def _show(reply: Reply, spoken: bool) -> None:
+    if spoken:
+        print(f"heard: {reply.heard}")
+    print(f"model: {reply.text}", flush=True)

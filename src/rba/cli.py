@@ -1,0 +1,163 @@
+"""The `rba` command. Nothing heavy is imported before a verb needs it, so that `rba --help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from rba import __version__
+from rba.errors import RbaError
+
+_STAGES = {
+    "run": "everything: data, speech, alignment, evaluation, report; skips what is done",
+    "synthesize": "let the teacher write instructions and answer them",
+    "speak": "speak every instruction in several voices",
+    "connect": "train the connector between speech encoder and language model",
+    "align": "align the SpeechLM to the teacher, by each method of the recipe",
+    "evaluate": "score every model on the held-out speech",
+    "report": "write report.html and print the results table",
+}
+_EPILOG = """examples:
+  rba run recipes/tiny.yaml
+  rba run recipes/tiny.yaml align.lr=2e-4 align.methods=[rba-group] output=runs/lr2
+  rba show-config recipes/tiny.yaml
+  rba chat runs/tiny/final/rba-group --wav question.wav
+
+A run that was stopped goes on where it was when the same command is given again."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, verb by verb."""
+    raw = argparse.RawDescriptionHelpFormatter
+    summary = "Align speech language models to text teachers."
+    parser = argparse.ArgumentParser("rba", description=summary, epilog=_EPILOG, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"rba {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in _STAGES.items():
+        stage = verbs.add_parser(verb, help=text, description=text)
+        _add_recipe(stage)
+        stage.set_defaults(call=_run)
+    show = verbs.add_parser("show-config", help="print a recipe with every key and the value it resolves to")
+    _add_recipe(show)
+    show.set_defaults(call=_show_config)
+    _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
+    _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
+    return parser
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings to change, such as align.lr=2e-4")
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='a checkpoint folder, or "shipped"')
+    parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="recordings to answer, instead of asking")
+    parser.add_argument("--system", help="a system turn")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 (the default) is greedy")
+    parser.add_argument("--max-new-tokens", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(call=_chat)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="every model with its size, licence and whether it is in the cache")
+    for action, text in (("fetch", "download, check and convert a model"), ("path", "print where a model lies")):
+        actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
+    parser.set_defaults(call=_models)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from rba.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    from rba.pipeline import run
+
+    run(recipe, None if args.verb == "run" else args.verb)
+
+
+def _show_config(args: argparse.Namespace) -> None:
+    from rba.recipe import load_recipe
+
+    sys.stdout.write(load_recipe(args.recipe, args.overrides).to_yaml())
+
+
+def _chat(args: argparse.Namespace) -> None:
+    from rba.chat import chat
+    from rba.lm.sampling import Sampling
+
+    sampling = Sampling(temperature=args.temperature, max_new_tokens=args.max_new_tokens)
+    chat(args.checkpoint, args.wav, args.system, sampling, args.seed)
+
+
+def _models(args: argparse.Namespace) -> None:
+    from rba.weights.registry import find
+    from rba.weights.resolve import fetch, models_table, path
+
+    if args.action == "fetch":
+        print(fetch(find(args.name).name))
+    elif args.action == "path":
+        print(path(find(args.name).name))
+    else:
+        form = "{:<28} {:<18} {:>8}  {:<11} {:<7} {}"
+        print(form.format("NAME", "KIND", "SIZE", "LICENCE", "CACHED", "SUMMARY"))
+        for row in models_table():
+            cached = "yes" if row.cached else "no"
+            print(form.format(row.name, row.kind, f"{row.size / 1e6:.0f} MB", row.licence, cached, row.summary))
+
+
+def _quiet() -> None:
+    """Settings of libraries that are read when they are imported; what the user has set stays."""
+    # spinning OpenMP threads slow a shared machine down tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for what the user can mend (one line on stderr), 130 if stopped.
+
+    Any other exception is a bug and is raised.
+    """
+    args = build_parser().parse_args(argv)
+    _quiet()
+    try:
+        args.call(args)
+        sys.stdout.flush()
+    except RbaError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nrba: stopped" + ("" if args.verb == "chat" else "; run the same command to resume"), file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader has gone; without this Python complains once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if not _disk_full(error):
+            raise
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        return _fail(f"the disk is full{where}; free some space and run the same command again")
+    return 0
+
+
+def _fail(line: str) -> int:
+    print(f"rba: error: {line}", file=sys.stderr)
+    return 2
+
+
+def _disk_full(error: Exception) -> bool:
+    """Whether an error means that nothing more can be written; some libraries say so in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

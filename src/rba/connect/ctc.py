@@ -1,0 +1,153 @@
+"""CTC training of the connector: no LLM forward, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from rba import checkpoint
+from rba.connect.features import FeatureStore
+from rba.connect.settings import CtcSettings
+from rba.connect.vocabulary import SpeechVocabulary
+from rba.data import seeds
+from rba.models.connector import Connector
+from rba.progress import progress
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances of one update: indices into the store."""
+
+    items: tuple[int, ...]
+
+
+def plan_batches(lengths: np.ndarray, budget: int, rng: np.random.Generator) -> list[Batch]:
+    """One pass in random order, batched by similar length so that at most `budget` padded steps make a batch."""
+    # jitter mixes neighbours anew in every pass
+    order = np.argsort(lengths * rng.uniform(0.93, 1.07, len(lengths)), kind="stable")
+    batches: list[Batch] = []
+    current: list[int] = []
+    longest = 0
+    for i in order.tolist():
+        longest = max(longest, int(lengths[i]))
+        if current and longest * (len(current) + 1) > budget:
+            batches.append(Batch(tuple(current)))
+            current, longest = [], int(lengths[i])
+        current.append(i)
+    batches.append(Batch(tuple(current)))
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def learning_rate(step: int, total: int, peak: float, warmup: float) -> float:
+    """Linear warm-up over a share of the updates, then cosine to 1 % of the peak."""
+    start = max(1, int(total * warmup))
+    if step < start:
+        return peak * (step + 1) / start
+    done = (step - start) / max(1, total - start)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+def hide(frames_BTF: torch.Tensor, mask_BT: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """Zero spans of one to five steps (about `share` of all) and one band of features: SpecAugment on encoder frames."""
+    if share <= 0:
+        return frames_BTF
+    batch, steps, width = frames_BTF.shape
+    keep = torch.ones(batch, steps, 1)
+    for b, length in enumerate(mask_BT.sum(1).tolist()):
+        for _ in range(rng.binomial(max(1, length // 3), share)):
+            start = int(rng.integers(0, length))
+            keep[b, start : start + int(rng.integers(1, 6))] = 0
+    band = torch.ones(batch, 1, width)
+    for b in range(batch):
+        start = int(rng.integers(0, width))
+        band[b, 0, start : start + int(rng.integers(0, width // 8))] = 0
+    return frames_BTF * (keep * band).to(frames_BTF.dtype)
+
+
+def ctc_loss(
+    connector: Connector, features: list[torch.Tensor], targets: list[list[int]], share: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Mean CTC loss a target token (nats); `targets` are 1-based indices into the connector's tokens."""
+    frames_BTF, mask_BT = connector.stack(features)
+    frames_BTF = hide(frames_BTF.float(), mask_BT, share, rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        logp_BTV = connector(frames_BTF, mask_BT)
+    flat = torch.tensor([t for target in targets for t in target])
+    sizes = torch.tensor([len(t) for t in targets])
+    loss_B = F.ctc_loss(
+        logp_BTV.float().transpose(0, 1), flat, mask_BT.sum(1), sizes, reduction="none", zero_infinity=True
+    )
+    return loss_B.sum() / sizes.sum()
+
+
+def train(
+    connector: Connector,
+    store: FeatureStore,
+    vocabulary: SpeechVocabulary,
+    settings: CtcSettings,
+    *,
+    seed: int,
+    folder: Path,
+    minutes: float,
+    log: Callable[[dict], None],
+    validate: Callable[[Connector], float],
+) -> None:
+    """Train `connector` in place for `settings.passes` over `store`; resumes from `folder` exactly.
+
+    `validate` gives a WER that is logged after every pass and at the end.
+    """
+    place = {token: 1 + v for v, token in enumerate(connector.ids_V.tolist())}
+    targets = [[place[t] for t in vocabulary.encode(row.text)] for row in store.rows]
+    steps = np.array([-(-row.length // settings.stack) for row in store.rows])
+    usable = np.array([i for i in range(len(store)) if targets[i] and steps[i] >= _needed(targets[i])])
+    plan = list(_plan(usable, steps, settings, seed))
+    parameters = dict(connector.named_parameters())
+    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    state = checkpoint.load(folder, parameters, optimizer) or {"step": 0}
+    saved = time.monotonic()
+    with progress("connector (CTC)", len(plan) - state["step"]) as bar:
+        for step in range(state["step"], len(plan)):
+            turn, batch = plan[step]
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, len(plan), settings.lr, settings.warmup)
+            torch.manual_seed(seeds.derive(seed, "dropout", step) % 2**31)
+            connector.train()
+            features = [store.features(i) for i in batch.items]
+            wanted = [targets[i] for i in batch.items]
+            loss = ctc_loss(connector, features, wanted, settings.mask, seeds.rng(seed, "mask", step))
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            bar.advance(1, f"loss {loss.item():.3f}")
+            if step % 20 == 0:
+                log({"step": step, "pass": turn, "loss": loss.item(), "grad_norm": float(norm)})
+            last = step + 1 == len(plan)
+            if last or plan[step + 1][0] != turn:
+                connector.eval()
+                log({"step": step, "pass": turn, "wer": validate(connector)})
+            if last or time.monotonic() - saved > 60 * minutes:
+                checkpoint.save(folder, parameters, optimizer, {"step": step + 1})
+                saved = time.monotonic()
+    connector.eval()
+
+
+def _needed(target: list[int]) -> int:
+    """CTC needs a step a token and one more between equal neighbours."""
+    return len(target) + sum(a == b for a, b in zip(target, target[1:]))
+
+
+def _plan(usable: np.ndarray, steps: np.ndarray, settings: CtcSettings, seed: int) -> Iterator[tuple[int, Batch]]:
+    """(pass, batch) of every update; a last share of a pass for a fractional `passes`."""
+    for turn in range(math.ceil(settings.passes)):
+        batches = plan_batches(steps[usable], settings.batch_steps, seeds.rng(seed, "pass", turn))
+        keep = math.ceil(len(batches) * min(1.0, settings.passes - turn))
+        for batch in batches[:keep]:
+            yield turn, Batch(tuple(int(usable[i]) for i in batch.items))

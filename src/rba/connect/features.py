@@ -1,0 +1,161 @@
+"""The speech of a corpus as encoder features: rendered and encoded once, kept as float16 shards."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rba.data import seeds
+from rba.data.instruction import instruction_id
+from rba.errors import AudioError
+from rba.progress import progress
+
+SHARD = 256
+ENCODE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One utterance of the corpus: its text and where its frames lie in its shard."""
+
+    text: str
+    speaker: str
+    acoustics: str
+    shard: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to make one shard."""
+
+    index: int
+    texts: tuple[str, ...]
+    folder: str
+    encoder: str
+    split: str
+    speakers: int
+    acoustics: tuple[str, ...]
+    seed: int
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(encoder: str) -> None:
+    from rba.models.whisper import load_encoder
+    from rba.speech.engine import load_engine
+
+    torch.set_num_threads(1)
+    # half precision doubles the speed; its noise is far below that of the acoustics
+    _worker["encoder"], _worker["engine"] = load_encoder(encoder, "bfloat16"), load_engine("hibari")
+
+
+def make_shard(job: Job) -> int:
+    """Render and encode the job's texts; writes `NNNNN.npy` [frames, F] float16 and `NNNNN.json`; returns what was left out."""
+    from rba.speech.render import plan_utterance, render
+    from rba.speech.speaker import SpeakerBank
+
+    bank, waves, rows = SpeakerBank(size=job.speakers), [], []
+    for position, text in enumerate(job.texts):
+        name = instruction_id(text)
+        place = (job.seed, name, job.index, position)
+        voice = bank.draw(job.split, 1, seeds.derive(*place), name)[0]
+        profile = job.acoustics[seeds.derive("profile", *place) % len(job.acoustics)]
+        plan = plan_utterance(name, 0, voice, profile, seeds.derive("corpus", *place))
+        try:
+            waves.append(render(_worker["engine"], text, plan.speaker, plan.seed, plan.acoustics))
+        except AudioError:
+            continue
+        rows.append({"text": text, "speaker": voice.id, "acoustics": profile})
+    frames = encode_all(_worker["encoder"], waves)
+    for row, frame in zip(rows, frames):
+        row["length"] = len(frame)
+    _write(Path(job.folder), job.index, frames, rows)
+    return len(job.texts) - len(rows)
+
+
+def encode_all(encoder: Any, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Features [T_i, F] float16 of every clip, batched by length."""
+    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
+    out: list[Any] = [None] * len(waves)
+    for start in range(0, len(order), ENCODE_BATCH):
+        chosen = order[start : start + ENCODE_BATCH]
+        for i, feature in zip(chosen, encoder([waves[i] for i in chosen])):
+            out[i] = feature.half().numpy()
+    return out
+
+
+def _write(folder: Path, index: int, frames: list[np.ndarray], rows: list[dict[str, Any]]) -> None:
+    partial = folder / f".{index:05d}.npy.partial"
+    with partial.open("wb") as stream:
+        np.save(stream, np.concatenate(frames))
+    os.replace(partial, folder / f"{index:05d}.npy")
+    listing = folder / f".{index:05d}.json.partial"
+    listing.write_text(json.dumps(rows))
+    os.replace(listing, folder / f"{index:05d}.json")  # last: it marks the shard as whole
+
+
+def make_features(
+    texts: Sequence[str], folder: Path, *, encoder: str, split: str, speakers: int, acoustics: Sequence[str], seed: int,
+    workers: int = 0,
+) -> int:
+    """Speak and encode `texts` into `folder`, skipping finished shards; returns how many could not be spoken.
+
+    A shard is a pure function of its index, so workers and restarts do not change the result.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [tuple(texts[i : i + SHARD]) for i in range(0, len(texts), SHARD)]
+    jobs = [
+        Job(i, shard, str(folder), encoder, split, speakers, tuple(acoustics), seed)
+        for i, shard in enumerate(shards)
+        if not (folder / f"{i:05d}.json").is_file()
+    ]
+    lost = 0
+    if jobs:
+        context = multiprocessing.get_context("spawn")
+        count = min(len(jobs), workers or os.cpu_count() or 1)
+        with (
+            progress(f"speech for the connector ({split})", len(jobs) * SHARD) as bar,
+            context.Pool(count, _start_worker, (encoder,)) as pool,
+        ):
+            for missing in pool.imap_unordered(make_shard, jobs):
+                lost += missing
+                bar.advance(SHARD)
+    return lost
+
+
+class FeatureStore:
+    """Reads what `make_features` wrote; frames stay on disk (memory-mapped)."""
+
+    def __init__(self, folder: Path, shards: int | None = None):
+        self.rows: list[Spoken] = []
+        self._frames: dict[int, np.ndarray] = {}
+        for listing in sorted(folder.glob("[0-9]*.json"))[:shards]:
+            index, start = int(listing.stem), 0
+            self._frames[index] = np.load(listing.with_suffix(".npy"), mmap_mode="r")
+            for row in json.loads(listing.read_text()):
+                self.rows.append(Spoken(row["text"], row["speaker"], row["acoustics"], index, start, row["length"]))
+                start += row["length"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def features(self, i: int) -> torch.Tensor:
+        """Features [T, F] float16 of utterance i."""
+        row = self.rows[i]
+        return torch.from_numpy(np.array(self._frames[row.shard][row.start : row.start + row.length]))
+
+    @property
+    def hours(self) -> float:
+        """Hours of speech (50 frames a second)."""
+        return sum(row.length for row in self.rows) / 50 / 3600

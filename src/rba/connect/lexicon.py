@@ -1,0 +1,68 @@
+"""Word lists that come with the package: what the corpus templates and openers are filled from."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_IRREGULAR = {
+    "child": "children", "deer": "deer", "fish": "fish", "goose": "geese", "knife": "knives", "leaf": "leaves",
+    "life": "lives", "man": "men", "mouse": "mice", "ox": "oxen", "scissors": "scissors", "sheep": "sheep",
+    "shelf": "shelves", "species": "species", "squid": "squid", "sunglasses": "sunglasses", "thief": "thieves",
+    "wife": "wives", "wolf": "wolves", "woman": "women",
+}  # fmt: skip
+
+
+@cache
+def words(name: str) -> tuple[str, ...]:
+    """The comma separated entries of the word list `name`, e.g. "nouns"."""
+    text = _text(name).replace("\n", " ")
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+@cache
+def lines(name: str) -> tuple[str, ...]:
+    """The lines of the list `name`, e.g. "openers" or "templates"."""
+    return tuple(line for line in _text(name).splitlines() if line.strip())
+
+
+def _text(name: str) -> str:
+    return (files("rba.connect") / "words" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def plural(noun: str) -> str:
+    """The plural of an English noun, good enough for a template."""
+    head, _, last = noun.rpartition(" ")
+    many = _IRREGULAR.get(last)
+    if many is None and last.endswith("y") and last[-2:-1] not in "aeiou":
+        many = last[:-1] + "ies"
+    if many is None:
+        many = last + ("es" if last.endswith(("s", "x", "z", "ch", "sh")) else "s")
+    return f"{head} {many}".strip()
+
+
+def article(noun: str) -> str:
+    """The noun behind "a" or "an", by its first letter and sound."""
+    vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(("uni", "use", "usu", "eu", "one"))
+    return ("an " if vowel or noun.lower().startswith(("hour", "honest", "heir", "8", "11 ", "18")) else "a ") + noun
+
+
+def pronounced_words(tokenizer: Any) -> list[str]:
+    """Lower-case words of three or more letters that are one token for the LM and stand in hibari's dictionary.
+
+    A connector that speaks in the LM's own tokens hears each of them only if the corpus holds it: these fill the gaps
+    that self-synthesis leaves in the vocabulary.
+    """
+    import hibari
+
+    place = files(hibari) / "assets" / "lexicon_us_gold.json.gz"
+    known = json.loads(gzip.decompress(place.read_bytes()))
+    whole = {tokenizer.convert_ids_to_tokens(i)[1:] for i in range(len(tokenizer)) if _starts_word(tokenizer, i)}
+    return sorted(w for w in whole if len(w) >= 3 and w.isascii() and w.isalpha() and w.islower() and w in known)
+
+
+def _starts_word(tokenizer: Any, index: int) -> bool:
+    return (tokenizer.convert_ids_to_tokens(index) or "").startswith(("Ġ", "▁"))

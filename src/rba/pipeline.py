@@ -1,0 +1,104 @@
+"""The whole run: synthesis -> speech -> [connect] -> align (each method) -> evaluation -> report.
+
+A finished stage whose fingerprint (its settings, the seed, the models it names, the files it reads) is unchanged is
+skipped; an interrupted one goes on where it stopped; any other begins anew.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rba.errors import ModelError, WorkspaceError
+from rba.meter import measure
+from rba.publish import publish
+from rba.recipe import CONNECT, Recipe
+from rba.steps import Step, plan
+from rba.workspace import Workspace, write_text
+
+VERBS = ("synthesize", "speak", "connect", "align", "evaluate", "report")
+
+
+def run(recipe: Recipe, only: str | None = None) -> Path:
+    """Run a recipe's stages, or the one of verb `only`, and return the run folder.
+
+    Prints what was done, and in the end the results table and the report's path. Raises RbaError: WorkspaceError where
+    another run holds the folder or `only` lacks its inputs, else what a stage raises. What was finished stays.
+    """
+    if only is not None and only not in VERBS:
+        raise ValueError(f"no verb {only!r}; there are {', '.join(VERBS)}")
+    _check_models(recipe)
+    workspace = Workspace(recipe.folder)
+    with workspace.lock(), measure() as total:
+        steps = plan(recipe, workspace)
+        if only:
+            _check_inputs(recipe, workspace, steps, only)
+        write_text(workspace.root / "config.yaml", recipe.to_yaml())
+        for step in steps:
+            if only in (None, step.verb):
+                _run_step(step, recipe, workspace)
+        if only in (None, "report"):
+            _report(recipe, workspace)
+    if only is None:
+        print(f"whole run: {total}", flush=True)
+    return workspace.root
+
+
+def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
+    """Do a step's work unless its output is current; publish an aligned model either way."""
+    folder, mark = workspace.stage(step.name), step.mark(workspace)
+    if folder.manifest.get("fingerprint") != mark:
+        workspace.forget(step.name)
+    if folder.open(mark):
+        print(f"{step.name}: unchanged, skipped", flush=True)
+    else:
+        with measure() as cost:
+            step.work(folder)
+            gc.collect()
+        if not workspace.stage(step.name).is_current(mark):
+            raise WorkspaceError("the stage ended without finishing", str(folder.path), "run the same command again")
+        facts = {"what": step.name, "seconds": round(cost.seconds, 1), "peak_gib": round(cost.peak_bytes / 2**30, 2)}
+        workspace.log("run", facts)
+        print(f"{step.name}: done in {cost}", flush=True)
+    if step.verb == "align":
+        method = step.name.removeprefix("align/")
+        publish(folder.path / "model", workspace.root / "final" / method, recipe)
+
+
+def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], only: str) -> None:
+    """Raise WorkspaceError, naming the verb to run first, where what `only` reads is missing or out of date."""
+    if only == "connect" and recipe.model != CONNECT:
+        fix = f"add model={CONNECT}"
+        raise WorkspaceError("this recipe starts from a SpeechLM of its own", f'model "{recipe.model}"', fix)
+    needed = {"evaluation"} if only == "report" else {name for s in steps if s.verb == only for name in s.needs}
+    for step in reversed(steps):
+        if step.name in needed:
+            needed |= set(step.needs)
+    for step in steps:
+        if step.name in needed and not workspace.stage(step.name).is_current(step.mark(workspace)):
+            state = "out of date for this recipe" if workspace.stage(step.name).is_complete else "not complete"
+            fix = f"run rba {step.verb} with this recipe first, or rba run for everything"
+            raise WorkspaceError(f"{step.name} is {state}", str(workspace.root), fix)
+
+
+def _check_models(recipe: Recipe) -> None:
+    """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist."""
+    from rba.weights.registry import find
+
+    if "/" not in recipe.teacher and not Path(recipe.teacher).is_dir():
+        find(recipe.teacher)
+    if recipe.model == CONNECT or Path(recipe.model).expanduser().is_dir() or recipe.model.count("/") == 1:
+        return
+    fix = f'give "{CONNECT}" (the connect stage\'s), a checkpoint folder or a hub id like org/name'
+    raise ModelError(f'no SpeechLM is called "{recipe.model}"', "model", fix)
+
+
+def _report(recipe: Recipe, workspace: Workspace) -> None:
+    """Write the report, print the results table and say where the report is."""
+    from rba.evaluation.results import print_table
+
+    page = importlib.import_module("rba.report.page").write(workspace, recipe)
+    print_table(workspace.stage("evaluation").path / "results.json")
+    print(f"report: {page}", flush=True)

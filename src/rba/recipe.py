@@ -1,0 +1,91 @@
+"""The recipe: everything a run depends on, read from YAML with dotted overrides.
+
+    name: mine
+    extends: tiny.yaml        # optional: the settings of another recipe lie below these
+    teacher: qwen2.5-coder-1.5b-instruct
+    align:
+      lr: 2e-4
+
+`rba show-config RECIPE` prints a recipe with every key and the value it resolves to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rba import config, document
+from rba.alignment.settings import AlignSettings
+from rba.connect.settings import ConnectSettings
+from rba.errors import RecipeError
+from rba.evaluation.settings import EvaluateSettings
+from rba.speech.settings import SpeechSettings
+from rba.synthesis.settings import SynthesisSettings
+
+CONNECT = "connect"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run from teacher to report; a section per stage.
+
+    `teacher` and the models in the sections are registry names (`rba models list`), local folders or hub ids. The same
+    recipe gives the same results in any run folder.
+    """
+
+    name: str  # names the run folder and the report
+    seed: int = 0  # every random draw is derived from it
+    output: str = ""  # the run folder; empty: runs/<name>
+    teacher: str = "smollm2-135m-instruct"  # the text LLM that writes and answers the instructions
+    model: str = CONNECT  # the SpeechLM to align: "connect" (what the connect stage makes), a checkpoint folder or hub id
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    connect: ConnectSettings = field(default_factory=ConnectSettings)
+    align: AlignSettings = field(default_factory=AlignSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    def __post_init__(self) -> None:
+        """Fill in the run folder. Raises RecipeError for a name that cannot be a folder's or a negative seed."""
+        if not re.fullmatch(r"[\w][\w.+-]*", self.name):
+            raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
+        if self.seed < 0:
+            raise RecipeError("the seed cannot be negative", f"seed {self.seed}", "give 0 or more")
+        if not self.output:
+            object.__setattr__(self, "output", f"runs/{self.name}")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.output).expanduser()
+
+    def to_yaml(self) -> str:
+        """Every key with its value: a recipe that loads as this one."""
+        return document.dump(config.to_tree(self))
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and lay `key=value` overrides over it, e.g. `load_recipe("tiny.yaml", ["align.lr=2e-4"])`.
+
+    Raises RecipeError for a missing file, faulty YAML, an unknown key, or a value that cannot work.
+    """
+    path = Path(path).expanduser()
+    tree = {"name": path.stem, **_read(path)}
+    return config.build(Recipe, config.override(tree, overrides))
+
+
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's tree over the one it extends. Name and run folder are never inherited: they are the run's own."""
+    here = path.resolve()
+    if here in below:
+        raise RecipeError("recipes extend each other in a circle", str(path), "remove one of the extends lines")
+    tree = document.read(path)
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if not isinstance(parent, str):
+        raise RecipeError("extends names one other recipe", f"extends in {path}", "for example extends: tiny.yaml")
+    inherited = _read(path.parent / Path(parent).expanduser(), (*below, here))
+    return config.merge({k: v for k, v in inherited.items() if k not in ("name", "output")}, tree)

@@ -1,0 +1,71 @@
+"""Transcription: a Whisper model as listener, and the word error rate of what it heard."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rba.data.audio import SAMPLE_RATE
+from rba.errors import ModelError
+
+
+class Transcriber:
+    """Greedy English transcription with a Whisper model: registry name, local folder or hub id.
+
+    `threads` limits torch within this process (None: as it is). Raises ModelError for a model that is not Whisper.
+    """
+
+    def __init__(self, name: str = "whisper-tiny.en", threads: int | None = None):
+        import torch
+        from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+        from rba.weights.resolve import resolve
+
+        if threads:
+            torch.set_num_threads(threads)
+        folder = resolve(name)
+        try:
+            self._model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+            self._processor = WhisperProcessor.from_pretrained(folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"cannot load a Whisper model: {error}", name, "name another recogniser") from error
+
+    def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 8) -> list[str]:
+        """What is heard in each 16 kHz mono wave [samples] of at most 30 s."""
+        return [text for i in range(0, len(waves), batch_size) for text in self._batch(waves[i : i + batch_size])]
+
+    def _batch(self, waves: Sequence[np.ndarray]) -> list[str]:
+        import torch
+
+        inputs = self._processor(list(waves), sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": 200}
+        if getattr(self._model.generation_config, "is_multilingual", False):
+            options |= {"language": "en", "task": "transcribe"}
+        with torch.inference_mode():
+            ids = self._model.generate(inputs.input_features.to(self._model.device), **options)
+        return [text.strip() for text in self._processor.batch_decode(ids, skip_special_tokens=True)]
+
+
+@functools.lru_cache(maxsize=1)
+def _normaliser() -> Any:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return EnglishTextNormalizer({})
+
+
+def normalise(text: str) -> str:
+    """Lower-case words without punctuation, with numbers as digits and contractions spelled out."""
+    return str(_normaliser()(text))
+
+
+def wer(reference: str, hypothesis: str) -> float:
+    """Word error rate after normalising both, in [0, inf): 0 for two empty texts, 1 for words heard where none were."""
+    import jiwer
+
+    expected, heard = normalise(reference), normalise(hypothesis)
+    if not expected:
+        return float(bool(heard))
+    return float(jiwer.wer(expected, heard))

@@ -1,0 +1,141 @@
+"""The steps of a run: what each stage reads, what its output depends on, and the call that does its work."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rba import config
+from rba.recipe import CONNECT, Recipe
+from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
+
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 1, "evaluate": 1}
+"""Raised when a stage's output changes for the same settings: results of older versions are then made again."""
+
+_NEUTRAL = frozenset({"workers"})
+"""Settings that change how fast a stage is, never what it makes."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: its folder's `name`, the `verb` that runs it alone, its own `facts`, and what it reads."""
+
+    name: str
+    verb: str
+    facts: tuple[Any, ...]
+    needs: tuple[str, ...]
+    work: Callable[[StageFolder], None]
+
+    def mark(self, workspace: Workspace) -> str:
+        """The fingerprint under which the step's output is current."""
+        inputs = [workspace.stage(name).output_hash() for name in self.needs]
+        return fingerprint(_VERSIONS[self.verb], self.name, self.facts, inputs)
+
+
+def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
+    """The steps of a recipe in their order; the connect step only where the recipe starts from its connector."""
+    seed, teacher, base = recipe.seed, _model_mark(recipe.teacher), _model_mark(recipe.model)
+    start = ("connect",) if recipe.model == CONNECT else ()
+    methods = tuple(f"align/{method}" for method in recipe.align.methods)
+    align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
+
+    def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
+        return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
+
+    return [
+        step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
+        step("speech", "speak", (_facts(recipe.speech),), ("synthesis",), _speak),
+        *(step(name, "connect", (_facts(recipe.connect), _shipped_mark()), (), _connect) for name in start),
+        *(step(name, "align", (align, teacher, base), ("speech", *start), partial(_align, name)) for name in methods),
+        step(
+            "evaluation",
+            "evaluate",
+            (_facts(recipe.evaluate), teacher, base),
+            ("synthesis", "speech", *start, *methods),
+            _evaluate,
+        ),
+    ]
+
+
+def base_model(recipe: Recipe, workspace: Workspace) -> Path | str:
+    """The SpeechLM that alignment starts from: the recipe's, or the one that the connect stage made."""
+    return workspace.stage("connect").path / "model" if recipe.model == CONNECT else recipe.model
+
+
+def _facts(settings: Any) -> dict[str, Any]:
+    """A section's settings, less those that do not change its output."""
+    return {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+
+
+def _model_mark(name: str) -> str:
+    """What stands for a model in a fingerprint: its name, and the state of its files where it is a local folder."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return fingerprint(name, [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def _shipped_mark() -> str:
+    """The state of the connector in the package: a new one makes what was built on it out of date."""
+    folder = Path(__file__).parent / "models" / "shipped"
+    return fingerprint([(p.name, file_hash(p)) for p in sorted(folder.glob("*")) if p.is_file()])
+
+
+def _stage(room: str) -> Callable[..., None]:
+    """A room's `run`, imported when its turn has come: most of them load torch."""
+    return importlib.import_module(f"rba.{room}.stage").run
+
+
+def _synthesize(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    _stage("synthesis")(recipe.synthesis, folder=folder, seed=recipe.seed, teacher=recipe.teacher)
+
+
+def _speak(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    _stage("speech")(recipe.speech, folder=folder, seed=recipe.seed, instructions=_instructions(workspace))
+
+
+def _connect(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    _stage("connect")(recipe.connect, folder=folder, seed=recipe.seed)
+
+
+def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    _stage("alignment")(
+        recipe.align,
+        method=name.removeprefix("align/"),
+        folder=folder,
+        seed=recipe.seed,
+        model=base_model(recipe, workspace),
+        utterances=_utterances(workspace),
+        teacher=recipe.teacher,
+        log=partial(workspace.log, name),
+    )
+
+
+def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    aligned = {method: workspace.stage(f"align/{method}").path / "model" for method in recipe.align.methods}
+    _stage("evaluation")(
+        recipe.evaluate,
+        folder=folder,
+        seed=recipe.seed,
+        models={"base": base_model(recipe, workspace), **aligned},
+        utterances=_utterances(workspace),
+        instructions=_instructions(workspace),
+        teacher=recipe.teacher,
+    )
+
+
+def _instructions(workspace: Workspace) -> list[Any]:
+    from rba.data.instruction import Instruction
+
+    return workspace.stage("synthesis").read(Instruction)
+
+
+def _utterances(workspace: Workspace) -> list[Any]:
+    from rba.data.utterance import Utterance
+
+    return workspace.stage("speech").read(Utterance)

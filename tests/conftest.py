@@ -1,0 +1,34 @@
+"""What all tests share: quiet threads, no model hub, weights by name and a run folder."""
+
+from __future__ import annotations
+
+import os
+
+# Before any test imports torch: spinning threads starve everything else on a small machine.
+for variable, value in {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OMP_NUM_THREADS": "2",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+}.items():
+    os.environ.setdefault(variable, value)
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from rba.weights.resolve import resolve  # noqa: E402
+from rba.workspace import Workspace  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[str], str]:
+    """`weights(name)`: the folder of a registry model, fetched once into the cache."""
+    return resolve
+
+
+@pytest.fixture
+def tmp_workspace(tmp_path: Path) -> Workspace:
+    """An empty run folder."""
+    return Workspace(tmp_path / "run")
