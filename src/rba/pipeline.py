@@ -14,7 +14,7 @@ from pathlib import Path
 from rba.errors import ModelError, WorkspaceError
 from rba.meter import measure
 from rba.publish import publish
-from rba.recipe import CONNECT, Recipe
+from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.steps import Step, plan
 from rba.workspace import Workspace, write_text
 
@@ -89,7 +89,8 @@ def _check_models(recipe: Recipe) -> None:
 
     if "/" not in recipe.teacher and not Path(recipe.teacher).is_dir():
         find(recipe.teacher)
-    if recipe.model == CONNECT or Path(recipe.model).expanduser().is_dir() or recipe.model.count("/") == 1:
+    known = recipe.model in (CONNECT, SHIPPED) or recipe.model.count("/") == 1
+    if known or Path(recipe.model).expanduser().is_dir():
         return
     fix = f'give "{CONNECT}" (the connect stage\'s), a checkpoint folder or a hub id like org/name'
     raise ModelError(f'no SpeechLM is called "{recipe.model}"', "model", fix)

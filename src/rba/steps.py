@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rba import config
-from rba.recipe import CONNECT, Recipe
+from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 1, "evaluate": 1}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
-_NEUTRAL = frozenset({"workers"})
+_NEUTRAL = frozenset({"workers", "checkpoint_minutes"})
 """Settings that change how fast a stage is, never what it makes."""
 
 
@@ -40,6 +40,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     """The steps of a recipe in their order; the connect step only where the recipe starts from its connector."""
     seed, teacher, base = recipe.seed, _model_mark(recipe.teacher), _model_mark(recipe.model)
     start = ("connect",) if recipe.model == CONNECT else ()
+    connector = (_shipped_mark(), [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
 
@@ -49,7 +50,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     return [
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
         step("speech", "speak", (_facts(recipe.speech),), ("synthesis",), _speak),
-        *(step(name, "connect", (_facts(recipe.connect), _shipped_mark()), (), _connect) for name in start),
+        *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(step(name, "align", (align, teacher, base), ("speech", *start), partial(_align, name)) for name in methods),
         step(
             "evaluation",
@@ -73,11 +74,18 @@ def _facts(settings: Any) -> dict[str, Any]:
 
 def _model_mark(name: str) -> str:
     """What stands for a model in a fingerprint: its name, and the state of its files where it is a local folder."""
+    if name == SHIPPED:
+        return _shipped_mark()
     folder = Path(name).expanduser()
     if not folder.is_dir():
         return name
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return fingerprint(name, [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+    return fingerprint(name, [_file_mark(p) for p in sorted(folder.rglob("*")) if p.is_file()])
+
+
+def _file_mark(path: Path) -> tuple[str, int, int]:
+    """Stands for a file's content, which may be too large to hash at every start."""
+    facts = path.stat() if path.is_file() else None
+    return (str(path), facts.st_size, facts.st_mtime_ns) if facts else (str(path), 0, 0)
 
 
 def _shipped_mark() -> str:
@@ -100,7 +108,7 @@ def _speak(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
 
 
 def _connect(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    _stage("connect")(recipe.connect, folder=folder, seed=recipe.seed)
+    _stage("connect")(recipe.connect, folder=folder, seed=recipe.seed, log=partial(workspace.log, "connect"))
 
 
 def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:

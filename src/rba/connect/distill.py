@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from rba import checkpoint
 from rba.connect.ctc import ctc_loss, learning_rate
 from rba.connect.features import FeatureStore
-from rba.connect.settings import CtcSettings, DistillSettings
+from rba.connect.settings import DistillSettings
 from rba.connect.vocabulary import SpeechVocabulary
 from rba.data import seeds
 from rba.lm import chat
@@ -47,7 +47,6 @@ def distil(
     store: FeatureStore,
     vocabulary: SpeechVocabulary,
     settings: DistillSettings,
-    ctc: CtcSettings,
     *,
     seed: int,
     folder: Path,

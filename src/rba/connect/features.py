@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +137,25 @@ def make_features(
 class FeatureStore:
     """Reads what `make_features` wrote; frames stay on disk (memory-mapped)."""
 
-    def __init__(self, folder: Path, shards: int | None = None):
+    def __init__(self, folder: Path | None = None):
         self.rows: list[Spoken] = []
-        self._frames: dict[int, np.ndarray] = {}
-        for listing in sorted(folder.glob("[0-9]*.json"))[:shards]:
-            index, start = int(listing.stem), 0
-            self._frames[index] = np.load(listing.with_suffix(".npy"), mmap_mode="r")
+        self._frames: list[np.ndarray] = []
+        for listing in sorted(folder.glob("[0-9]*.json")) if folder else []:
+            shard, start = len(self._frames), 0
+            self._frames.append(np.load(listing.with_suffix(".npy"), mmap_mode="r"))
             for row in json.loads(listing.read_text()):
-                self.rows.append(Spoken(row["text"], row["speaker"], row["acoustics"], index, start, row["length"]))
+                self.rows.append(Spoken(row["text"], row["speaker"], row["acoustics"], shard, start, row["length"]))
                 start += row["length"]
+
+    @classmethod
+    def join(cls, stores: Sequence[FeatureStore]) -> FeatureStore:
+        """One store over several, in order."""
+        whole = cls()
+        for store in stores:
+            offset = len(whole._frames)
+            whole.rows += [replace(row, shard=row.shard + offset) for row in store.rows]
+            whole._frames += store._frames
+        return whole
 
     def __len__(self) -> int:
         return len(self.rows)

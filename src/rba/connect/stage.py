@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +17,12 @@ from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
 from rba.workspace import StageFolder, write_json
+
+if TYPE_CHECKING:
+    from rba.connect.features import FeatureStore
+    from rba.models.connector import Connector
+
+HELD_OUT = "held-out"
 
 
 def run(settings: ConnectSettings, *, folder: StageFolder, seed: int, log: Callable[[dict], None] = lambda r: None) -> None:
@@ -48,14 +55,13 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     from rba.models.whisper import load_encoder
 
     lm = load_lm(settings.llm)
-    train_texts, test_texts = corpus(settings.corpus, lm, folder.path / "corpus", seed)
-    stores = {}
-    for split, texts, spoken in (("train", train_texts, settings.corpus.acoustics), ("test", test_texts, ("moderate",))):
-        place = folder.path / "features" / split
-        lost = _features(settings, texts, place, split, spoken, seed)
-        stores[split] = FeatureStore(place)
-        folder.note(f"{split}_speech", {"hours": round(stores[split].hours, 2), "texts": len(texts), "unspeakable": lost})
-    store, held_out = stores["train"], stores["test"]
+    parts = corpus(settings.corpus, lm, folder.path / "corpus", seed)
+    stores = {name: speak(settings, name, texts, folder.path / "features", seed) for name, texts in parts.items()}
+    for name, store in stores.items():
+        folder.note(f"speech: {name}", {"hours": round(store.hours, 2), "texts": len(parts[name]), "spoken": len(store)})
+    held_out = stores.pop(HELD_OUT)
+    store = FeatureStore.join(list(stores.values()))
+    train_texts = [row.text for row in store.rows]
     vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count)
     encoder = load_encoder(settings.encoder)
     c = settings.ctc
@@ -70,9 +76,8 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     common: dict[str, Any] = {"seed": seed, "minutes": settings.checkpoint_minutes, "log": log}
     ctc.train(connector, store, vocabulary, c, folder=folder.path / "ctc", validate=wer, **common)
     if settings.distill.updates:
-        distill.distil(
-            connector, lm, store, vocabulary, settings.distill, c, folder=folder.path / "distill", **common
-        )
+        place = folder.path / "distill"
+        distill.distil(connector, lm, store, vocabulary, settings.distill, folder=place, **common)
     heard = measure.transcripts(connector.eval(), lm.tokenizer, held_out)
     low, high = measure.interval(references, heard)
     value = measure.word_error_rate(references, heard)
@@ -83,61 +88,61 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     np.save(folder.path / "model" / "heard_texts.npy", known)
 
 
-def _features(
-    settings: ConnectSettings, texts: Sequence[str], place: Path, split: str, acoustics: tuple[str, ...], seed: int
-) -> int:
-    from rba.connect.features import make_features
+def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> FeatureStore:
+    """The features of one part of the corpus; the held-out part is spoken by test speakers in moderate acoustics."""
+    from rba.connect.features import FeatureStore, make_features
 
-    spoken = [t for _ in range(settings.corpus.renderings if split == "train" else 1) for t in texts]
-    return make_features(
-        spoken,
-        place,
+    test = name == HELD_OUT
+    make_features(
+        [t for _ in range(1 if test else settings.corpus.renderings) for t in texts],
+        folder / name,
         encoder=settings.encoder,
-        split=split,
+        split="test" if test else "train",
         speakers=settings.corpus.speakers,
-        acoustics=acoustics,
+        acoustics=("moderate",) if test else settings.corpus.acoustics,
         seed=seed,
         workers=settings.workers,
     )
+    return FeatureStore(folder / name)
 
 
-def corpus(settings: CorpusSettings, lm: Any, folder: Path, seed: int) -> tuple[list[str], list[str]]:
-    """Training and held-out texts: files and generated ones, without repeats, in seeded order.
+def corpus(settings: CorpusSettings, lm: Any, folder: Path, seed: int) -> dict[str, list[str]]:
+    """The texts by part: one a file, "templated", "self-synthesised", and those held out from all of them.
 
-    Only self-synthesised requests ("magpie") are held out, since they are what users' instructions look like.
+    No text is in two parts. Only requests straight from the pre-query template are held out: they are what users'
+    instructions look like.
     """
     done = folder / "texts.json"
     if not done.is_file():
-        rows = [row for name in settings.files for row in _read_lines(Path(name))] + _generated(settings, lm, seed)
-        unique = {instruction_id(r["text"]): r for r in rows}
-        order = sorted(unique, key=lambda i: seeds.derive(seed, "order", i))
-        asked = [i for i in order if unique[i].get("source") == "magpie"][: settings.held_out]
-        held_out = set(asked)
-        write_json(
-            done,
-            {
-                "train": [unique[i]["text"] for i in order if i not in held_out],
-                "test": [unique[i]["text"] for i in asked],
-            },
-        )
-    texts = json.loads(done.read_text())
-    return texts["train"], texts["test"]
+        seen: set[str] = set()
+        parts: dict[str, list[str]] = {}
+        asked: list[str] = []
+        for name, rows in _sources(settings, lm, seed):
+            fresh = {instruction_id(r["text"]): r for r in rows if instruction_id(r["text"]) not in seen}
+            seen |= set(fresh)
+            parts[name] = [r["text"] for r in fresh.values()]
+            asked += [r["text"] for r in fresh.values() if r.get("source") == "query"]
+        asked.sort(key=lambda text: seeds.derive(seed, HELD_OUT, instruction_id(text)))
+        held_out = set(asked[: settings.held_out])
+        parts = {name: [t for t in texts if t not in held_out] for name, texts in parts.items()}
+        write_json(done, {**parts, HELD_OUT: asked[: settings.held_out]})
+    return json.loads(done.read_text())
 
 
-def _generated(settings: CorpusSettings, lm: Any, seed: int) -> list[dict[str, str]]:
+def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
     from rba.connect.corpus import self_synthesised, templated
     from rba.progress import progress
 
-    rows = list(templated(settings.templated, seed)) if settings.templated else []
+    for name in settings.files:
+        yield Path(name).name.split(".")[0], _read_lines(Path(name))
+    if settings.templated:
+        yield "templated", list(templated(settings.templated, seed))
     if settings.self_synthesised:
         with progress("texts for the connector", settings.self_synthesised) as bar:
-            rows += list(self_synthesised(lm, settings.self_synthesised, seed, bar))
-    return rows
+            yield "self-synthesised", list(self_synthesised(lm, settings.self_synthesised, seed, bar))
 
 
 def _read_lines(path: Path) -> list[dict[str, str]]:
-    import gzip
-
     try:
         opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
         with opened as stream:

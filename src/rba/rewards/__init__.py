@@ -1,0 +1,1 @@
+"""Rewards: functions from prompts, completions and references to one number per completion (TRL's signature)."""

@@ -8,21 +8,20 @@ import unicodedata
 _WORD = re.compile(r"[a-z0-9]+")
 _GROUPED_DIGITS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 
-STOP_WORDS = frozenset(
-    """
-    a about above after again all also always am an and another any are as at be because been before being below
-    between both but by can cannot could did do does doing done down during each either else etc even ever every few
-    for from further get gets getting give given go goes going got had has have having he her here hers herself him
-    himself his how however i if in into is it its itself just keep kind let lets like ll lot lots made make makes
-    making many may maybe me might mine more most much must my myself neither no nor not now of off often ok okay on
-    once one only onto or other others our ours ourselves out over own per perhaps quite rather re really s same say
-    shall she should so some something such sure t take than that the their theirs them themselves then there these
-    they thing things this those though through to together too under until up upon us use used using ve very want
-    was way ways we well were what whatever when where whether which while who whom whose why will with within
-    without would yes yet you your yours yourself yourselves d m don doesn didn isn aren wasn weren won wouldn couldn
-    shouldn hasn haven hadn ain
-    """.split()
-)
+_FUNCTION_WORDS = """
+a about above after again all also always am an and another any are arent as at be because been before being below
+between both but by can cannot cant could couldnt did didnt do does doesnt doing done dont down during each either else
+etc even ever every few for from further get gets getting give given go goes going got had hadnt has hasnt have havent
+having he her here hers herself hes him himself his how however i if im in into is isnt it its itself ive just keep kind
+let lets like lot lots made make makes making many may maybe me might mine more most much must my myself neither no nor
+not now of off often ok okay on once one only onto or other others our ours ourselves out over own per perhaps quite
+rather really same say shall she shes should shouldnt so some something such sure take than that thats the their theirs
+them themselves then there theres these they theyre thing things this those though through to together too under until
+up upon us use used using very want was wasnt way ways we well were werent what whatever whats when where whether which
+while who whom whose why will with within without wont would wouldnt yes yet you youll your youre yours yourself
+yourselves youve
+"""
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def words(text: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Accents: phoneme rewriting before synthesis, a free and seedable way to make speech more varied.
 
-Phonemes are Kokoro's alphabet (A = day, I = my, O = go, W = now, Y = boy, Q = British go, T = flapped t, ᵊ = faint schwa).
-Every replacement is a symbol of US English, the only one the voice was trained on. They are caricatures of accents, of use
-because a listener must learn not to depend on one pronunciation.
+Phonemes are Kokoro's alphabet (A = day, I = my, O = go, W = now, Y = boy, Q = British go, T = flapped t, ᵊ = faint
+schwa). Every replacement is a symbol of US English, the only one the voice was trained on. They are caricatures of
+accents, of use because a listener must learn not to depend on one pronunciation.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Acoustics: where and through what a voice is heard, as numbers that re-create it bit for bit.
 
-    heard = acoustics.sample("moderate", rng)        # draw
-    wave = acoustics.apply(clean, heard)             # use
-    Acoustics.from_json(heard.to_json()) == heard    # keep
+`sample` draws a profile's acoustics, `apply` uses them on a clean voice, `Acoustics.to_json` keeps them:
+
+    heard = acoustics.sample("moderate", rng)
+    wave = acoustics.apply(clean, heard)
+    assert Acoustics.from_json(heard.to_json()) == heard
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ NO_ROOM = -1
 class Acoustics:
     """All parameters of one rendering. The defaults leave a clean voice as it is, at -24 dBFS.
 
-    `tempo`: playing speed, pitch moves along. `room`: number in the bank or -1, with `wet` in [0, 1]. `eq`: dB at evenly
-    spaced frequencies from 0 to 8 kHz. `noise`: kind or "", at `snr_db` over the speech, made from `noise_seed`. `clip`:
-    share of samples that stay below the clipping level (1 = none). `band`: pass band in Hz or (). `codec`: name or "",
-    with `compression` in [0, 1]. `level_db`: RMS over the speech, dBFS. `lead`, `tail`: seconds of silence around it.
+    `tempo`: playing speed, pitch moves along. `room`: number in the bank or -1, with `wet` in [0, 1]. `eq`: dB at
+    evenly spaced frequencies from 0 to 8 kHz. `noise`: kind or "", at `snr_db` over the speech, made from
+    `noise_seed`. `clip`: share of samples that stay below the clipping level (1 = none). `band`: pass band in Hz or
+    (). `codec`: name or "", with `compression` in [0, 1]. `level_db`: RMS over the speech, dBFS. `lead`, `tail`:
+    seconds of silence around it.
     """
 
     tempo: float = 1.0
@@ -80,7 +83,7 @@ class Acoustics:
 
 @dataclass(frozen=True)
 class Profile:
-    """How hard listening is made: the probability of each step, and the range of noise (dB above which speech stands)."""
+    """How hard listening is made: the probability of each step, and how far speech stands above noise (dB)."""
 
     tempo: float = 0.0
     room: float = 0.0
@@ -94,8 +97,12 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "clean": Profile(),
-    "moderate": Profile(0.4, 0.4, 0.5, 0.6, (8.0, 30.0), 0.03, 0.1, 0.1),
-    "hard": Profile(0.5, 0.55, 0.5, 0.75, (3.0, 25.0), 0.06, 0.15, 0.15),
+    "moderate": Profile(
+        tempo=0.4, room=0.35, eq=0.4, noise=0.5, snr_db=(12.0, 35.0), clip=0.02, telephone=0.08, codec=0.08
+    ),
+    "hard": Profile(
+        tempo=0.5, room=0.55, eq=0.5, noise=0.75, snr_db=(4.0, 25.0), clip=0.06, telephone=0.15, codec=0.15
+    ),
 }
 
 _NOISES = {"coloured": 0.3, "hum": 0.1, "clicks": 0.17, "music": 0.18, "babble": 0.25}
@@ -103,11 +110,16 @@ _TELEPHONE_CODECS = {"": 0.25, "mulaw": 0.25, "alaw": 0.2, "gsm": 0.2, "adpcm": 
 _WIDE_CODECS = {"opus8": 0.3, "opus16": 0.35, "mp3": 0.35}
 
 
+def profile_named(name: str) -> Profile:
+    """The profile with this name. Raises RecipeError for an unknown one."""
+    if name not in PROFILES:
+        raise RecipeError("unknown acoustics profile", name, f"use one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
 def sample(profile: str, rng: np.random.Generator) -> Acoustics:
     """Draw acoustics of a named profile. Raises RecipeError for an unknown name."""
-    if profile not in PROFILES:
-        raise RecipeError("unknown acoustics profile", profile, f"use one of {', '.join(PROFILES)}")
-    odds = PROFILES[profile]
+    odds = profile_named(profile)
 
     def chance(probability: float) -> bool:
         return bool(rng.random() < probability)
@@ -122,7 +134,7 @@ def sample(profile: str, rng: np.random.Generator) -> Acoustics:
     if chance(odds.room):
         values |= {"room": int(rng.integers(rooms.COUNT)), "wet": _uniform(rng, 0.25, 1)}
     if chance(odds.eq):
-        values["eq"] = tuple(round(float(gain), 2) for gain in rng.normal(0, 4, rng.integers(2, 7)))
+        values["eq"] = tuple(round(float(gain), 2) for gain in rng.normal(0, 3.5, rng.integers(2, 7)))
     if chance(odds.noise):
         values |= {"noise": _pick(rng, _NOISES), "snr_db": _uniform(rng, *odds.snr_db)}
         values["noise_seed"] = int(rng.integers(2**31))
@@ -131,7 +143,7 @@ def sample(profile: str, rng: np.random.Generator) -> Acoustics:
     if chance(odds.telephone):
         values |= {"band": (_uniform(rng, 180, 320), _uniform(rng, 3200, 3700)), "codec": _pick(rng, _TELEPHONE_CODECS)}
     elif chance(odds.codec):
-        values |= {"codec": _pick(rng, _WIDE_CODECS), "compression": _uniform(rng, 0.9, 1.0)}
+        values |= {"codec": _pick(rng, _WIDE_CODECS), "compression": _uniform(rng, 0.9, 0.99)}
     return Acoustics(**values)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,8 @@ import soxr
 
 from rba.data.audio import SAMPLE_RATE
 
+MAX_COMPRESSION = 0.99  # libsndfile's MP3 encoder refuses 1
+
 
 @dataclass(frozen=True)
 class _Codec:
@@ -41,10 +43,10 @@ def telephone_band(wave: np.ndarray, low_hz: float, high_hz: float) -> np.ndarra
 
 
 def transmit(wave: np.ndarray, name: str, compression: float = 0.95) -> np.ndarray:
-    """Encode and decode a 16 kHz waveform with the named codec; the length stays. Raises KeyError for an unknown name."""
+    """Encode and decode a 16 kHz waveform with a named codec; the length stays. Raises KeyError for an unknown name."""
     codec = CODECS[name]
     sent = soxr.resample(wave, SAMPLE_RATE, codec.rate) if codec.rate != SAMPLE_RATE else wave
-    options = {"compression_level": compression} if codec.lossy else {}
+    options = {"compression_level": min(compression, MAX_COMPRESSION)} if codec.lossy else {}
     stream = io.BytesIO()
     soundfile.write(stream, sent.clip(-1, 1), codec.rate, format=codec.format, subtype=codec.subtype, **options)
     stream.seek(0)

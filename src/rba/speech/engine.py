@@ -1,9 +1,14 @@
-"""Engines: what turns text into speech. A new one is a module with an `Engine` class and one line in `ENGINES`."""
+"""Engines: what turns text into speech.
+
+A new one is a class with the methods of `Engine`: give it a line in `ENGINES`, or name it "package.module:Class" in the
+recipe without touching this package.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +21,7 @@ ENGINES: dict[str, str] = {"hibari": "rba.speech.hibari:HibariEngine"}
 
 
 class Engine(Protocol):
-    """Text-to-speech: `say` is a pure function of its arguments, down to the bit."""
+    """Text-to-speech: `say` is a pure function of its arguments, down to the bit. It follows what it can of a speaker."""
 
     name: str
 
@@ -25,10 +30,24 @@ class Engine(Protocol):
         ...
 
 
+def _target(name: str) -> str:
+    target = ENGINES.get(name, name)
+    if ":" not in target:
+        fix = f"use one of {', '.join(sorted(ENGINES))}, or package.module:Class for an engine of your own"
+        raise RecipeError("unknown speech engine", name, fix)
+    return target
+
+
+def find_engine(name: str) -> Callable[..., Engine]:
+    """The class of the engine with this name. Raises RecipeError for an unknown name or a class that is not there."""
+    module, _, cls = _target(name).partition(":")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(f"cannot load the speech engine: {error}", name, "install it or check the name") from error
+
+
 @functools.lru_cache(maxsize=4)
 def load_engine(name: str, threads: int = 1) -> Engine:
-    """The engine with this name, loaded once per process. Raises RecipeError for an unknown name."""
-    if name not in ENGINES:
-        raise RecipeError("unknown speech engine", name, f"use one of {', '.join(sorted(ENGINES))}")
-    module, _, cls = ENGINES[name].partition(":")
-    return getattr(importlib.import_module(module), cls)(threads=threads)
+    """The engine with this name, loaded once per process. Raises RecipeError as `find_engine` does."""
+    return find_engine(name)(threads=threads)

@@ -25,10 +25,10 @@ def check_text(text: str) -> str:
     if not any(character.isalnum() for character in text):
         raise AudioError("text has nothing to say", _shown(text), _FIX)
     if len(text) > MAX_CHARACTERS:
-        raise AudioError(f"text is too long to say ({len(text)} characters)", _shown(text), _FIX)
+        raise AudioError("text is too long to say", f"{len(text)} characters", _FIX)
     for character in text:
         if character.isalpha() and not unicodedata.name(character, "").startswith(("LATIN", "FEMININE", "MASCULINE")):
-            raise AudioError(f"text holds a letter that cannot be spoken: {character}", _shown(text), _FIX)
+            raise AudioError("text holds a letter that cannot be spoken", f"{character} in {_shown(text)}", _FIX)
     return text
 
 

@@ -1,7 +1,8 @@
 """Voice morphing: change the frame-level outputs of the hibari network before they are rendered to a waveform.
 
-The network predicts, every 12.5 ms, log magnitudes of a harmonic, a noise and a residual branch over 601 frequency bins of
-20 Hz, phases for the first and last, and F0. Changing these makes another speaker without a second vocoder and at no cost.
+The network predicts, every 12.5 ms, log magnitudes of a harmonic, a noise and a residual branch over 601 frequency
+bins of 20 Hz, phases for the first and last, and F0. Changing these makes another speaker without a second vocoder
+and at no cost.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NEPER_PER_DB = np.float32(np.log(10) / 20)
 
 
 class Frames(NamedTuple):
-    """The network's outputs, in its order: arrays [601, frames] of float32, and `f0` [frames] in Hz (0 where unvoiced)."""
+    """The network's outputs, in its order: float32 arrays [601, frames], and `f0` [frames] in Hz (0 where unvoiced)."""
 
     harmonic: np.ndarray
     harmonic_phase: np.ndarray
@@ -68,8 +69,9 @@ def _origin(bins: np.ndarray, tract: float) -> np.ndarray:
 def revoice(frames: Frames, f0: np.ndarray, tract: float) -> Frames:
     """Read the harmonic branch where it has a meaning, at the harmonics of its own pitch, for a voice of pitch `f0`.
 
-    Between its harmonics the network's output is arbitrary, as no energy ever came there in training. So every harmonic
-    of the new pitch takes its magnitude from the two old harmonics around its origin, and its phase from the nearer one.
+    Between its harmonics the network's output is arbitrary, as no energy ever came there in training. So every
+    harmonic of the new pitch takes its magnitude from the two old harmonics around its origin, and its phase from the
+    nearer one.
     """
     voiced = np.flatnonzero(frames.f0 > VOICED_HZ)
     old, new = frames.f0[voiced] / BIN_HZ, f0[voiced] / BIN_HZ
@@ -102,8 +104,8 @@ def warp_tract(frames: Frames, tract: float) -> Frames:
 def aspiration(speaker: Speaker) -> np.ndarray:
     """Gain of the residual branch in voiced frames, log magnitude per bin [601].
 
-    It carries the breath of the voice, all of its noise in effect. Below 4 kHz it also corrects the stock harmonics, which
-    is of no use to others: there it gives way, by 12 dB at most, the further pitch and tract are moved.
+    It carries the breath of the voice, all of its noise in effect. Below 4 kHz it also corrects the stock harmonics,
+    which is of no use to others: there it gives way, by 12 dB at most, the further pitch and tract are moved.
     """
     moved = min(1.0, (abs(np.log(speaker.f0)) + 2 * abs(np.log(speaker.tract))) / 0.6)
     fade = np.interp(np.arange(BINS) * BIN_HZ, [3000, 5000], [1.0, 0.0])
@@ -121,7 +123,7 @@ def equaliser(speaker: Speaker) -> np.ndarray:
 
 
 def repitch(f0: np.ndarray, speaker: Speaker, rng: np.random.Generator) -> np.ndarray:
-    """Move the pitch contour [frames]: median, intonation range, slow drift and jitter; unvoiced frames stay as they are."""
+    """Move the pitch contour [frames]: median, intonation range, slow drift and jitter; unvoiced frames stay."""
     voiced = f0 > VOICED_HZ
     if not voiced.any():
         return f0

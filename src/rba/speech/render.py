@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from rba.data import audio, seeds
 from rba.data.utterance import Utterance
+from rba.errors import AudioError
 from rba.speech import acoustics as acoustics_module
 from rba.speech.acoustics import Acoustics
 from rba.speech.engine import Engine, load_engine
@@ -33,14 +33,23 @@ def render(engine: Engine, text: str, speaker: Speaker, seed: int, acoustics: Ac
     """
     wave = engine.say(text, speaker, seed)
     talkers = background_talkers(engine) if acoustics.noise == "babble" else ()
-    return audio.check(acoustics_module.apply(wave, acoustics, talkers), text[:40])
+    wave = acoustics_module.apply(wave, acoustics, talkers)
+    if wave.size > audio.MAX_SECONDS * audio.SAMPLE_RATE:
+        seconds = wave.size / audio.SAMPLE_RATE
+        raise AudioError(f"speech lasts more than {audio.MAX_SECONDS:g} s", f"{seconds:.1f} s", "shorten the text")
+    return audio.check(wave, text[:40])
 
 
-@functools.lru_cache(maxsize=2)
+_talkers: dict[str, tuple[np.ndarray, ...]] = {}
+
+
 def background_talkers(engine: Engine) -> tuple[np.ndarray, ...]:
-    """The clean utterances that babble is mixed from: always the same for an engine, made once per process (a second)."""
-    voices = (_CHATTER_BANK[i] for i in range(len(_CHATTER_BANK)))
-    return tuple(engine.say(_CHATTER[i % len(_CHATTER)], voice, seed=i) for i, voice in enumerate(voices))
+    """The clean utterances that babble is mixed from: the same for an engine, made once per process (in a second)."""
+    if engine.name not in _talkers:
+        voices = [_CHATTER_BANK[i] for i in range(len(_CHATTER_BANK))]
+        said = (engine.say(_CHATTER[i % len(_CHATTER)], voice, seed=i) for i, voice in enumerate(voices))
+        _talkers[engine.name] = tuple(said)
+    return _talkers[engine.name]
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,9 @@ class Plan:
     acoustics: Acoustics
 
 
-def plan_utterance(instruction_id: str, voice: int, speaker: Speaker, profile: str, seed: int, attempt: int = 0) -> Plan:
+def plan_utterance(
+    instruction_id: str, voice: int, speaker: Speaker, profile: str, seed: int, attempt: int = 0
+) -> Plan:
     """Seed and acoustics of voice number `voice` of an instruction: a pure function of the arguments.
 
     `attempt` counts the retries of the intelligibility gate; each has a seed and acoustics of its own.

@@ -31,7 +31,7 @@ def bank() -> tuple[np.ndarray, ...]:
 
 
 def reverberate(wave: np.ndarray, room: int, wet: float) -> np.ndarray:
-    """Place a voice in room number `room`; `wet` in [0, 1] scales all reflections. Same length, direct sound in place."""
+    """Place a voice in room `room`; `wet` in [0, 1] scales all reflections. Same length, direct sound in place."""
     response = bank()[room].copy()
     response[BEFORE + SAMPLE_RATE // 400 :] *= wet  # 2.5 ms: the direct sound, spread by the band limit
     return scipy.signal.fftconvolve(wave, response)[BEFORE : BEFORE + wave.size].astype(np.float32)

@@ -9,12 +9,13 @@ from rba.errors import RecipeError
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """How instructions are spoken.
+    """How instructions are spoken. `engine` is "hibari", or "package.module:Class" for one of your own.
 
-    `voices` different speakers say each instruction, out of a bank of `speakers`; `acoustics` is clean, moderate or hard.
-    With `gate` on, the speech recogniser `gate_asr` must hear the text with a word error rate of at most `gate_wer`; else
-    the utterance is rendered anew, up to `gate_retries` times, and then left out. `workers` processes share the work
-    (0 = one per core); it does not change the result. `shard_size` is instructions per shard.
+    `voices` different speakers say each instruction, out of a bank of `speakers`; `acoustics` is clean, moderate or
+    hard. With `gate` on, the speech recogniser `gate_asr` must hear the text with a word error rate of at most
+    `gate_wer`; else the utterance is rendered anew, up to `gate_retries` times, and then left out. `workers`
+    processes share the work (0 = one per core); it does not change the result. `shard_size` is instructions per
+    shard.
     """
 
     engine: str = "hibari"
@@ -30,6 +31,7 @@ class SpeechSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        for key, least in {"voices": 1, "speakers": 1, "gate_wer": 0, "gate_retries": 0, "workers": 0, "shard_size": 1}.items():
+        least_values = {"voices": 1, "speakers": 1, "gate_wer": 0, "gate_retries": 0, "workers": 0, "shard_size": 1}
+        for key, least in least_values.items():
             if getattr(self, key) < least:
                 raise RecipeError(f"must be at least {least}, not {getattr(self, key)}", f"speech.{key}")

@@ -19,10 +19,11 @@ Peak = tuple[float, float, float]
 class Speaker:
     """One voice, as changes to the engine's stock voice.
 
-    `f0`: ratio to the stock pitch. `f0_range`: exponent on intonation (1 = as is). `tract`: formant ratio, above 1 is a
-    shorter vocal tract. `speed`: speaking rate ratio. `tilt`: dB per octave above 500 Hz. `breath`: aspiration noise, dB.
-    `jitter`: relative frame-to-frame pitch noise. `drift`: slow pitch wander, semitones. `wobble`: local tempo variation
-    (log standard deviation). `peaks`: fixed resonances as (Hz, dB, octaves). `accent_strength`: share of the accent's rules.
+    `f0`: ratio to the stock pitch. `f0_range`: exponent on intonation (1 = as is). `tract`: formant ratio, above 1 is
+    a shorter vocal tract. `speed`: speaking rate ratio. `tilt`: dB per octave above 500 Hz. `breath`: aspiration
+    noise, dB. `jitter`: relative frame-to-frame pitch noise. `drift`: slow pitch wander, semitones. `wobble`: local
+    tempo variation (log standard deviation). `peaks`: fixed resonances as (Hz, dB, octaves). `accent_strength`: share
+    of the accent's rules.
     """
 
     id: str
@@ -75,7 +76,7 @@ def make_speaker(seed: int, index: int) -> Speaker:
         "jitter": rng.uniform(0, 0.011),
         "drift": rng.uniform(0, 1.6),
         "wobble": rng.uniform(0, 0.22),
-        "accent_strength": rng.uniform(0.12, 0.42),
+        "accent_strength": rng.uniform(0.1, 0.36),
     }
     accent = str(rng.choice(list(MIX), p=list(MIX.values())))
     numbers = {key: round(float(value), 4) for key, value in values.items()}
@@ -110,6 +111,11 @@ def split_of(index: int, test_share: float = 0.15, validation_share: float = 0.0
     return "validation" if place < test_share + validation_share else "train"
 
 
+@functools.lru_cache(maxsize=32)
+def _indices(size: int, split: str, test_share: float, validation_share: float) -> tuple[int, ...]:
+    return tuple(i for i in range(size) if split_of(i, test_share, validation_share) == split)
+
+
 @dataclass(frozen=True)
 class SpeakerBank:
     """`size` speakers, numbered from 0; `speakers("train")` lists those of a split. The splits share no speaker."""
@@ -127,12 +133,11 @@ class SpeakerBank:
             raise IndexError(index)
         return speaker(_name(self.seed, index))
 
-    def indices(self, split: str) -> list[int]:
+    def indices(self, split: str) -> tuple[int, ...]:
         """The numbers of a split's speakers. Raises RecipeError for an unknown split."""
         if split not in SPLITS:
             raise RecipeError("unknown split", split, f"use one of {', '.join(SPLITS)}")
-        shares = self.test_share, self.validation_share
-        return [i for i in range(self.size) if split_of(i, *shares) == split]
+        return _indices(self.size, split, self.test_share, self.validation_share)
 
     def speakers(self, split: str) -> list[Speaker]:
         """All speakers of a split."""

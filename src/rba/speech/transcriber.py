@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
+
+MAX_TOKENS = 200
 
 
 class Transcriber:
@@ -32,6 +36,7 @@ class Transcriber:
             self._processor = WhisperProcessor.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"cannot load a Whisper model: {error}", name, "name another recogniser") from error
+        self._model.generation_config.update(do_sample=False, num_beams=1, max_length=MAX_TOKENS)
 
     def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 8) -> list[str]:
         """What is heard in each 16 kHz mono wave [samples] of at most 30 s."""
@@ -40,13 +45,27 @@ class Transcriber:
     def _batch(self, waves: Sequence[np.ndarray]) -> list[str]:
         import torch
 
-        inputs = self._processor(list(waves), sampling_rate=SAMPLE_RATE, return_tensors="pt")
-        options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_new_tokens": 200}
+        extract = self._processor.feature_extractor
+        inputs = extract(list(waves), sampling_rate=SAMPLE_RATE, return_tensors="pt", return_attention_mask=True)
+        options: dict[str, Any] = {"attention_mask": inputs.attention_mask}
         if getattr(self._model.generation_config, "is_multilingual", False):
             options |= {"language": "en", "task": "transcribe"}
-        with torch.inference_mode():
+        with torch.inference_mode(), _quiet():
             ids = self._model.generate(inputs.input_features.to(self._model.device), **options)
-        return [text.strip() for text in self._processor.batch_decode(ids, skip_special_tokens=True)]
+        return [text.strip() for text in self._processor.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what transformers warns of in its own calls of itself."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @functools.lru_cache(maxsize=1)
@@ -57,8 +76,9 @@ def _normaliser() -> Any:
 
 
 def normalise(text: str) -> str:
-    """Lower-case words without punctuation, with numbers as digits and contractions spelled out."""
-    return str(_normaliser()(text))
+    """Lower-case words without punctuation, with numbers as digits ("9:30" as "930") and contractions spelled out."""
+    words = _normaliser()(re.sub(r"(?<=\d):(?=\d)", "", text)).split()
+    return " ".join(word for word in words if any(character.isalnum() for character in word))
 
 
 def wer(reference: str, hypothesis: str) -> float:

@@ -1,0 +1,43 @@
+# `make test` and `make run` do the whole set-up themselves; it is redone only when it is out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+WEIGHTS := smollm2-135m-instruct whisper-tiny.en all-minilm-l6-v2
+STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+
+# Idle OpenMP threads that spin would starve the ones that work.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help setup weights test run lint clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv (PYTHON=python3.12 picks the interpreter) and install rba with its tools
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "rba needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+	    "name another: make setup PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,corpus]'
+	@rm -f .venv/set-up-*
+	@touch $@
+
+weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe need
+	@for name in $(WEIGHTS); do $(BIN)/rba models fetch $$name >/dev/null || exit; done
+
+test: weights ## run the tests; ARGS="-k words -x" goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+run: weights ## run the tiny recipe; ARGS="seed=7" goes to rba
+	$(BIN)/rba run recipes/tiny.yaml $(ARGS)
+
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove .venv, builds and caches; runs and fetched weights stay
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

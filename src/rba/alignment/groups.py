@@ -1,0 +1,72 @@
+"""The unit of data: one instruction with all its voices, in an order that is a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rba.alignment.objectives.objective import Task
+from rba.data import seeds
+from rba.data.utterance import Utterance
+from rba.lm.chat import response_ids
+
+
+@dataclass(frozen=True)
+class Group:
+    """One instruction: its `text`, the teacher's answer `response` as token ids `reference`, and its utterances' ids.
+
+    `reference` ends with the end token unless the answer was cut at the longest length trained on.
+    """
+
+    id: str
+    text: str
+    response: str
+    reference: tuple[int, ...]
+    utterances: tuple[str, ...]
+
+    def task(self) -> Task:
+        """What an objective sees, before there are self-samples."""
+        return Task(self.utterances, self.reference, self.response)
+
+
+def make_groups(
+    utterances: Sequence[Utterance], split: str, tokenizer: Any, end_id: int, max_response: int
+) -> tuple[list[Group], dict[str, int]]:
+    """The instructions of a split, by id, and counts: kept ones, cut answers, and ones left out for want of an answer."""
+    voices: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        if utterance.split == split:
+            voices.setdefault(utterance.instruction_id, []).append(utterance)
+    groups, counts = [], Counter(instructions=0, utterances=0, cut_answers=0, without_answer=0)
+    for key in sorted(voices):
+        spoken = sorted(voices[key], key=lambda u: (u.voice, u.id))
+        answer = spoken[0].response.strip()
+        if not answer:
+            counts["without_answer"] += 1
+            continue
+        ids = response_ids(tokenizer, answer, end_id)
+        counts["cut_answers"] += len(ids) > max_response
+        counts["instructions"] += 1
+        counts["utterances"] += len(spoken)
+        groups.append(Group(key, spoken[0].text, answer, tuple(ids[:max_response]), tuple(u.id for u in spoken)))
+    return groups, dict(counts)
+
+
+def plan(groups: Sequence[Group], per_step: int, steps: int, seed: int) -> list[list[Group]]:
+    """The instructions of every update: passes over all of them, each pass in an order of its own."""
+    if not groups:
+        return [[] for _ in range(steps)]
+    line: list[Group] = []
+    epoch = 0
+    while len(line) < per_step * steps:
+        line += [groups[i] for i in seeds.rng(seed, "order", epoch).permutation(len(groups))]
+        epoch += 1
+    return [line[i * per_step : (i + 1) * per_step] for i in range(steps)]
+
+
+def without(groups: Sequence[Group], lost: Mapping[str, str]) -> list[Group]:
+    """The groups without the utterances in `lost`; one that loses them all goes too."""
+    kept = (replace(g, utterances=tuple(u for u in g.utterances if u not in lost)) for g in groups)
+    return [group for group in kept if group.utterances]

@@ -1,0 +1,56 @@
+"""Figures of an update for the log, under TRL's names where it has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+from rba.alignment.objectives.objective import Sample, Task, Terms
+from rba.rewards.deaf import did_not_hear
+from rba.rewards.reward import length_correlation
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, or NaN of nothing."""
+    return fmean(values) if values else math.nan
+
+
+def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
+    """Loss terms summed over micro-batches with their weights, and means of all observations."""
+    found: dict[str, float] = {"loss": 0.0}
+    seen: dict[str, list[float]] = {}
+    for part, share in terms:
+        for name, loss in part.losses.items():
+            value = share * float(loss.detach())
+            found["loss"] += value
+            found[f"loss/{name}"] = found.get(f"loss/{name}", 0.0) + value
+        for name, values in part.metrics.items():
+            seen.setdefault(name, []).extend(values)
+    return found | {name: mean(values) for name, values in seen.items() if values}
+
+
+def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
+    """Length, end, deafness and rewards of the self-samples; `frac_reward_zero_std` is the share of tied groups."""
+    samples = [sample for task in tasks for sample in task.samples]
+    if not samples:
+        return {}
+    found = {
+        "completions/mean_length": mean([len(s.ids) for s in samples]),
+        "completions/clipped_ratio": mean([float(not s.finished) for s in samples]),
+        "completions/deaf": mean([float(did_not_hear(s.text)) for s in samples]),
+    }
+    return found | _reward_metrics(tasks, samples)
+
+
+def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[str, float]:
+    rewards = [s.reward for s in samples if s.reward is not None]
+    if not rewards:
+        return {}
+    groups = [[s.reward for s in task.samples if s.reward is not None] for task in tasks]
+    spread = [pstdev(group) for group in groups if len(group) > 1]
+    found = {"reward": mean(rewards), "reward_std": pstdev(rewards), "reward_missing": 1 - len(rewards) / len(samples)}
+    if spread:
+        found |= {"reward_group_std": mean(spread), "frac_reward_zero_std": mean([float(s == 0) for s in spread])}
+    related = length_correlation([s.reward for s in samples], [len(s.ids) for s in samples])
+    return found if related is None else found | {"reward_length_correlation": related}

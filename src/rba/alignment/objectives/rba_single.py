@@ -1,0 +1,64 @@
+"""RBA-Single: the teacher's answer is preferred to the model's own, voice by voice (Eqs. 6-8, SPIN-like).
+
+    L_S = mean_s -log sigmoid( beta (d(y_ref, x^(s)) - d(y^(s), x^(s))) ) + lambda_s L_CE
+
+with d the log-prob of an answer, less the reference's if there is one. Both answers of a pair hear the same voice.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from rba.alignment.objectives.objective import Batch, Request, Scored, Task, Terms, by_voice, gather, total
+from rba.alignment.objectives.preference import margin, observations, preference_loss
+from rba.alignment.objectives.sft import anchor, ce_metrics, reference_requests
+from rba.alignment.pairs import pairs_with_teacher
+from rba.alignment.settings import AlignSettings
+
+
+def single_loss(margin_P: torch.Tensor, voices: int, beta: float) -> torch.Tensor:
+    """L_S of one instruction: the preference losses of its P pairs over its K `voices`.
+
+    A voice whose own answer equals the teacher's has nothing to prefer: it counts as zero, not as one voice less.
+    """
+    return preference_loss(margin_P, beta).sum() / voices
+
+
+class RbaSingle:
+    """L = L_S + lambda_s L_CE; needs self-samples, no rewards."""
+
+    name = "rba-single"
+    needs_samples, needs_rewards = True, False
+
+    def __init__(self, settings: AlignSettings):
+        self.beta, self.weight, self.reduction = settings.beta, settings.single_weight, settings.ce_reduction
+        self.needs_reference = settings.use_reference
+
+    def requests(self, task: Task) -> list[Request]:
+        """The teacher's answer under every voice, and each voice's own answer where it differs."""
+        own = [Request(v, task.samples[v].ids, "rejected") for v in pairs_with_teacher(task)]
+        return reference_requests(task) + own
+
+    def terms(self, batch: Batch) -> Terms:
+        """Preference and, unless its weight is 0, cross-entropy; means over instructions."""
+        pairs = [_pairs(scored) for scored in batch.scored]
+        losses = {"preference": total(self._preference(p, t) for p, t in zip(pairs, batch.tasks)) / len(pairs)}
+        if self.weight:
+            losses["ce"] = self.weight * total(anchor(s, self.reduction) for s in batch.scored) / len(batch.tasks)
+        seen = gather([observations(good, bad, self.beta) for group in pairs for good, bad in group])
+        seen["pairs/dropped"] = [1 - len(p) / len(t.utterances) for p, t in zip(pairs, batch.tasks)]
+        return Terms(losses, {**gather([ce_metrics(s) for s in batch.scored]), **seen})
+
+    def _preference(self, pairs: list[tuple[Scored, Scored]], task: Task) -> torch.Tensor:
+        if not pairs:
+            return torch.zeros(())
+        return single_loss(torch.stack([margin(good, bad) for good, bad in pairs]), len(task.utterances), self.beta)
+
+
+def _pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
+    """(teacher's answer, own answer) of every voice that has both."""
+    teacher = by_voice(scored, "reference")
+    return [(teacher[voice], own) for voice, own in by_voice(scored, "rejected").items()]
+
+
+OBJECTIVE = RbaSingle

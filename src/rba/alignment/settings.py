@@ -1,0 +1,124 @@
+"""The settings of the align stage. Importing this loads nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rba.alignment.objectives import available
+from rba.errors import RecipeError
+from rba.lm.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """The adapter on the LLM."""
+
+    rank: int = 16  # 0 = none: only the connector is trained
+    alpha: int = 32  # the adapter's output is scaled by alpha / rank
+    dropout: float = 0.0  # on the adapter's input
+    targets: str | tuple[str, ...] = "all-linear"  # peft's target_modules: "all-linear", a regex or a list of names
+
+
+@dataclass(frozen=True)
+class AdaptiveSettings:
+    """When the learning rate backs off from its schedule and comes back (`rba.alignment.schedule`)."""
+
+    enabled: bool = True
+    backoff: float = 0.7  # factor on the multiplier at each alarm
+    recover: float = 1.05  # factor when all is well, up to a multiplier of 1
+    floor: float = 0.1  # the multiplier never falls below this
+    drift_target: float = 0.5  # nats a token from the reference at which the alarm sounds
+    drift_every: int = 5  # updates between two measurements of the drift; 0 = it is never measured
+    drift_answers: int = 8  # held-out self-samples of the reference that the drift is measured on
+    smooth: float = 0.5  # weight of the past in the moving average of validation scores and rewards
+    tolerance: float = 1.0  # how many times its usual noise a score must fall before it counts as a regress
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """How the checkpoint is picked and when training stops early."""
+
+    every: int = 20  # updates between two validations; 0 = none: the last weights are kept
+    groups: int = 32  # instructions, each spoken by one of its voices
+    by: Literal["reward", "likelihood"] = "reward"  # of greedy answers | mean log-prob of a token of the teacher's answer
+    patience: int = 5  # validations without a new best before training stops; 0 = it never stops early
+
+
+@dataclass(frozen=True)
+class AlignSettings:
+    """How the SpeechLM is aligned; all methods share data, order, updates and optimiser.
+
+    `ce_reduction` "sum" is the paper's Eq. 1 and the default for a reason: a preference term moves the *summed*
+    log-prob of an answer by at most beta (0.1) whatever its length, and the sum moves it by lam (0.2), so the two stay
+    balanced. With "mean" the anchor shrinks with the answer (0.2 / 48 for 48 tokens) and the reference-free preference
+    term, which alone would push both answers down without end, has nothing to hold it.
+    """
+
+    methods: tuple[str, ...] = ("sft", "rba-single", "rba-group")  # each is trained from the same start
+    steps: int = 60  # updates
+    groups_per_step: int = 4  # instructions an update, each with all its voices
+    lr: float = 1e-4  # peak learning rate of the adapter
+    connector_lr: float = 2e-5  # peak learning rate of the connector, where it is trained
+    warmup: float = 0.1  # share of the updates
+    weight_decay: float = 0.01
+    clip: float = 1.0  # largest gradient norm
+    beta: float = 0.1  # sharpness of the preference terms
+    lam: float = 0.2  # weight of the cross-entropy term beside the group's preference term
+    lam_single: float | None = None  # the same for rba-single; null: lam without reference, 0 with it
+    ce_reduction: Literal["sum", "mean"] = "sum"  # over the tokens of an answer
+    use_reference: bool = False  # log-ratios to the initial model instead of plain log-probs; one more forward pass
+    tie_eps: float = 1e-6  # a group whose best and worst reward differ by no more has no pair
+    reward: str = "recall"  # ranks a group's answers and validates: "recall + 0.5*similarity - deaf", "likelihood", ...
+    embedder: str = "all-minilm-l6-v2"  # sentence embedder of the reward "similarity"
+    sample: Sampling = field(default_factory=Sampling)  # how self-samples are drawn
+    refresh: Literal["once", "per_round", "online"] = "once"  # from the initial model | every round | every update
+    round_steps: int = 20  # updates a round, with "per_round"
+    max_response: int = 64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end token
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    train_connector: bool = False
+    adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen LLM and of autocast; the adapter is float32
+    batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
+    rollout_batch: int = 64  # answers generated at once
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        known = available()
+        for method in self.methods:
+            _check(method in known, f"methods: {method}", f"choose from {', '.join(known)}")
+        _check(len(set(self.methods)) == len(self.methods), "methods", "name each method once")
+        for key in ("steps", "groups_per_step", "round_steps", "max_response", "batch_tokens", "rollout_batch"):
+            _check(getattr(self, key) >= 1, key, "give 1 or more")
+        for key in ("lr", "connector_lr", "beta", "clip"):
+            _check(getattr(self, key) > 0, key, "give a number above 0")
+        for key in ("lam", "weight_decay", "tie_eps", "checkpoint_minutes"):
+            _check(getattr(self, key) >= 0, key, "give 0 or more")
+        _check(self.lam_single is None or self.lam_single >= 0, "lam_single", "give 0 or more, or null")
+        _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")
+        _check(self.sample.temperature > 0, "sample.temperature", "self-samples are drawn: give a temperature above 0")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        a, v = self.adaptive, self.validation
+        _check(self.lora.rank > 0 or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
+        _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")
+        _check(0 < a.backoff < 1 < a.recover, "adaptive", "0 < backoff < 1 < recover")
+        _check(0 < a.floor <= 1 and 0 <= a.smooth < 1, "adaptive", "0 < floor <= 1, 0 <= smooth < 1")
+        _check(a.drift_target > 0 and a.drift_every >= 0, "adaptive", "drift_target > 0, drift_every >= 0")
+        _check(a.drift_answers >= 1 and a.tolerance >= 0, "adaptive", "drift_answers >= 1, tolerance >= 0")
+        _check(v.every >= 0 and v.groups >= 1 and v.patience >= 0, "validation", "every, patience >= 0; groups >= 1")
+
+    @property
+    def single_weight(self) -> float:
+        """The weight of the cross-entropy term in rba-single."""
+        if self.lam_single is not None:
+            return self.lam_single
+        return 0.0 if self.use_reference else self.lam
+
+
+def _check(good: bool, key: str, fix: str) -> None:
+    if not good:
+        raise RecipeError("this value cannot work", f"align.{key}", fix)

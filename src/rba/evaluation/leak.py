@@ -1,0 +1,50 @@
+"""Leaks: nothing that is tested may have been seen in training, neither words nor speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rba.data.instruction import Instruction
+from rba.data.utterance import Utterance
+from rba.errors import DataError
+from rba.rewards.words import words
+
+
+def check_leaks(
+    test: Sequence[Utterance], utterances: Iterable[Utterance], instructions: Iterable[Instruction] = ()
+) -> None:
+    """Raise DataError if an instruction (by id or normalised words) or a speaker of `test` occurs in training.
+
+    `utterances` and `instructions` are all of a run's. Instructions must be absent from training and validation (which
+    picks the checkpoint); speakers from training.
+    """
+    own_ids = {u.instruction_id: u for u in test}
+    own_words = {_key(u.text): u for u in test}
+    voices = {(u.engine, u.speaker): u for u in test}
+    for seen in utterances:
+        if seen.split == "test":
+            continue
+        if seen.split == "train" and (seen.engine, seen.speaker) in voices:
+            _leak("speaker", seen.speaker, voices[seen.engine, seen.speaker].id, seen.id)
+        _check_words(seen.instruction_id, seen.text, seen.id, own_ids, own_words)
+    for instruction in instructions:
+        if instruction.split != "test":
+            _check_words(instruction.id, instruction.text, instruction.id, own_ids, own_words)
+
+
+def _key(text: str) -> str:
+    return " ".join(words(text)) or text.strip()
+
+
+def _check_words(
+    instruction_id: str, text: str, where: str, ids: dict[str, Utterance], texts: dict[str, Utterance]
+) -> None:
+    if instruction_id in ids:
+        _leak("instruction", instruction_id, ids[instruction_id].id, where)
+    if (key := _key(text)) in texts:
+        _leak("request", f'"{text[:60]}"', texts[key].id, where)
+
+
+def _leak(kind: str, what: str, test: str, train: str) -> None:
+    fix = "split the data again: run synthesize and speak in a new folder"
+    raise DataError(f"test data leak into training: the same {kind} {what}", f"test {test}, training {train}", fix)

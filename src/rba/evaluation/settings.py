@@ -1,0 +1,52 @@
+"""The settings of the evaluation stage. Importing this loads nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rba.errors import RecipeError
+from rba.lm.sampling import Sampling
+
+JUDGES = ("recall", "similarity", "likelihood")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What the models are asked, how they answer, and how answers are compared.
+
+    Two judges at least: one of them may be what a model was trained on, and such a judge must not stand alone.
+    """
+
+    instructions: int = 128  # test instructions, at most; 0: all of them
+    voices: int = 4  # voices per instruction, at most
+    answer: Sampling = field(
+        default_factory=lambda: Sampling(0.0, 1.0, 160)
+    )  # how answers are drawn; temperature 0: greedy
+    judges: tuple[str, ...] = ("recall", "similarity")  # who decides win rates; the first is shown first
+    opponents: tuple[str, ...] = ("base", "sft", "teacher")  # models that win rates are taken against
+    teacher_again: int = 64  # instructions that the teacher answers a second time, to be judged itself; 0: none
+    again: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how it draws that second answer
+    likelihood_instructions: int = (
+        64  # instructions (first voice) that the "likelihood" judge, a slow one, reads; 0: all
+    )
+    cascade: str = "whisper-tiny.en"  # the Whisper model of the cascade; empty: no cascade
+    embedder: str = "all-minilm-l6-v2"  # sentence embedder of similarity and consistency
+    resamples: int = 2000  # bootstrap resamples behind the 95 % intervals
+    batch: int = 32  # answers generated at once
+    shard_size: int = 64  # answers per shard; a shard is the unit of resuming
+    dtype: str = "bfloat16"  # number format of the LLMs
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        least = {"instructions": 0, "voices": 1, "teacher_again": 0, "likelihood_instructions": 0, "resamples": 100}
+        for key, low in {**least, "batch": 1, "shard_size": 1}.items():
+            _check(getattr(self, key) >= low, key, f"give {low} or more")
+        for judge in self.judges:
+            _check(judge in JUDGES, f"judges: {judge}", f"choose from {', '.join(JUDGES)}")
+        _check(len(set(self.judges)) == len(self.judges) >= 2, "judges", "give two different judges at least")
+        _check(self.dtype in ("bfloat16", "float16", "float32"), "dtype", "bfloat16, float16 or float32")
+
+
+def _check(good: bool, key: str, fix: str) -> None:
+    if not good:
+        raise RecipeError("this value cannot work", f"evaluate.{key}", fix)

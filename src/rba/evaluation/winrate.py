@@ -1,0 +1,29 @@
+"""Win rates: how often a judge prefers a model's answer to its opponent's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rba.evaluation.judge import Judge
+
+
+def preferences(
+    judge: Judge, texts: Sequence[str], answers: Sequence[str], opponents: Sequence[str], references: Sequence[str]
+) -> np.ndarray:
+    """The judge's preference [M] in [0, 1] for each answer over its opponent's, the mean of both orders; ties are 0.5.
+
+    NaN where the judge cannot say. Equal answers tie without being shown to the judge.
+    """
+    judge.prepare([*texts, *texts], [*answers, *opponents], [*references, *references])
+    rows = zip(texts, answers, opponents, references)
+    return np.array([_both_orders(judge, *row) for row in rows], dtype=float)
+
+
+def _both_orders(judge: Judge, text: str, answer: str, opponent: str, reference: str) -> float:
+    if answer.strip() == opponent.strip():
+        return 0.5
+    first = judge.prefer(text, answer, opponent, reference)
+    second = judge.prefer(text, opponent, answer, reference)
+    return float("nan") if first is None or second is None else (first + 1 - second) / 2

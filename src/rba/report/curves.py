@@ -1,0 +1,110 @@
+"""Training curves: one panel per logged value, all methods in it, whatever values a run happened to log."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from rba.report import names
+from rba.report.charts import Line, line_chart
+
+_STEPS = ("step", "update", "updates", "iteration", "round")
+_KINDS = ("event", "kind", "phase", "split")
+_SKIPPED = frozenset({"time", "stage", "epoch", "seconds", "elapsed", "method", *_STEPS, *_KINDS})
+
+KNOWN: tuple[tuple[str, str, str], ...] = (
+    (r"(train/)?loss", "Loss", "what is minimised, summed over its terms"),
+    (r".*(preference|group|single|dpo).*", "", "the preference term: ln 2 where nothing is preferred"),
+    (r"(?!.*(val|eval)).*\bce\b.*|.*/ce.*|.*cross.?entropy.*", "", "on the teacher's answer"),
+    (r".*reward.*", "", "of the model's own answers, as the recipe's reward scores them"),
+    (r".*margin.*", "", "chosen minus rejected, in nats"),
+    (r".*accuracy.*", "", "share of pairs in which the chosen answer is the likelier"),
+    (r"(.*/)?(lr|learning_rate)", "Learning rate", "schedule times the adaptive multiplier"),
+    (r".*(lr_(multiplier|scale)|multiplier).*", "Learning-rate multiplier", "backs off when the policy drifts"),
+    (r".*(kl|drift).*", "", "from the reference model, nats a token"),
+    (r".*(val|valid|validation|eval|held).*", "", "on held-out requests and voices"),
+    (r".*wer.*", "Word error rate", "of what the connector reads, on held-out speech"),
+)
+"""Patterns of logged names in the order of their panels: (pattern, title or "" for the name itself, what it is)."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart with its heading."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Group:
+    """The panels of one kind of training: alignment, or the connector; `more` are those of lesser interest."""
+
+    title: str
+    panels: list[Panel]
+    more: list[Panel]
+
+
+def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
+    """The charts of all stages that logged numbers; alignment methods share their panels."""
+    stages = list(dict.fromkeys(str(r.get("stage")) for r in records if r.get("stage") not in (None, "run")))
+    aligned = sorted((s for s in stages if s.startswith("align/")), key=lambda s: names.model_order(s[6:]))
+    made = [_group("Alignment", aligned, records)]
+    made += [_group(names.plain(s), [s], records) for s in stages if s not in aligned]
+    return [group for group in made if group.panels or group.more]
+
+
+def _group(title: str, stages: Sequence[str], records: Sequence[dict[str, Any]]) -> Group:
+    series: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for stage in stages:
+        for place, record in enumerate(r for r in records if r.get("stage") == stage):
+            x = next((float(record[k]) for k in _STEPS if _is_number(record.get(k))), float(place))
+            for key, value in _numbers(record).items():
+                series.setdefault(key, {}).setdefault(stage, []).append((x, value))
+    ranked = sorted(series, key=lambda key: (_rank(key), list(series).index(key)))
+    shown = [k for k in ranked if _rank(k) < len(KNOWN) and _varies(series[k])]
+    return Group(title, [_panel(k, series[k]) for k in shown], [_panel(k, series[k]) for k in ranked if k not in shown])
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, float]:
+    """The values of a record by name; those of a validation carry its name, nested ones the path to them."""
+    kind = next((record[k] for k in _KINDS if isinstance(record.get(k), str)), "train")
+    prefix = "" if kind == "train" else f"{kind}/"
+    found = {}
+    for key, value in record.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        for name, number in inner:
+            if key not in _SKIPPED and _is_number(number):
+                found[prefix + (f"{key}/{name}" if name else key)] = float(number)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _rank(key: str) -> int:
+    return next((i for i, (pattern, _, _) in enumerate(KNOWN) if re.fullmatch(pattern, key.lower())), len(KNOWN))
+
+
+def _varies(stages: dict[str, list[tuple[float, float]]]) -> bool:
+    """Whether a value says anything: a constant is no curve."""
+    return len({y for points in stages.values() for _, y in points}) > 1
+
+
+def _panel(key: str, stages: dict[str, list[tuple[float, float]]]) -> Panel:
+    rank = _rank(key)
+    title, note = (KNOWN[rank][1], KNOWN[rank][2]) if rank < len(KNOWN) else ("", "")
+    lines = []
+    for stage, points in stages.items():
+        method = stage.removeprefix("align/")
+        name = names.model_name(method) if stage.startswith("align/") else ""
+        lines.append(Line(name, sorted(points), names.model_class(method) if name else "m-one"))
+    title = title or names.plain(key)
+    return Panel(title, note, Markup(line_chart(lines, title)))

@@ -1,0 +1,123 @@
+"""The speech stage: every instruction spoken by several voices, in shards of audio."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rba.data.instruction import Instruction
+from rba.data.utterance import Utterance
+from rba.errors import RbaError
+from rba.progress import progress
+from rba.speech.acoustics import Acoustics, profile_named
+from rba.speech.engine import find_engine
+from rba.speech.settings import SpeechSettings
+from rba.speech.speaker import SpeakerBank
+from rba.speech.worker import Spoken, make_worker, speak, start
+from rba.workspace import StageFolder, write_json
+
+
+def run(settings: SpeechSettings, *, folder: StageFolder, seed: int, instructions: Sequence[Instruction]) -> None:
+    """Speak `instructions` in `settings.voices` voices each: `Utterance` shards in `folder`, opened by the caller.
+
+    A shard is a pure function of its instructions, the settings and the seed: neither the number of workers nor a
+    restart changes a byte of it. Shards that exist are kept. What cannot be spoken is left out and counted (note
+    "dropped"). Raises RecipeError for an unknown engine or profile, or a bank with too few speakers.
+    """
+    _check(settings, instructions)
+    size = settings.shard_size
+    parts = {i: instructions[at : at + size] for i, at in enumerate(range(0, len(instructions), size))}
+    missing = {i: part for i, part in parts.items() if not folder.has_shard(i)}
+    queue = [item for part in missing.values() for item in part]
+    with progress("speech", settings.voices * len(queue)) as bar:
+        results = _spoken(settings, seed, queue)
+        for index, part in missing.items():
+            spoken = []
+            for _ in part:
+                spoken.append(next(results))
+                bar.advance(settings.voices)
+            write_json(_facts_path(folder, index), _facts(spoken))  # before the shard, so that no shard lacks its facts
+            folder.write_shard(index, [row for one in spoken for row in one.utterances], Utterance)
+    for key, value in _totals([json.loads(_facts_path(folder, i).read_text()) for i in parts]).items():
+        folder.note(key, value)
+    folder.complete()
+
+
+def _check(settings: SpeechSettings, instructions: Sequence[Instruction]) -> None:
+    find_engine(settings.engine)
+    profile_named(settings.acoustics)
+    for split in sorted({item.split for item in instructions}):
+        SpeakerBank(settings.speakers).draw(split, settings.voices)
+
+
+def _spoken(settings: SpeechSettings, seed: int, items: Sequence[Instruction]) -> Iterator[Spoken]:
+    """What was spoken for each instruction, in order, made by a pool of processes.
+
+    A single worker without a gate stays in this process; a gate never does, as it sets torch's threads.
+    """
+    workers = min(settings.workers or os.cpu_count() or 1, len(items))
+    if workers <= 1 and not settings.gate:
+        return map(make_worker(settings, seed), items) if items else iter(())
+    return _pooled(settings, seed, items, max(1, workers))
+
+
+def _pooled(settings: SpeechSettings, seed: int, items: Sequence[Instruction], workers: int) -> Iterator[Spoken]:
+    """As `_spoken`; only a little more is under way than the pool can work on, so that memory stays bounded."""
+    waiting: deque[Future[Spoken]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=start, initargs=(settings, seed))
+    try:
+        for item in items:
+            waiting.append(pool.submit(speak, item))
+            if len(waiting) >= 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        fix = 'set speech.workers=1; a script of your own needs `if __name__ == "__main__":` around its calls'
+        raise RbaError("a speech worker died", f"{workers} workers", fix) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _facts_path(folder: StageFolder, index: int) -> Path:
+    return folder.path / f"facts-{index:05d}.json"
+
+
+def _facts(spoken: Sequence[Spoken]) -> dict[str, Any]:
+    """What the totals need to know of one shard, so that nobody has to read its audio again."""
+    rows = [row for one in spoken for row in one.utterances]
+    speakers: dict[str, list[str]] = {}
+    for row in rows:
+        speakers.setdefault(row.split, []).append(row.speaker)
+    return {
+        "utterances": len(rows),
+        "seconds": sum(row.duration for row in rows),
+        "speakers": {split: sorted(set(names)) for split, names in speakers.items()},
+        "acoustics": dict(Counter(tag for row in rows for tag in Acoustics.from_json(row.acoustics).tags())),
+        "dropped": [list(pair) for one in spoken for pair in one.dropped],
+    }
+
+
+def _totals(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The stage's notes: counts, hours, different speakers by split, shares of acoustics, reasons for drops."""
+    count = sum(fact["utterances"] for fact in facts)
+    tags: Counter[str] = Counter()
+    speakers: dict[str, set[str]] = {}
+    for fact in facts:
+        tags.update(fact["acoustics"])
+        for split, names in fact["speakers"].items():
+            speakers.setdefault(split, set()).update(names)
+    return {
+        "utterances": count,
+        "hours": round(sum(fact["seconds"] for fact in facts) / 3600, 4),
+        "speakers": {split: len(names) for split, names in sorted(speakers.items())},
+        "acoustics": {tag: round(n / count, 4) for tag, n in sorted(tags.items())},
+        "dropped": dict(Counter(reason for fact in facts for _, reason in fact["dropped"])),
+    }

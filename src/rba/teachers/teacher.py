@@ -1,0 +1,46 @@
+"""What every teacher can do. A teacher only ever sees text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rba.lm.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a teacher wrote, and whether it `finished` by itself rather than being cut at the longest length."""
+
+    text: str
+    finished: bool = True
+
+
+class Teacher(Protocol):
+    """A text LLM behind four calls; each batches as it likes, and each text depends on its own seed."""
+
+    name: str
+
+    def sample_queries(
+        self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
+    ) -> list[Reply]:
+        """One request per seed, written from the pre-query template alone (section 2 of the RBA specification).
+
+        `openers` holds first words per seed ("" for none); a request contains its own.
+        """
+        ...
+
+    def replies(
+        self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int], system: str | None = None
+    ) -> list[Reply]:
+        """One answer per request."""
+        ...
+
+    def answer(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[str]:
+        """The texts of `replies`."""
+        return [reply.text for reply in self.replies(texts, sampling, seeds)]
+
+    def log_likelihood(self, texts: Sequence[str], responses: Sequence[str]) -> list[tuple[float, int]]:
+        """Summed log-prob (nats) and number of tokens of each response to its text, the end of turn included."""
+        ...

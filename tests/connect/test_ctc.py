@@ -1,0 +1,107 @@
+"""CTC training: batches, schedule, masks, learning and exact resume."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rba.connect import ctc
+from rba.connect.features import FeatureStore
+from rba.connect.settings import CtcSettings
+from rba.models.connector import Connector, ConnectorConfig
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.integers(0, 5))
+def test_a_pass_holds_every_utterance_once_within_the_budget(lengths, seed):
+    lengths = np.array(lengths)
+    batches = ctc.plan_batches(lengths, 400, np.random.default_rng(seed))
+    assert sorted(i for b in batches for i in b.items) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch.items) == 1 or len(batch.items) * lengths[list(batch.items)].max() <= 400
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [ctc.learning_rate(step, 1000, 1.0, 0.1) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01) and rates[99] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(1.0) and rates[-1] == pytest.approx(0.01, abs=1e-4)
+    assert all(a >= b for a, b in zip(rates[100:], rates[101:]))
+
+
+def test_masks_hide_about_the_asked_share_of_steps():
+    frames, mask = torch.ones(64, 100, 40), torch.ones(64, 100, dtype=torch.bool)
+    hidden = ctc.hide(frames, mask, 0.1, np.random.default_rng(0))
+    share = float((hidden.sum(-1) == 0).float().mean())
+    assert 0.06 < share < 0.13
+    assert torch.equal(ctc.hide(frames, mask, 0.0, np.random.default_rng(0)), frames)
+
+
+class Spell:
+    """A vocabulary of three letters."""
+
+    def encode(self, text):
+        return ["abc".index(letter) + 10 for letter in text]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Utterances whose frames show their letters: eight frames a letter, then eight of silence."""
+    rng, rows, frames = np.random.default_rng(0), [], []
+    for _ in range(24):
+        text = "".join(rng.choice(list("abc"), 3))
+        shown = [np.eye(6)["abc".index(letter) + 1] for letter in text]
+        clip = np.concatenate([np.concatenate([np.tile(s, (8, 1)), np.tile(np.eye(6)[0], (8, 1))]) for s in shown])
+        frames.append(clip.astype(np.float16))
+        rows.append({"text": text, "speaker": "x", "acoustics": "clean", "length": len(clip)})
+    (tmp_path / "f").mkdir()
+    np.save(tmp_path / "f" / "00000.npy", np.concatenate(frames))
+    (tmp_path / "f" / "00000.json").write_text(json.dumps(rows))
+    return FeatureStore(tmp_path / "f")
+
+
+def fresh():
+    torch.manual_seed(0)
+    config = ConnectorConfig(features=6, stack=4, width=32, layers=1, heads=2, kernel=3, dropout=0.1)
+    return Connector(config, [10, 11, 12], torch.randn(20, 16))
+
+
+def train(connector, store, folder, passes=1.0, **kwargs):
+    plan = CtcSettings(passes=passes, batch_steps=64, lr=1e-2, mask=0.02)
+    options = {"seed": 1, "minutes": 0.0, "log": lambda r: None, "validate": lambda c: 0.0} | kwargs
+    ctc.train(connector, store, Spell(), plan, folder=folder, **options)
+
+
+def test_it_learns_to_read(store, tmp_path):
+    connector = fresh()
+    train(connector, store, tmp_path / "ctc", passes=30)
+    heard = [connector.read(connector.logprobs([store.features(i).float()])[0]) for i in range(len(store))]
+    right = sum(h == Spell().encode(row.text) for h, row in zip(heard, store.rows))
+    assert right >= 22
+
+
+def test_a_stopped_training_ends_where_an_unbroken_one_does(store, tmp_path):
+    whole = fresh()
+    train(whole, store, tmp_path / "whole", passes=3)
+
+    class Stop(Exception):
+        pass
+
+    def stop(record):
+        if record.get("pass") == 1 and "wer" in record:
+            raise Stop
+
+    stopped = fresh()
+    with pytest.raises(Stop):
+        train(stopped, store, tmp_path / "stopped", passes=3, log=stop)
+    resumed = fresh()
+    train(resumed, store, tmp_path / "stopped", passes=3)
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(a, b), name
+
+
+def test_impossible_targets_are_counted_before_training():
+    assert ctc._needed([1, 2, 3]) == 3
+    assert ctc._needed([1, 1, 2, 2]) == 6

@@ -1,0 +1,65 @@
+"""Drawing tokens: exact distributions, seeds that stand alone."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rba.errors import RecipeError
+from rba.lm.sampling import Sampling, draw, uniforms
+
+
+def frequencies(logits, sampling, draws=20_000):
+    uniform = torch.from_numpy((np.arange(draws) + 0.5) / draws)
+    tokens = draw(logits.expand(draws, -1), uniform, sampling)
+    return torch.bincount(tokens, minlength=logits.shape[-1]).double() / draws
+
+
+def test_samples_follow_the_softmax():
+    logits = torch.randn(1, 40, generator=torch.Generator().manual_seed(0))
+    expected = logits[0].double().softmax(-1)
+    assert (frequencies(logits, Sampling()) - expected).abs().max() < 2e-4
+
+
+def test_temperature_scales_logits():
+    logits = torch.randn(1, 40, generator=torch.Generator().manual_seed(1))
+    expected = (logits[0].double() / 0.5).softmax(-1)
+    assert (frequencies(logits, Sampling(temperature=0.5)) - expected).abs().max() < 2e-4
+
+
+@pytest.mark.parametrize("size", [40, 2000])
+@pytest.mark.parametrize("top_p", [0.3, 0.9, 0.99])
+def test_nucleus_is_the_smallest_set_that_reaches_top_p(size, top_p):
+    logits = torch.randn(1, size, generator=torch.Generator().manual_seed(2)) * (0.2 if size == 2000 else 2)
+    probs, order = logits[0].double().softmax(-1).sort(descending=True)
+    count = int((probs.cumsum(0) - probs < top_p).sum())
+    expected = torch.zeros(size, dtype=torch.double)
+    expected[order[:count]] = probs[:count] / probs[:count].sum()
+    assert (frequencies(logits, Sampling(top_p=top_p)) - expected).abs().max() < 5e-4
+
+
+def test_zero_temperature_is_greedy():
+    logits = torch.randn(5, 30)
+    assert torch.equal(draw(logits, torch.rand(5), Sampling(temperature=0)), logits.argmax(-1))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=5), st.integers(1, 6))
+def test_a_row_of_uniforms_depends_on_its_seed_alone(seeds, steps):
+    whole = uniforms(seeds, steps)
+    for i, seed in enumerate(seeds):
+        assert np.array_equal(whole[i], uniforms([seed], steps)[0])
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1, exclude_max=True))
+def test_no_uniform_points_outside_the_vocabulary(u):
+    logits = torch.tensor([[0.0, -1e9, 3.0]])
+    assert int(draw(logits, torch.tensor([u], dtype=torch.double), Sampling())) in (0, 2)
+
+
+@pytest.mark.parametrize("bad", [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}, {"max_new_tokens": 0}])
+def test_impossible_settings_are_refused(bad):
+    with pytest.raises(RecipeError, match="impossible sampling"):
+        Sampling(**bad)

@@ -1,0 +1,28 @@
+"""Instructions that take no time to say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rba.data.instruction import Instruction, instruction_id
+
+TEXTS = ("Name a fruit.", "Why is it cold?", "Play some jazz.", "Tell me a joke.")
+
+
+def instructions(*texts: str, split: str = "train") -> list[Instruction]:
+    """Instructions with these texts."""
+    return [Instruction(instruction_id(text), text, "An answer.", "life", "easy", split) for text in texts]
+
+
+class Beeper:
+    """An engine of a user's own: a beep for every letter."""
+
+    name = "beeper"
+
+    def __init__(self, threads: int = 1):
+        self.threads = threads
+
+    def say(self, text, speaker, seed):
+        """Beeps at the speaker's pitch."""
+        time = np.arange(1600 * len(text)) / 16_000
+        return (0.5 * np.sin(2 * np.pi * 200 * speaker.f0 * time)).astype(np.float32)

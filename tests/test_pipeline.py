@@ -1,0 +1,315 @@
+"""Whole runs with stages that take no time: their order, what is skipped, what begins anew, and what a kill leaves."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from pathlib import Path
+
+import fakes
+import pytest
+
+import rba
+from rba.errors import DataError, ModelError, WorkspaceError
+from rba.pipeline import VERBS, run
+from rba.recipe import Recipe, load_recipe
+from rba.workspace import Workspace
+
+STEPS = ("synthesis", "speech", "connect", "align/sft", "align/rba-group", "evaluation")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(rba.__file__).parents[1])}
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """`mine("align.lr=1", ...)`: a recipe with two methods whose run folder is `tmp_path/run`; the stages are fakes."""
+    saved = dict(sys.modules)
+    fakes.install()
+    monkeypatch.setattr(fakes, "DONE", [])
+    (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft, rba-group]}}\n")
+    yield lambda *overrides: load_recipe(tmp_path / "mine.yaml", overrides)
+    for name in set(sys.modules) - set(saved):
+        if isinstance(sys.modules[name], fakes.FakeModule):
+            del sys.modules[name]
+    sys.modules.update(saved)
+
+
+def done() -> list[str]:
+    """What the fakes have done since this was last asked, without repeats."""
+    names = list(dict.fromkeys(entry.split()[0] for entry in fakes.DONE))
+    fakes.DONE.clear()
+    return names
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """The hash of each stage's files."""
+    return {name: Workspace(root).stage(name).output_hash() for name in STEPS}
+
+
+def test_a_run_goes_from_teacher_to_report(mine, capsys):
+    root = run(mine())
+    assert done() == [*STEPS, "report"]
+    assert (root / "report.html").read_text() == "<h1>mine</h1>\n"
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in out] == [*STEPS, "results of results.json", "report", "whole run"]
+    assert out[0].startswith("synthesis: done in 0 s, peak memory ")
+
+
+def test_the_run_folder_holds_what_the_contract_names(mine):
+    root = run(mine("seed=5"))
+    assert load_recipe(root / "config.yaml") == mine("seed=5")
+    assert len(json.loads((root / "evaluation" / "results.json").read_text())) == 3
+    records = Workspace(root).records("run")
+    assert [record["what"] for record in records] == list(STEPS)
+    assert all(record["seconds"] >= 0 and record["peak_gib"] > 0 for record in records)
+    assert [r["step"] for r in Workspace(root).records("align/sft")] == [0, 1]
+
+
+def test_final_models_are_copies_with_their_card_and_recipe(mine):
+    root = run(mine())
+    for method in ("sft", "rba-group"):
+        model, final = root / "align" / method / "model", root / "final" / method
+        assert (final / "README.md").read_text() == f"# {method}\n"
+        assert (final / "part1.txt").read_text() == (model / "part1.txt").read_text()
+        assert not (final / "part1.txt").samefile(model / "part1.txt")
+        assert load_recipe(final / "recipe.yaml") == mine()
+
+
+def test_an_unchanged_run_is_skipped_but_reported(mine, capsys):
+    run(mine())
+    done()
+    capsys.readouterr()
+    before = hashes(mine().folder)
+    run(mine())
+    assert done() == ["report"]
+    assert capsys.readouterr().out.count("unchanged, skipped") == len(STEPS)
+    assert hashes(mine().folder) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "again"),
+    [
+        ("synthesis.max_words=40", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),
+        ("speech.acoustics=clean", ["speech", "align/sft", "align/rba-group", "evaluation"]),
+        ("connect.ctc.width=64", ["connect", "align/sft", "align/rba-group", "evaluation"]),
+        ("align.lr=3e-4", ["align/sft", "align/rba-group", "evaluation"]),
+        ("align.methods=[rba-group]", ["evaluation"]),
+        ("align.methods=[sft, rba-group, rba-single]", ["align/rba-single", "evaluation"]),
+        ("seed=1", list(STEPS)),
+        ("teacher=org/other", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),
+        ("speech.workers=7", []),
+        ("name=other", []),
+    ],
+)
+def test_a_change_redoes_what_depends_on_it_and_nothing_else(mine, override, again):
+    run(mine())
+    done()
+    run(mine(override))
+    assert done() == [*again, "report"]
+
+
+def test_a_stage_that_comes_out_the_same_leaves_the_later_ones_current(mine, monkeypatch):
+    """What counts is the content of the inputs, not that they were made again."""
+    monkeypatch.setattr(fakes, "digest", lambda *parts: "always the same")
+    run(mine())
+    done()
+    run(mine("synthesis.max_words=40"))
+    assert done() == ["synthesis", "report"]
+
+
+def test_going_back_to_old_settings_gives_the_old_results(mine):
+    root = run(mine())
+    before = hashes(root)
+    run(mine("seed=9"))
+    assert hashes(root) != before
+    run(mine())
+    assert hashes(root) == before
+
+
+def test_a_stage_that_begins_anew_forgets_its_old_curve(mine):
+    root = run(mine())
+    run(mine("align.lr=3e-4"))
+    assert [r["step"] for r in Workspace(root).records("align/sft")] == [0, 1]
+
+
+def test_a_recipe_with_a_model_of_its_own_needs_no_connect_stage(mine, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "w.txt").write_text("weights")
+    own = f"model={tmp_path}/model"
+    run(mine(own))
+    assert "connect" not in done()
+    (tmp_path / "model" / "w.txt").write_text("other weights")
+    run(mine(own))
+    assert done() == ["align/sft", "align/rba-group", "evaluation", "report"]
+
+
+def test_a_lost_shard_is_made_again(mine):
+    root = run(mine())
+    before = hashes(root)
+    done()
+    (root / "speech" / "part-00001.parquet").unlink()
+    run(mine())
+    assert fakes.DONE == ["speech 1", "report 0"]
+    assert hashes(root) == before
+
+
+def test_a_truncated_shard_is_named_and_mended_by_deleting_it(mine):
+    root = run(mine())
+    shard = root / "speech" / "part-00001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"damaged \(.*part-00001\.parquet\); delete the file and run the stage again"):
+        run(mine("align.lr=3e-4"))
+    shard.unlink()
+    run(mine("align.lr=3e-4"))
+
+
+def test_a_lost_final_model_is_published_again_and_an_edited_card_stays(mine):
+    root = run(mine())
+    (root / "final" / "sft" / "README.md").write_text("my words")
+    (root / "final" / "rba-group" / "part0.txt").unlink()
+    run(mine())
+    assert (root / "final" / "sft" / "README.md").read_text() == "my words"
+    assert (root / "final" / "rba-group" / "part0.txt").is_file()
+
+
+# One verb at a time
+
+
+def test_the_verbs_one_by_one_do_what_a_run_does(mine):
+    for verb in VERBS:
+        run(mine(), verb)
+    assert done() == [*STEPS, "report"]
+    run(mine())
+    assert done() == ["report"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "ready", "first"),
+    [
+        ("speak", [], "rba synthesize"),
+        ("align", ["synthesize"], "rba speak"),
+        ("align", ["synthesize", "speak"], "rba connect"),
+        ("evaluate", ["synthesize", "speak", "connect"], "rba align"),
+        ("report", ["synthesize", "speak", "connect", "align"], "rba evaluate"),
+    ],
+)
+def test_a_verb_without_its_inputs_names_the_one_to_run_first(mine, verb, ready, first):
+    for earlier in ready:
+        run(mine(), earlier)
+    done()
+    with pytest.raises(WorkspaceError, match=f"is not complete .*run {first} with this recipe first"):
+        run(mine(), verb)
+    assert done() == []
+
+
+def test_a_verb_whose_inputs_are_of_other_settings_says_so(mine):
+    root = run(mine())
+    done()
+    with pytest.raises(WorkspaceError, match=r"synthesis is out of date for this recipe .*run rba synthesize"):
+        run(mine("synthesis.max_words=40"), "align")
+    assert done() == [] and load_recipe(root / "config.yaml") == mine()
+
+
+def test_the_connect_verb_explains_that_a_recipe_brings_its_own_model(mine, tmp_path):
+    with pytest.raises(WorkspaceError, match=r'starts from a SpeechLM of its own \(model ".*"\); add model=connect'):
+        run(mine(f"model={tmp_path}"), "connect")
+
+
+def test_an_unknown_verb_is_a_bug():
+    with pytest.raises(ValueError, match="no verb 'fly'"):
+        run(Recipe("x"), "fly")
+
+
+# Faults
+
+
+@pytest.mark.parametrize("override", ["teacher=smolm2-135m-instruct", "model=shiped"])
+def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
+    with pytest.raises(ModelError):
+        run(mine(override))
+    assert done() == [] and not mine().folder.exists()
+
+
+def test_two_runs_in_one_folder_exclude_each_other(mine):
+    with Workspace(mine().folder).lock(), pytest.raises(WorkspaceError, match="another run holds this folder"):
+        run(mine())
+    run(mine())
+
+
+def test_a_stage_that_forgets_to_finish_is_caught(mine, monkeypatch):
+    monkeypatch.setattr(sys.modules["rba.speech.stage"], "run", lambda *a, **k: None)
+    with pytest.raises(WorkspaceError, match="ended without finishing"):
+        run(mine())
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(mine, monkeypatch, tmp_path):
+    rename, count = pathlib.Path.replace, 0
+
+    def fill(self, target):
+        nonlocal count
+        count += 1
+        if count > 9:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", fill)
+    with pytest.raises(WorkspaceError, match="No space left on device") as caught:
+        run(mine())
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    fakes.install()
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    fresh = run(mine("output=" + str(tmp_path / "undisturbed")))
+    assert hashes(run(mine())) == hashes(fresh)
+
+
+# Kills
+
+
+def start(recipe: Path, output: Path, pause: str = "") -> subprocess.Popen[str]:
+    """`rba run` with fake stages in another process."""
+    command = [sys.executable, fakes.__file__, "run", str(recipe), f"output={output}", "align.methods=[sft]"]
+    environment = {**ENVIRONMENT, "PAUSE_AT": pause}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize("where", ["synthesis", "speech", "connect", "align/sft", "evaluation"])
+def test_a_run_killed_in_any_stage_ends_with_the_same_hashes(tmp_path, where, mine):
+    recipe = tmp_path / "mine.yaml"
+    victim = start(recipe, tmp_path / "killed", where)
+    assert victim.stdout is not None
+    assert any(line == f"paused in {where}\n" for line in victim.stdout)
+    if where == "speech":
+        second = start(recipe, tmp_path / "killed")
+        _, err = second.communicate()
+        assert second.returncode == 2 and err.count("\n") == 1 and "another run holds this folder" in err
+    victim.kill()
+    victim.communicate()
+    quiet = run(mine(f"output={tmp_path}/quiet", "align.methods=[sft]"))
+    resumed = run(mine(f"output={tmp_path}/killed", "align.methods=[sft]"))
+    names = [name for name in STEPS if name != "align/rba-group"]
+    one, other = hashes(quiet), hashes(resumed)
+    assert [one[n] for n in names] == [other[n] for n in names]
+
+
+# The real stages
+
+
+@pytest.mark.parametrize(
+    ("room", "fake"),
+    [
+        ("synthesis", fakes.synthesize),
+        ("speech", fakes.speak),
+        ("connect", fakes.connect),
+        ("alignment", fakes.align),
+        ("evaluation", fakes.evaluate),
+    ],
+)
+def test_the_real_stages_take_what_the_fakes_take(room, fake):
+    real = inspect.signature(importlib.import_module(f"rba.{room}.stage").run)
+    arguments = {p.name: None for p in inspect.signature(fake).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    real.bind(None, **arguments)
