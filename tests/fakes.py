@@ -55,7 +55,7 @@ def speak(settings: Any, *, folder: Any, seed: int, instructions: list[Instructi
         if not folder.has_shard(index):
             work("speech", index)
             texts = (item.text, item.response, "", "", item.split, "fake", "nobody")
-            row = Utterance(f"{item.id}-0", item.id, 0, *texts, seed, "{}", 0.25, None, sound)
+            row = Utterance(f"{item.id}-0", item.id, 0, *texts, seed, digest(settings), 0.25, None, sound)
             folder.write_shard(index, [row], Utterance)
     folder.complete()
 
@@ -73,10 +73,11 @@ def align(
 ) -> None:
     """A model that depends on its base, its data and its method."""
     base = [p.read_text() for p in sorted(Path(model).glob("*.txt"))]
+    start = digest(settings.lr, seed, base, utterances, teacher)
     for index in range(2):
         work(f"align/{method}", index)
         log({"step": index, "loss": 1.0})
-        write_text(folder.path / "model" / f"part{index}.txt", digest(method, seed, base, utterances, teacher, index))
+        write_text(folder.path / "model" / f"part{index}.txt", digest(method, start, index))
     write_text(folder.path / "model" / "README.md", f"# {method}\n")
     folder.complete()
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,23 +111,25 @@ def corpus(settings: CorpusSettings, lm: Any, folder: Path, seed: int) -> dict[s
     """The texts by part: one a file, "templated", "self-synthesised", and those held out from all of them.
 
     No text is in two parts. Only requests straight from the pre-query template are held out: they are what users'
-    instructions look like.
+    instructions look like. They are drawn by seeded hash from the first part that has them.
     """
     done = folder / "texts.json"
     if not done.is_file():
         seen: set[str] = set()
-        parts: dict[str, list[str]] = {}
-        asked: list[str] = []
+        parts: dict[str, list[str]] = {HELD_OUT: []}
         for name, rows in _sources(settings, lm, seed):
             fresh = {instruction_id(r["text"]): r for r in rows if instruction_id(r["text"]) not in seen}
             seen |= set(fresh)
-            parts[name] = [r["text"] for r in fresh.values()]
-            asked += [r["text"] for r in fresh.values() if r.get("source") == "query"]
-        asked.sort(key=lambda text: seeds.derive(seed, HELD_OUT, instruction_id(text)))
-        held_out = set(asked[: settings.held_out])
-        parts = {name: [t for t in texts if t not in held_out] for name, texts in parts.items()}
-        write_json(done, {**parts, HELD_OUT: asked[: settings.held_out]})
+            asked = sorted((i for i, r in fresh.items() if r.get("source") == "query"), key=partial(_order, seed))
+            chosen = set(asked[: settings.held_out - len(parts[HELD_OUT])])
+            parts[HELD_OUT] += [r["text"] for i, r in fresh.items() if i in chosen]
+            parts[name] = [r["text"] for i, r in fresh.items() if i not in chosen]
+        write_json(done, parts)
     return json.loads(done.read_text())
+
+
+def _order(seed: int, name: str) -> int:
+    return seeds.derive(seed, HELD_OUT, name)
 
 
 def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str, list[dict[str, str]]]]:

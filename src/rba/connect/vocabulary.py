@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 
+SPACE_SIGNS = "\u0120\u2581"
+
+
 class SpeechVocabulary:
     """Which LLM tokens a connector uses (`ids`, sorted) and how a text is written with them alone."""
 
@@ -56,6 +59,6 @@ def build_vocabulary(tokenizer: Any, texts: Iterable[str], min_count: int) -> Sp
 
 
 def _is_short(piece: str) -> bool:
-    """One or two ASCII letters, or one digit or mark, alone or after the tokenizer's space sign."""
-    body = piece[1:] if piece[:1] in "\u0120\u2581" else piece
-    return body.isascii() and (len(body) == 1 or (len(body) == 2 and body.isalpha() and body.islower()))
+    """One or two ASCII letters, or one digit or mark, alone or after the tokenizer's space sign; or that sign itself."""
+    body = piece[1:] if piece[:1] in SPACE_SIGNS else piece
+    return body.isascii() and (len(body) <= 1 or (len(body) == 2 and body.isalpha() and body.islower()))

@@ -1,7 +1,7 @@
 """Paired bootstrap over instructions: one set of resamples for every statistic, so that differences are paired.
 
-The instruction is the unit that is drawn; the answers to its voices stay together (a cluster bootstrap), because voices of
-one request are no independent evidence. Efron and Tibshirani 1993, percentile intervals.
+The instruction is the unit that is drawn; the answers to its voices stay together (a cluster bootstrap), because voices
+of one request are no independent evidence. Percentile intervals (Efron and Tibshirani 1993).
 """
 
 from __future__ import annotations
@@ -39,10 +39,16 @@ class Bootstrap:
         with np.errstate(invalid="ignore", divide="ignore"):
             return (self.weights_SN @ total_N) / (self.weights_SN @ count_N)
 
-    def mean(self, values_NV: np.ndarray) -> np.ndarray:
-        """Mean over all finite cells of values [N, V] in every resample [1 + R]."""
-        there = np.isfinite(values_NV)
-        return self.ratio(np.where(there, values_NV, 0).sum(-1), there.sum(-1))
+    def mean(self, values_M: np.ndarray, owner_M: np.ndarray | None = None) -> np.ndarray:
+        """Mean of the finite values [M] in every resample [1 + R]; `owner_M` is each one's instruction (None: its place)."""
+        there = np.isfinite(values_M)
+        if owner_M is None:
+            return self.ratio(np.where(there, values_M, 0), there)
+        return self.ratio(self.total(np.where(there, values_M, 0), owner_M), self.total(there, owner_M))
+
+    def total(self, values_M: np.ndarray, owner_M: np.ndarray) -> np.ndarray:
+        """Sums [N] of values [M] by the instruction that owns each."""
+        return np.bincount(owner_M, weights=values_M, minlength=self.weights_SN.shape[1])
 
 
 def interval(statistic_S: np.ndarray, level: float = LEVEL) -> Interval:

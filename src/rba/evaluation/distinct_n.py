@@ -1,4 +1,4 @@
-"""Distinct-n across instructions (Li et al. 2016): a model that says the same to everybody is consistent, and useless."""
+"""Distinct-n across instructions (Li et al. 2016): who says the same to everybody is consistent, and useless."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
 def shares(texts: Sequence[str], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Per text, its share of the distinct n-grams and its number of n-grams: ([N], [N]).
 
-    distinct-n = sum of the first / sum of the second. An occurrence of an n-gram that occurs c times in all counts 1/c, so
-    that the c of them make up one distinct n-gram. This splits a property of the whole set into addends, which a bootstrap
-    over texts needs: drawing a text twice must not look like repetition.
+    distinct-n = sum of the first / sum of the second. An occurrence of an n-gram that occurs c times in all counts
+    1/c, so that the c of them make up one distinct n-gram. This splits a property of the whole set into addends, as a
+    bootstrap over texts needs: drawing a text twice must not look like repetition.
     """
     grams = [ngrams(text, n) for text in texts]
     counts = Counter(gram for found in grams for gram in found)
@@ -30,6 +30,6 @@ def shares(texts: Sequence[str], n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Distinct n-grams over all n-grams of the texts, in (0, 1]; NaN where there are none. It falls as texts are added."""
+    """Distinct n-grams over all n-grams of the texts, in (0, 1]; NaN without any. It falls as texts are added."""
     parts, totals = shares(texts, n)
     return float(parts.sum() / totals.sum()) if totals.sum() else float("nan")

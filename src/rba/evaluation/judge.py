@@ -3,9 +3,8 @@
     judge = load_judge("recall")
     judge.prefer("Capital of Australia?", "Canberra.", "Sydney.", "It is Canberra.")      # 1.0
 
-Measured accuracies are in `rba.evaluation.judge_accuracy` and the documentation. Judges of this file score each answer by
-itself, so the order of the two cannot sway them; a judge that reads both at once may be swayed, which is why win rates are
-taken in both orders.
+`rba.evaluation.judge_accuracy` measures how often they are right. The judges of this file score each answer by itself,
+so that the order of the two cannot sway them; one that reads both may be swayed, so win rates are taken in both orders.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ def load_judge(
 ) -> Judge:
     """The judge `name`: "recall", "similarity" or "likelihood". `teacher`, `embedder`: themselves or what loads them.
 
-    "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood" the
-    teacher's mean log-prob of the answer, which needs no reference. Raises RecipeError for an unknown name.
+    "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
+    the teacher's mean log-prob of the answer, which needs no reference. Raises RecipeError for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")

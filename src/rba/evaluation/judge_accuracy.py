@@ -31,7 +31,7 @@ class JudgeItem:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of n items of `kind` ("all": every kind) on which `judge` prefers the good answer, with a 95 % interval."""
+    """On which share of n items of `kind` ("all": every kind) `judge` prefers the good answer, with 95 % interval."""
 
     judge: str
     kind: str

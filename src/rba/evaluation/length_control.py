@@ -7,11 +7,11 @@ answer pair i, the difference d_i of the answers' lengths in characters and the 
 
 by penalised maximum likelihood and predict with the length term zeroed: LC = mean_i sigmoid(theta + psi * g_i).
 
-What differs from AlpacaEval 2: each pair of models has its own fit with a fixed ridge penalty (there, the penalty is
-cross-validated, and the length term of the opponent is shared); g is not a parameter fitted once over a whole leaderboard
-but the standardised log-odds with which the *other* models of this run win on the instruction (left out with fewer than
-two of them); the pairs of one instruction in several voices enter as several pairs, and the bootstrap over instructions
-refits the regression. Kept: LC(a, b) = 1 - LC(b, a) where g is mirrored too, and 0.5 for a model against itself.
+What differs from AlpacaEval 2: each pair of models has a fit of its own with a fixed ridge penalty (there, the penalty
+is cross-validated and instruction difficulty is fitted once over a whole leaderboard); g is the standardised log-odds
+with which the *other* models of this run win on the instruction, and is left out with fewer than two of them; the pairs
+of one instruction in several voices enter as several pairs, and the bootstrap over instructions refits the regression.
+Kept: LC(a, b) = 1 - LC(b, a) where g is mirrored too, and 0.5 for a model against itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def length_term(difference_M: np.ndarray) -> np.ndarray:
 
 
 def difficulty_term(wins_KM: np.ndarray) -> np.ndarray | None:
-    """Standardised log-odds [M] with which K other models win on each pair's instruction; None if K < 2 or all are equal.
+    """Standardised log-odds [M] with which K other models win on a pair's instruction; None if K < 2 or all are equal.
 
     A win share s of K models counts as (K s + 1/2) / (K + 1), so that 0 and 1 stay finite. NaN are absent.
     """
@@ -74,8 +74,8 @@ def length_controlled(
 ) -> np.ndarray:
     """The length-controlled win rate [S] of M judged pairs, one for each row of pair weights [S, M] (None: one, all 1).
 
-    `preference_M` in [0, 1] has no NaN; `difference_M` is the model's answer length minus the opponent's. The scale of the
-    length term is that of the whole sample in every resample.
+    `preference_M` in [0, 1] has no NaN; `difference_M` is the model's answer length minus the opponent's. The scale of
+    the length term is that of the whole sample in every resample.
     """
     weights_SM = np.ones((1, len(preference_M))) if weights_SM is None else weights_SM
     columns = [np.ones(len(preference_M)), length_term(difference_M)]

@@ -14,8 +14,8 @@ TEST = "test"
 def held_out(utterances: Sequence[Utterance], instructions: int, voices: int, seed: int) -> list[Utterance]:
     """The test utterances to evaluate, by instruction and voice.
 
-    At most `instructions` instructions (0: all), drawn by hash so that a larger number keeps the smaller's choice, and of
-    each the `voices` lowest voices. Raises DataError where the data hold no test utterance.
+    At most `instructions` instructions (0: all), drawn by hash so that a larger number keeps the choice of a smaller one,
+    and of each the `voices` lowest voices. Raises DataError where the data hold no test utterance.
     """
     by_instruction: dict[str, list[Utterance]] = {}
     for utterance in utterances:

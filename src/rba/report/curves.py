@@ -18,16 +18,19 @@ _KINDS = ("event", "kind", "phase", "split")
 _SKIPPED = frozenset({"time", "stage", "epoch", "seconds", "elapsed", "method", *_STEPS, *_KINDS})
 
 KNOWN: tuple[tuple[str, str, str], ...] = (
-    (r"(train/)?loss", "Loss", "what is minimised, summed over its terms"),
-    (r".*(preference|group|single|dpo).*", "", "the preference term: ln 2 where nothing is preferred"),
-    (r"(?!.*(val|eval)).*\bce\b.*|.*/ce.*|.*cross.?entropy.*", "", "on the teacher's answer"),
-    (r".*reward.*", "", "of the model's own answers, as the recipe's reward scores them"),
-    (r".*margin.*", "", "chosen minus rejected, in nats"),
-    (r".*accuracy.*", "", "share of pairs in which the chosen answer is the likelier"),
-    (r"(.*/)?(lr|learning_rate)", "Learning rate", "schedule times the adaptive multiplier"),
-    (r".*(lr_(multiplier|scale)|multiplier).*", "Learning-rate multiplier", "backs off when the policy drifts"),
-    (r".*(kl|drift).*", "", "from the reference model, nats a token"),
-    (r".*(val|valid|validation|eval|held).*", "", "on held-out requests and voices"),
+    (r"(train/)?loss", "Loss", "what is minimised: the sum of its weighted terms"),
+    (r"loss/preference", "Preference loss", "ln 2 = 0.69 where neither answer is preferred"),
+    (r"loss/(ce|cross_entropy)", "Cross-entropy term", "on the teacher's answer, with its weight"),
+    (r"loss/.+", "", "a term of the loss, with its weight"),
+    (r"ce", "Cross-entropy", "on the teacher's answer, nats a token"),
+    (r"reward", "Reward", "mean over the model's own answers"),
+    (r"(rewards/)?margins?", "Margin", "chosen over rejected, log-probs times beta"),
+    (r"(rewards/)?accurac(y|ies)", "Preference accuracy", "share of pairs whose chosen answer is the likelier"),
+    (r"(.*/)?(lr|learning_rate)", "Learning rate", "the schedule times its multiplier"),
+    (r"(.*lr.*|.*)(multiplier|scale|factor)", "Learning-rate multiplier", "backs off when the policy drifts or worsens"),
+    (r".*(kl|drift|divergence).*", "Drift", "divergence from the reference, nats a token"),
+    (r"validation/(score|reward)", "Validation score", "picks the checkpoint; held-out requests and voices"),
+    (r"validation/logp", "Validation log-prob", "of the teacher's answer, nats a token"),
     (r".*wer.*", "Word error rate", "of what the connector reads, on held-out speech"),
 )
 """Patterns of logged names in the order of their panels: (pattern, title or "" for the name itself, what it is)."""

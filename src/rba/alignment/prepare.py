@@ -1,0 +1,103 @@
+"""What a run trains and validates on: instructions, their encoded speech, and the order of the updates."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rba.alignment.bank import PromptBank, build_bank
+from rba.alignment.checks import check_audio_matters
+from rba.alignment.groups import Group, make_groups, plan, without
+from rba.alignment.settings import AlignSettings
+from rba.data import seeds
+from rba.data.utterance import Utterance
+from rba.errors import DataError
+from rba.models.speechlm import SpeechLM
+from rba.workspace import file_hash, fingerprint
+
+SHARED = ".shared"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The instructions of every update, those to validate on, those to measure drift on, and their speech.
+
+    `mark` identifies the model and all speech; `counts` are facts for the manifest and the model card; `lost` says why
+    clips were left out, by utterance id.
+    """
+
+    plan: list[list[Group]]
+    validation: list[Group]
+    probe: list[Group]
+    bank: PromptBank
+    mark: str
+    counts: dict[str, Any]
+    lost: dict[str, str]
+
+
+def prepare(
+    speechlm: SpeechLM, utterances: Sequence[Utterance], settings: AlignSettings, seed: int, *, mark: str, shared: Path
+) -> Prepared:
+    """Choose and encode the speech of a run. `mark` identifies the model; methods of a run share the folder `shared`.
+
+    Raises DataError where there is nothing to train on, ModelError for a model that does not listen.
+    """
+    train, held_out, counts = _choose(speechlm, utterances, settings, seed)
+    wanted = {u for group in [*train, *held_out] for u in group.utterances}
+    needed = sorted((u for u in utterances if u.id in wanted), key=lambda u: u.id)
+    heard = hashlib.sha256(b"".join(hashlib.sha256(u.audio).digest() for u in needed)).hexdigest()
+    mark = fingerprint(mark, settings.dtype, settings.train_connector, heard, [u.id for u in needed])
+    bank, lost = build_bank(speechlm, needed, settings.train_connector, keep_only(shared, "speech", mark))
+    train, held_out = without(train, lost), without(held_out, lost)
+    if not train:
+        raise DataError("no training clip can be heard", next(iter(lost.values()), ""), "run rba speak again")
+    counts |= {"bad_clips": len(lost), "validation_instructions": 0}
+    counts["audio_effect"] = round(check_audio_matters(speechlm, needed, train, settings), 4)
+    validation = held_out[: settings.validation.groups] if settings.validation.every else []
+    counts["validation_instructions"] = len(validation)
+    probe = (held_out or train)[: settings.adaptive.drift_answers] if settings.adaptive.drift_every else []
+    order = plan(train, settings.groups_per_step, settings.steps, seed)
+    return Prepared(order, validation, probe, bank, mark, counts, lost)
+
+
+def _choose(
+    speechlm: SpeechLM, utterances: Sequence[Utterance], settings: AlignSettings, seed: int
+) -> tuple[list[Group], list[Group], dict[str, Any]]:
+    """The training instructions that the updates can reach, the held-out ones that will be used, and counts."""
+    lm, longest = speechlm.lm, settings.max_response
+    train, counts = make_groups(utterances, "train", lm.tokenizer, lm.end_ids[0], longest)
+    held_out, _ = make_groups(utterances, "validation", lm.tokenizer, lm.end_ids[0], longest)
+    if not train:
+        fix = "run rba synthesize and rba speak with synthesis.train above 0 first"
+        raise DataError("there is no spoken training instruction with an answer", "split train", fix)
+    train.sort(key=lambda group: seeds.derive(seed, "train", group.id))
+    held_out.sort(key=lambda group: seeds.derive(seed, "validation", group.id))
+    used = max(
+        settings.validation.groups if settings.validation.every else 0,
+        settings.adaptive.drift_answers if settings.adaptive.drift_every else 0,
+    )
+    reached = train[: settings.steps * settings.groups_per_step]
+    return reached, held_out[:used], {**counts, "instructions_reached": len(reached)}
+
+
+def keep_only(shared: Path, what: str, mark: str) -> Path:
+    """The folder `what-mark` in `shared`; those of other marks are out of date and removed."""
+    place = shared / f"{what}-{mark}"
+    for other in shared.glob(f"{what}-*"):
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
+    return place
+
+
+def model_mark(model: Path | str) -> str:
+    """What identifies a SpeechLM: its name, and its files where it is a local folder or the shipped one."""
+    from rba.models.load import SHIPPED as PACKAGED
+    from rba.models.load import shipped_folder
+
+    folder = shipped_folder() if str(model) == PACKAGED else Path(model).expanduser()
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md") if folder.is_dir() else []
+    return fingerprint(str(model), [(str(p.relative_to(folder)), file_hash(p)) for p in files])

@@ -1,0 +1,158 @@
+"""The align stage: one SpeechLM, one method, one checkpoint folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rba import config
+from rba.alignment.card import model_card, tidy_adapter
+from rba.alignment.drift import DriftProbe
+from rba.alignment.objectives.objective import load_objective
+from rba.alignment.prepare import SHARED, Prepared, keep_only, model_mark, prepare
+from rba.alignment.rollout import Reward, Rollouts
+from rba.alignment.settings import AlignSettings
+from rba.alignment.trainer import Outcome, Trainer
+from rba.alignment.validation import Validator
+from rba.data import seeds
+from rba.data.utterance import Utterance
+from rba.errors import ModelError
+from rba.models.adapters import add_lora, has_lora
+from rba.models.speechlm import SpeechLM
+from rba.workspace import StageFolder, fingerprint
+
+
+def run(
+    settings: AlignSettings,
+    *,
+    method: str,
+    folder: StageFolder,
+    seed: int,
+    model: Path | str,
+    utterances: list[Utterance],
+    teacher: str,
+    log: Callable[[dict[str, Any]], None],
+) -> None:
+    """Align the SpeechLM `model` with `method` and write `model/`, a checkpoint folder with a model card.
+
+    A stopped run goes on from its own checkpoint. Raises ModelError for a model that does not listen, DataError where
+    there is nothing to train on.
+    """
+    from rba.models.load import load_speechlm
+
+    align(
+        load_speechlm(model, settings.dtype),
+        settings,
+        method=method,
+        folder=folder,
+        seed=seed,
+        utterances=utterances,
+        reward=lambda: _load_reward(settings, teacher),
+        mark=model_mark(model),
+        teacher=teacher,
+        log=log,
+    )
+
+
+def _load_reward(settings: AlignSettings, teacher: str) -> Reward:
+    """The recipe's reward; teacher and embedder are loaded only if it needs them."""
+    from rba.lm.embedder import SentenceEmbedder
+    from rba.rewards.reward import load_reward
+    from rba.teachers.load import load_teacher
+
+    embedder = partial(SentenceEmbedder, settings.embedder)
+    return load_reward(settings.reward, teacher=partial(load_teacher, teacher), embedder=embedder)
+
+
+def align(
+    speechlm: SpeechLM,
+    settings: AlignSettings,
+    *,
+    method: str,
+    folder: StageFolder,
+    seed: int,
+    utterances: Sequence[Utterance],
+    reward: Callable[[], Reward],
+    mark: str = "",
+    teacher: str = "",
+    log: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> Outcome:
+    """`run` with a SpeechLM and a loader of the reward at hand. Trains `speechlm` in place.
+
+    `mark` identifies the model: what was computed from it is shared by the methods of a run, beside `folder`.
+    """
+    objective = load_objective(method, settings)
+    bare = not has_lora(speechlm.lm)
+    if objective.needs_reference and not bare:
+        raise ModelError("an aligned model cannot be its own reference", speechlm.name, "set align.use_reference=false")
+    base = speechlm.name
+    shared = folder.path.parent / SHARED
+    data = prepare(speechlm, utterances, settings, seed, mark=mark or speechlm.name, shared=shared)
+    folder.note("data", data.counts)
+    folder.note("bad_clips", data.lost)
+    by_reward = bool(data.validation) and settings.validation.by == "reward"
+    value = reward() if objective.needs_rewards or by_reward else None
+    if settings.lora.rank:
+        lora = settings.lora
+        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
+    rollouts = None
+    if objective.needs_samples:
+        place = _rollout_folder(settings, folder, seed, data, teacher)
+        ranked = value if objective.needs_rewards else None
+        rollouts = Rollouts(speechlm, data.bank, data.plan, settings, ranked, place, seed, bare)
+    trainer = Trainer(
+        speechlm,
+        objective,
+        data.plan,
+        data.bank,
+        settings,
+        rollouts=rollouts,
+        validator=_validator(speechlm, settings, data, value if by_reward else None),
+        probe=DriftProbe(speechlm, data.bank, data.probe, settings, seed) if bare and data.probe else None,
+        folder=folder.path / "state",
+        seed=seed,
+        log=log,
+    )
+    outcome = trainer.run()
+    dropped = getattr(value, "dropped", None)
+    facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
+    folder.note("training", facts)
+    folder.note("rewards_dropped", dict(dropped or {}))
+    card = model_card(
+        method, settings, base=Path(base).name, teacher=teacher, seed=seed, data=data.counts, outcome=facts
+    )
+    _write(speechlm, card, folder)
+    return outcome
+
+
+def _validator(
+    speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None
+) -> Validator | None:
+    return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
+
+
+def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, teacher: str) -> Path:
+    """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage."""
+    if settings.refresh != "once":
+        return folder.path / "rollouts"
+    keys = ("sample", "reward", "embedder", "rollout_batch", "groups_per_step", "steps")
+    facts = {key: value for key, value in config.to_tree(settings).items() if key in keys}
+    return keep_only(folder.path.parent / SHARED, "answers", fingerprint(data.mark, facts, seed, teacher))
+
+
+def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
+    """The checkpoint folder, in one step; then the training state has served its time."""
+    arriving, model = folder.path / ".model.arriving", folder.path / "model"
+    for leftover in (arriving, model):
+        shutil.rmtree(leftover, ignore_errors=True)
+    speechlm.save(arriving)
+    tidy_adapter(arriving / "adapter", speechlm.lm.name)
+    (arriving / "README.md").write_text(card)
+    arriving.replace(model)
+    shutil.rmtree(folder.path / "state", ignore_errors=True)
+    folder.complete()

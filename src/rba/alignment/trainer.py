@@ -1,0 +1,235 @@
+"""The training loop: it scores what an objective asks for and follows its gradient; it knows none of the algorithms.
+
+Everything an update depends on is a function of the seed and the update's number, or is in the checkpoint: a run that
+was killed and resumed ends with the same bits as one that was not (on the CPU, with the same number of threads).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rba import checkpoint
+from rba.alignment.bank import PromptBank
+from rba.alignment.drift import DriftProbe
+from rba.alignment.groups import Group
+from rba.alignment.metrics import loss_metrics, sample_metrics
+from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms
+from rba.alignment.optimizer import make_optimizer, set_rate, trained_parameters
+from rba.alignment.rollout import Rollouts
+from rba.alignment.schedule import AdaptiveRate, warmup_cosine
+from rba.alignment.scorer import precision, score
+from rba.alignment.settings import AlignSettings
+from rba.alignment.validation import Best, Validator
+from rba.data import seeds
+from rba.errors import ModelError
+from rba.models.adapters import reference
+from rba.models.speechlm import SpeechLM
+from rba.progress import progress
+
+MOST_BAD_UPDATES = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training went: updates done, the update whose weights were kept and its validation score, if there is one."""
+
+    steps: int
+    best_step: int
+    best_score: float | None
+
+
+def micro_batches(costs: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices in order, cut so that each part costs at most `budget` (or is one item): instructions stay whole."""
+    parts: list[list[int]] = []
+    spent = 0
+    for i, cost in enumerate(costs):
+        if not parts or spent + cost > budget:
+            parts.append([])
+            spent = 0
+        parts[-1].append(i)
+        spent += cost
+    return parts
+
+
+class Trainer:
+    """Trains a SpeechLM in place with one objective over a plan of instructions, update by update.
+
+    `rollouts` is None for objectives without self-samples; `validator` and `probe` may be None. Checkpoints go to
+    `folder`, one record an update to `log`.
+    """
+
+    def __init__(
+        self,
+        speechlm: SpeechLM,
+        objective: Objective,
+        plan: Sequence[Sequence[Group]],
+        bank: PromptBank,
+        settings: AlignSettings,
+        *,
+        rollouts: Rollouts | None,
+        validator: Validator | None,
+        probe: DriftProbe | None,
+        folder: Path,
+        seed: int,
+        log: Callable[[dict[str, Any]], None],
+    ):
+        self.speechlm, self.objective, self.plan, self.bank, self.settings = speechlm, objective, plan, bank, settings
+        self.rollouts, self.validator, self.probe, self.seed = rollouts, validator, probe, seed
+        self.folder, self.log = folder, lambda record: log({k: v for k, v in record.items() if v == v})
+        self.parameters = trained_parameters(speechlm, settings)
+        self.optimizer = make_optimizer(self.parameters, settings)
+        self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
+        self.step, self.bad = 0, 0
+        self.stopped = False
+
+    @property
+    def size(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.parameters.values())
+
+    def run(self) -> Outcome:
+        """Train to the end, from the last checkpoint if there is one, and leave the kept weights in the model."""
+        self._restore()
+        if self.step == 0 and self.validator:
+            self.log({"step": 0, **self._validate()})
+        saved = time.monotonic()
+        with progress(f"aligning ({self.objective.name})", len(self.plan) - self.step) as bar:
+            while self.step < len(self.plan) and not self.stopped:
+                record = self._step()
+                self.log(record)
+                bar.advance(1, f"loss {record.get('loss', math.nan):.3f}")
+                due = time.monotonic() - saved >= 60 * self.settings.checkpoint_minutes
+                if due or self.stopped or self.step == len(self.plan):
+                    self._save()
+                    saved = time.monotonic()
+        if self.best.step:
+            self._keep_best()
+        return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
+
+    def _step(self) -> dict[str, Any]:
+        """One update, and the measurements that are due after it."""
+        start = time.monotonic()
+        share = warmup_cosine(self.step, len(self.plan), self.settings.warmup) * self.rate.multiplier
+        set_rate(self.optimizer, share)
+        tasks, fresh = [group.task() for group in self.plan[self.step]], False
+        if self.rollouts:
+            tasks, fresh = self.rollouts.tasks(self.step)
+        record = {"step": self.step + 1, "lr": self.optimizer.param_groups[0]["lr"], "lr_multiplier": self.rate.multiplier}
+        record |= sample_metrics(tasks) | self._update(tasks)
+        self.step += 1
+        if fresh and self.settings.refresh != "once":
+            self._observe_rewards()
+        adaptive = self.settings.adaptive
+        if self.probe and adaptive.drift_every and self.step % adaptive.drift_every == 0:
+            record["kl"] = self.probe.measure()
+            self.rate.observe_drift(record["kl"])
+        record["seconds"] = time.monotonic() - start
+        record["tokens_per_second"] = record.pop("tokens") / record["seconds"]
+        every = self.settings.validation.every
+        if self.validator and (self.step % every == 0 or self.step == len(self.plan)):
+            record |= self._validate()
+        return record
+
+    def _update(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
+        torch.manual_seed(seeds.derive(self.seed, "update", self.step) % 2**31)
+        self.speechlm.lm.model.train(self.settings.lora.dropout > 0)
+        wanted = [self.objective.requests(task) for task in tasks]
+        costs = [self._cost(task, requests) for task, requests in zip(tasks, wanted)]
+        seen = []
+        for part in micro_batches(costs, self.settings.batch_tokens):
+            terms = self._terms([tasks[i] for i in part], [wanted[i] for i in part])
+            share = len(part) / len(tasks)
+            if terms.total.requires_grad:
+                (share * terms.total).backward()
+            seen.append((terms, share))
+        self.speechlm.lm.model.eval()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip))
+        self._apply(norm)
+        return {**loss_metrics(seen), "grad_norm": norm, "tokens": float(sum(costs))}
+
+    def _apply(self, norm: float) -> None:
+        """Step, unless the gradient is no number: such updates are left out; many in a row end the run."""
+        self.bad = 0 if math.isfinite(norm) else self.bad + 1
+        if self.bad > MOST_BAD_UPDATES:
+            fix = "lower align.lr or set align.dtype=float32"
+            raise ModelError(f"{self.bad} updates in a row have no finite gradient", self.objective.name, fix)
+        if not self.bad:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _cost(self, task: Task, requests: Sequence[Request]) -> int:
+        prompts = self.bank.initial(task.utterances)
+        return sum(len(prompts[r.voice]) + len(r.ids) for r in requests)
+
+    def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> Terms:
+        """Score what the objective wants for these instructions, in few forward passes, and hand it back."""
+        flat = [(task.utterances[r.voice], r) for task, requests in zip(tasks, wanted) for r in requests]
+        spoken = list(dict.fromkeys(utterance for utterance, _ in flat))
+        logp_ref: list[torch.Tensor | None] = [None] * len(flat)
+        if self.objective.needs_reference:
+            with reference(self.speechlm):
+                logp_ref = list(self._score(flat, dict(zip(spoken, self.bank.initial(spoken)))))
+        logp = self._score(flat, dict(zip(spoken, self.bank.current(spoken))))
+        scored = iter([Scored(r, policy, ref) for (_, r), policy, ref in zip(flat, logp, logp_ref)])
+        return self.objective.terms(Batch(tasks, [[next(scored) for _ in requests] for requests in wanted]))
+
+    def _score(
+        self, flat: Sequence[tuple[str, Request]], prompts: dict[str, torch.Tensor]
+    ) -> list[torch.Tensor]:
+        with precision(self.speechlm.lm, self.settings.dtype):
+            answers = [request.ids for _, request in flat]
+            return score(self.speechlm.lm, [prompts[u] for u, _ in flat], answers, self.settings.batch_tokens)
+
+    def _observe_rewards(self) -> None:
+        rewards = [s.reward for s in self.rollouts.samples if s.reward is not None] if self.rollouts else []
+        if rewards:
+            self.rate.observe_score("reward", sum(rewards) / len(rewards))
+
+    def _validate(self) -> dict[str, float]:
+        """Validate; keep the weights if they are the best so far, and stop when there was none for too long."""
+        assert self.validator is not None
+        found = self.validator()
+        value = found["validation/score"]
+        if math.isfinite(value):
+            self.rate.observe_score("validation", value)
+        if self.step and self.best.update(value, self.step):
+            self._write_best()
+        patience = self.settings.validation.patience
+        self.stopped = bool(patience) and self.best.since >= patience
+        return found
+
+    def _write_best(self) -> None:
+        from safetensors.torch import save
+
+        from rba.workspace import write_bytes
+
+        weights = {name: p.detach().cpu().contiguous() for name, p in self.parameters.items()}
+        write_bytes(self.folder / "best.safetensors", save(weights))
+
+    def _keep_best(self) -> None:
+        from safetensors.torch import load_file
+
+        weights = load_file(self.folder / "best.safetensors")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(weights[name])
+
+    def _save(self) -> None:
+        state = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
+        state |= {"rate": self.rate.state(), "best": asdict(self.best)}
+        checkpoint.save(self.folder / "last", self.parameters, self.optimizer, state)
+
+    def _restore(self) -> None:
+        state = checkpoint.load(self.folder / "last", self.parameters, self.optimizer)
+        if state:
+            self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
+            self.rate.restore(state["rate"])
+            self.best = Best(**state["best"])

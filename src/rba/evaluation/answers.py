@@ -1,0 +1,108 @@
+"""Answers: what a SpeechLM says to speech, to typed words and to a recogniser's words, and what the teacher said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rba.data.seeds import derive
+from rba.data.utterance import Utterance
+from rba.lm.sampling import Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+    from rba.models.speechlm import SpeechLM
+
+READ = -1
+"""The voice of an answer to typed words."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `model` answered to one utterance, or to the instruction's text (`utterance_id` "", voice -1).
+
+    `tokens` counts the end token; `finished` says that the model ended by itself; `heard` is the transcript that the
+    connector or the recogniser read off the speech, None where nothing was transcribed.
+    """
+
+    model: str
+    utterance_id: str
+    instruction_id: str
+    voice: int
+    text: str
+    tokens: int
+    finished: bool
+    heard: str | None
+
+
+def answer_speech(
+    speechlm: SpeechLM,
+    model: str,
+    utterances: Sequence[Utterance],
+    features: Sequence[torch.Tensor],
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+) -> list[Answer]:
+    """The SpeechLM's answers to spoken utterances, from their encoder features [T, F]."""
+    import torch
+
+    with torch.inference_mode():
+        prompts, heard = speechlm.prompts(features), speechlm.transcripts(features)
+    return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
+
+
+def answer_heard(
+    speechlm: SpeechLM,
+    model: str,
+    utterances: Sequence[Utterance],
+    heard: Sequence[str],
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+) -> list[Answer]:
+    """The cascade: the SpeechLM's own LLM answers what a recogniser heard."""
+    return _generate(speechlm, model, utterances, speechlm.text_prompts(heard), heard, sampling, seed, batch)
+
+
+def answer_text(
+    speechlm: SpeechLM,
+    model: str,
+    utterances: Sequence[Utterance],
+    texts: Sequence[str],
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+) -> list[Answer]:
+    """The text-input ceiling: the SpeechLM's own LLM answers the typed instruction of each utterance."""
+    rows = _generate(speechlm, model, utterances, speechlm.text_prompts(texts), None, sampling, seed, batch)
+    return [read(model, u, row.text, row.tokens, row.finished) for u, row in zip(utterances, rows)]
+
+
+def read(model: str, utterance: Utterance, text: str, tokens: int, finished: bool = True) -> Answer:
+    """An answer to the instruction's text rather than to one voice."""
+    return Answer(model, "", utterance.instruction_id, READ, text, tokens, finished, None)
+
+
+def _generate(
+    speechlm: SpeechLM,
+    model: str,
+    utterances: Sequence[Utterance],
+    prompts: Sequence[Any],
+    heard: Sequence[str] | None,
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+) -> list[Answer]:
+    """One answer per prompt. Seeds depend on the utterance alone: every model meets the same luck."""
+    from rba.lm.generation import generate
+
+    seeds = [derive(seed, "answer", u.id) for u in utterances]
+    completions = [group[0] for group in generate(speechlm.lm, prompts, sampling, seeds, batch_size=batch)]
+    words = heard or [None] * len(utterances)
+    return [
+        Answer(model, u.id, u.instruction_id, u.voice, c.text, len(c.ids), c.finished, h)
+        for u, c, h in zip(utterances, completions, words)
+    ]

@@ -1,0 +1,141 @@
+"""Collecting answers: the work of the stage cut into shards, each model loaded once, finished shards kept."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rba.data.seeds import derive
+from rba.data.utterance import Utterance
+from rba.evaluation import answers as ask
+from rba.evaluation.answers import Answer
+from rba.evaluation.features import FeatureCache, decode_all
+from rba.evaluation.selection import first_voices
+from rba.evaluation.settings import EvaluateSettings
+from rba.progress import Progress, progress
+from rba.workspace import StageFolder
+
+CASCADE, TEXT, TEACHER, AGAIN = "cascade", "text", "teacher", "teacher-again"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard: the answers of `model` to `utterances`, made with the checkpoint `loads` ("" : the teacher)."""
+
+    index: int
+    model: str
+    loads: str
+    utterances: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """How models come into memory; tests put their own here."""
+
+    speechlm: Callable[[Any], Any]
+    transcriber: Callable[[], Any]
+    teacher: Callable[[], Any]
+
+
+def plan(models: Mapping[str, Any], utterances: Sequence[Utterance], settings: EvaluateSettings, seed: int) -> list[Job]:
+    """All shards in their order, a pure function of its arguments.
+
+    The cascade, the typed ceiling and the teacher's stored answers come with the first of `models` (the base): it is
+    their LLM and their tokenizer.
+    """
+    base, typed = next(iter(models)), first_voices(utterances)
+    again = sorted(typed, key=lambda u: derive(seed, "again", u.instruction_id))[: settings.teacher_again]
+    work: list[tuple[str, str, Sequence[Utterance]]] = [(CASCADE, base, utterances)] if settings.cascade else []
+    work += [(base, base, utterances), (TEXT, base, typed), (TEACHER, base, typed)]
+    work += [(name, name, utterances) for name in models if name != base]
+    work += [(AGAIN, "", again)]
+    size = settings.shard_size
+    cut = [(model, loads, rows[i : i + size]) for model, loads, rows in work for i in range(0, len(rows), size)]
+    return [Job(index, model, loads, tuple(rows)) for index, (model, loads, rows) in enumerate(cut)]
+
+
+def collect(
+    jobs: Sequence[Job],
+    models: Mapping[str, str | Path],
+    texts: Mapping[str, str],
+    settings: EvaluateSettings,
+    folder: StageFolder,
+    seed: int,
+    loaders: Loaders,
+) -> None:
+    """Write the shards of `jobs` that `folder` lacks.
+
+    `texts` are the typed instructions by id. Utterances that cannot be decoded get no answer; the note "dropped" says why.
+    """
+    missing = [job for job in jobs if not folder.has_shard(job.index)]
+    cache = FeatureCache(folder.path / ".features")
+    with progress("answers", sum(len(job.utterances) for job in missing)) as bar:
+        for loads, group in groupby(missing, key=lambda job: job.loads):
+            if loads:
+                worker: Any = _SpeechWorker(loaders.speechlm(models[loads]), texts, settings, seed, cache, loaders)
+            else:
+                worker = _TeacherWorker(loaders.teacher(), texts, settings, seed)
+            _run(worker, group, folder, cache, bar)
+            del worker
+            gc.collect()
+    cache.clear()
+
+
+def _run(worker: Any, jobs: Any, folder: StageFolder, cache: FeatureCache, bar: Progress) -> None:
+    for job in jobs:
+        rows = worker.answer(job)
+        if cache.refused:
+            folder.note("dropped", {**folder.notes.get("dropped", {}), **cache.refused})
+        folder.write_shard(job.index, rows, Answer)
+        bar.advance(len(job.utterances), job.model)
+
+
+class _SpeechWorker:
+    """Answers with one SpeechLM in memory, in each of the ways that it can be asked."""
+
+    def __init__(self, speechlm: Any, texts: Mapping[str, str], settings: Any, seed: int, cache: Any, loaders: Loaders):
+        self.speechlm, self.texts, self.settings, self.seed = speechlm, texts, settings, seed
+        self.cache, self.loaders, self._transcriber = cache, loaders, None
+
+    def answer(self, job: Job) -> list[Answer]:
+        common = (self.settings.answer, self.seed, self.settings.batch)
+        if job.model == TEACHER:
+            return [self._stored(u) for u in job.utterances]
+        if job.model == TEXT:
+            texts = [self.texts.get(u.instruction_id, u.text) for u in job.utterances]
+            return ask.answer_text(self.speechlm, TEXT, job.utterances, texts, *common)
+        if job.model == CASCADE:
+            heard = self._transcribe(job.utterances)
+            known = [u for u in job.utterances if u.id in heard]
+            words = [heard[u.id] for u in known]
+            return ask.answer_heard(self.speechlm, CASCADE, known, words, *common) if known else []
+        features = self.cache.get(self.speechlm, job.utterances)
+        known = [u for u in job.utterances if u.id in features]
+        spoken = [features[u.id] for u in known]
+        return ask.answer_speech(self.speechlm, job.model, known, spoken, *common) if known else []
+
+    def _stored(self, utterance: Utterance) -> Answer:
+        ids = self.speechlm.lm.tokenizer(utterance.response, add_special_tokens=False)["input_ids"]
+        return ask.read(TEACHER, utterance, utterance.response, len(ids) + 1)
+
+    def _transcribe(self, utterances: Sequence[Utterance]) -> dict[str, str]:
+        self._transcriber = self._transcriber or self.loaders.transcriber()
+        waves = decode_all(utterances, self.cache.refused)
+        return dict(zip(waves, self._transcriber.transcribe(list(waves.values())))) if waves else {}
+
+
+class _TeacherWorker:
+    """The teacher answers again."""
+
+    def __init__(self, teacher: Any, texts: Mapping[str, str], settings: EvaluateSettings, seed: int):
+        self.teacher, self.texts, self.settings, self.seed = teacher, texts, settings, seed
+
+    def answer(self, job: Job) -> list[Answer]:
+        texts = [self.texts.get(u.instruction_id, u.text) for u in job.utterances]
+        seeds = [derive(self.seed, "again", u.instruction_id) for u in job.utterances]
+        replies = self.teacher.replies(texts, self.settings.again, seeds)
+        return [ask.read(AGAIN, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]

@@ -1,0 +1,38 @@
+"""Conditions: subsets of the test utterances by how they are heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rba.data.utterance import Utterance
+from rba.speech.acoustics import Acoustics
+
+ALL, CLEAN = "all", "clean"
+LEAST = 8
+_NAMES = {"noise": "noise", "room": "room", "band": "telephone", "codec": "codec", "clip": "clipped"}
+
+
+def conditions_of(acoustics: str) -> set[str]:
+    """The conditions that an utterance belongs to: "all", and "clean" or what disturbs it. Raises DataError for no JSON.
+
+    Tempo and equalisation leave an utterance clean; a telephone's codec does not count as a codec again.
+    """
+    tags = {tag.partition(":")[0] for tag in Acoustics.from_json(acoustics or "{}").tags()}
+    found = {_NAMES[tag] for tag in tags if tag in _NAMES}
+    if "telephone" in found:
+        found.discard("codec")
+    return {ALL} | (found or {CLEAN})
+
+
+def masks(utterances: Sequence[Utterance]) -> dict[str, np.ndarray]:
+    """Each condition's utterances (bool [M]), "all" first; only those with at least 8 instructions, and not all of them."""
+    member = [conditions_of(u.acoustics) for u in utterances]
+    found = {ALL: np.ones(len(utterances), dtype=bool)}
+    for name in (CLEAN, *_NAMES.values()):
+        mask = np.array([name in own for own in member])
+        instructions = {u.instruction_id for u, own in zip(utterances, mask) if own}
+        if len(instructions) >= LEAST and not mask.all():
+            found[name] = mask
+    return found

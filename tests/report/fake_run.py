@@ -1,0 +1,158 @@
+"""A run folder that looks finished: invented requests, answers, scores and training logs around short buzzing clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rba.data import audio
+from rba.data.instruction import Instruction, instruction_id
+from rba.data.utterance import Utterance
+from rba.recipe import Recipe
+from rba.workspace import Workspace, write_json, write_text
+
+TOPICS = {
+    "Information Seeking": "What is the {0} of a {1}?",
+    "Advice Seeking": "How can I keep my {1} from losing its {0}?",
+    "Creative Writing": "Write a short poem about the {0} of an old {1}.",
+    "Planning": "Plan a weekend around a {1} with some {0} in it.",
+    "Reasoning": "Why does a {1} need more {0} than a boat does?",
+    "Role Playing": "Pretend to be a {1} and tell me about your {0}.",
+}
+DIFFICULTIES = ("very easy", "easy", "medium", "hard")
+NOUNS = ("colour", "weight", "history", "sound", "purpose", "shadow")
+THINGS = ("garden", "violin", "harbour", "kitchen", "glacier", "library", "bicycle")
+MODELS = ("base", "sft", "rba-single", "rba-group", "text", "cascade", "teacher")
+SPLITS = ("test", "train", "train", "validation", "train")
+HOSTILE = 'Say "</script><script>alert(1)</script>" & <b>smile</b>, then stop.'
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A stored answer, with the columns that evaluation writes."""
+
+    model: str
+    utterance_id: str
+    instruction_id: str
+    voice: int
+    text: str
+    tokens: int
+    finished: bool
+
+
+def recipe_for(root: Path) -> Recipe:
+    """The recipe of the fake run."""
+    return Recipe("fake-run", output=str(root))
+
+
+def make_run(root: Path, instructions: int = 60, voices: int = 2, seconds: float = 0.5) -> Workspace:
+    """Write a whole run folder; the same arguments give the same files."""
+    workspace, rng = Workspace(root), np.random.default_rng(7)
+    asked = _instructions(instructions, rng)
+    spoken = [_utterance(i, v, seconds, rng) for i in asked for v in range(voices)]
+    synthesis = _stage(workspace, "synthesis")
+    synthesis.write_shard(0, asked, Instruction)
+    synthesis.note("dropped", {"too long": 41, "near duplicate": 27, "maths": 12, "not sayable": 9, "code": 3})
+    speech = _stage(workspace, "speech")
+    half = len(spoken) // 2
+    speech.write_shard(0, spoken[:half], Utterance)
+    speech.write_shard(1, spoken[half:], Utterance)
+    speech.note("dropped", {"a word cannot be said": 2})
+    _stage(workspace, "connect").note("wer", {"value": 0.113, "low": 0.104, "high": 0.123, "utterances": 500})
+    evaluation = _stage(workspace, "evaluation")
+    evaluation.write_shard(0, _answers(asked, spoken), Answer)
+    write_json(evaluation.path / "results.json", _results(rng))
+    write_text(workspace.metrics_path, "")
+    _log(workspace, rng)
+    return workspace
+
+
+def _stage(workspace: Workspace, name: str) -> Any:
+    folder = workspace.stage(name)
+    folder.open("fake")
+    return folder
+
+
+def _instructions(count: int, rng: np.random.Generator) -> list[Instruction]:
+    made = []
+    for n in range(count):
+        topic = list(TOPICS)[int(rng.choice(len(TOPICS), p=[0.52, 0.2, 0.12, 0.08, 0.05, 0.03]))]
+        text = TOPICS[topic].format(NOUNS[n % 6], THINGS[n % 7]) if n else HOSTILE
+        response = f"It depends on the {THINGS[n % 7]}: " + " ".join(str(w) for w in rng.choice(NOUNS, 3 + n % 20)) + "."
+        level = DIFFICULTIES[int(rng.choice(4, p=[0.3, 0.4, 0.2, 0.1]))]
+        made.append(Instruction(instruction_id(f"{text} {n}"), text, response, topic, level, SPLITS[n % 5], "magpie"))
+    return made
+
+
+def _utterance(item: Instruction, voice: int, seconds: float, rng: np.random.Generator) -> Utterance:
+    length = int(16_000 * seconds * rng.uniform(0.6, 1.5))
+    time = np.arange(length) / 16_000
+    loud = np.abs(np.sin(time * rng.uniform(5, 9))) * np.exp(-((time / time[-1] - 0.5) ** 2) * 3)
+    wave = (0.3 * loud * np.sin(2 * np.pi * rng.uniform(90, 240) * time)).astype(np.float32)
+    first = {"train": 0, "validation": 950, "test": 1010}[item.split]
+    heard = ("{}", '{"room":12,"wet":0.5}', '{"noise":"babble","snr_db":14.0}', '{"band":[300,3400],"codec":"gsm"}')
+    texts = (item.text, item.response, item.topic, item.difficulty, item.split, "hibari")
+    speaker, sound = f"hibari-{first + int(rng.integers(50)):04d}", heard[int(rng.integers(4))]
+    own = f"{item.id}-{voice}"
+    return Utterance(own, item.id, voice, *texts, speaker, 3, sound, length / 16_000, None, audio.encode(wave))
+
+
+def _answers(asked: list[Instruction], spoken: list[Utterance]) -> list[Answer]:
+    held_out = {i.id: i for i in asked if i.split == "test"}
+    rows = []
+    for utterance in spoken:
+        if item := held_out.get(utterance.instruction_id):
+            for model in MODELS[:4]:
+                text = f"As {model} sees it, {item.response.lower()}"
+                rows.append(Answer(model, utterance.id, item.id, utterance.voice, text, 12, True))
+            heard = utterance.text.replace("garden", "guarding").replace("violin", "violet")
+            rows.append(Answer("heard", utterance.id, item.id, utterance.voice, heard, 9, True))
+    return rows
+
+
+def _row(model: str, metric: str, value: float, half: float, against: str = "", benchmark: str = "held-out") -> dict:
+    low, high = round(value - half, 4), round(value + half, 4)
+    row = {"model": model, "benchmark": benchmark, "condition": "all", "metric": metric, "against": against}
+    return row | {"value": round(value, 4), "low": low, "high": high, "n": 128, "seed": 0}
+
+
+def _results(rng: np.random.Generator) -> list[dict]:
+    rows = []
+    for place, model in enumerate(MODELS):
+        gain = (0.0, 0.06, 0.075, 0.09, 0.14, 0.11, 0.3)[place]
+        rows.append(_row(model, "recall", 0.31 + gain, 0.021))
+        rows.append(_row(model, "similarity", 0.52 + gain, 0.018))
+        rows.append(_row(model, "consistency", 0.71 + gain * 1.4 if place < 4 else 0.93, 0.012))
+        rows.append(_row(model, "distinct_2", 0.62 - gain / 2, 0.015))
+        rows.append(_row(model, "length", 41 - 60 * gain, 1.9))
+        rows.append(_row(model, "deaf", 0.03 - gain / 6, 0.006))
+        for against, level in (("base", 0.0), ("sft", 0.06), ("teacher", 0.3)):
+            if model not in (against, "teacher"):
+                rows.append(_row(model, "win_rate:recall", 0.5 + 1.2 * (gain - level), 0.055, against))
+                rows.append(_row(model, "win_rate:similarity", 0.5 + 0.9 * (gain - level), 0.055, against))
+        rows.append(_row(model, "recall", 0.29 + gain * 0.9, 0.05, benchmark="held-out, noisy"))
+    return rows
+
+
+def _log(workspace: Workspace, rng: np.random.Generator) -> None:
+    for step in range(0, 400):
+        workspace.log("connect", {"step": step, "loss": 6 * np.exp(-step / 90) + 0.3 + rng.normal(0, 0.1)})
+    for method, pull in (("sft", 0.6), ("rba-single", 0.8), ("rba-group", 1.0)):
+        for step in range(1, 121):
+            done = 1 - np.exp(-step / 40)
+            record = {"step": step, "loss": 40 - 12 * pull * done + rng.normal(0, 1.2), "lr": 1e-4 * min(1, step / 12)}
+            record |= {"loss/ce": record["loss"] - 0.6, "drift": 0.4 * done * pull, "lr_multiplier": 1 - 0.3 * (step > 70)}
+            if method != "sft":
+                record |= {"loss/preference": 0.69 - 0.2 * done * pull + rng.normal(0, 0.02)}
+                record |= {"rewards/margins": 3 * done * pull + rng.normal(0, 0.3), "reward": 0.3 + 0.1 * done * pull}
+            workspace.log(f"align/{method}", record)
+            if step % 20 == 0:
+                score = 0.3 + 0.1 * done * pull
+                workspace.log(f"align/{method}", {"step": step, "validation/score": score, "validation/logp": done - 2.4})
+    costs = {"synthesis": (181.2, 1.9), "speech": (94.0, 1.1), "connect": (3.1, 0.6), "align/sft": (80.5, 3.2)}
+    costs |= {"align/rba-single": (131.0, 3.4), "align/rba-group": (139.9, 3.4), "evaluation": (160.3, 2.7)}
+    for what, (seconds, peak) in costs.items():
+        workspace.log("run", {"what": what, "seconds": seconds, "peak_gib": peak})
