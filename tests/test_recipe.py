@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,15 +130,15 @@ overrides = st.fixed_dictionaries(
 
 
 @settings(deadline=None, max_examples=30)
-@given(overrides, st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\x00")))
+@given(overrides, st.text(alphabet=st.characters(codec="utf-8")))
 def test_any_recipe_survives_the_way_through_its_file(tmp_path_factory, changes, system):
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "a.yaml").write_text("name: a")
     words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    recipe = load_recipe(folder / "a.yaml", [*words, f"synthesis.system={json.dumps(system)}"])
+    recipe = load_recipe(folder / "a.yaml", words)
+    recipe = replace(recipe, synthesis=replace(recipe.synthesis, system=system))
     (folder / "b.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     assert load_recipe(folder / "b.yaml") == recipe
-    assert recipe.synthesis.system == system
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import numpy as np
 from rba.data import audio
 from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
+from rba.evaluation.answers import READ, Answer
+from rba.evaluation.results import Result, write_results
 from rba.recipe import Recipe
-from rba.workspace import Workspace, write_json, write_text
+from rba.workspace import Workspace, write_text
 
 TOPICS = {
     "Information Seeking": "What is the {0} of a {1}?",
@@ -28,19 +29,6 @@ THINGS = ("garden", "violin", "harbour", "kitchen", "glacier", "library", "bicyc
 MODELS = ("base", "sft", "rba-single", "rba-group", "text", "cascade", "teacher")
 SPLITS = ("test", "train", "train", "validation", "train")
 HOSTILE = 'Say "</script><script>alert(1)</script>" & <b>smile</b>, then stop.'
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A stored answer, with the columns that evaluation writes."""
-
-    model: str
-    utterance_id: str
-    instruction_id: str
-    voice: int
-    text: str
-    tokens: int
-    finished: bool
 
 
 def recipe_for(root: Path) -> Recipe:
@@ -64,7 +52,7 @@ def make_run(root: Path, instructions: int = 60, voices: int = 2, seconds: float
     _stage(workspace, "connect").note("wer", {"value": 0.113, "low": 0.104, "high": 0.123, "utterances": 500})
     evaluation = _stage(workspace, "evaluation")
     evaluation.write_shard(0, _answers(asked, spoken), Answer)
-    write_json(evaluation.path / "results.json", _results(rng))
+    write_results(evaluation.path / "results.json", _results(rng))
     write_text(workspace.metrics_path, "")
     _log(workspace, rng)
     return workspace
@@ -103,37 +91,52 @@ def _utterance(item: Instruction, voice: int, seconds: float, rng: np.random.Gen
 def _answers(asked: list[Instruction], spoken: list[Utterance]) -> list[Answer]:
     held_out = {i.id: i for i in asked if i.split == "test"}
     rows = []
+    for item in held_out.values():
+        for model in ("text", "teacher", "teacher-again"):
+            rows.append(Answer(model, "", item.id, READ, f"({model}) {item.response}", 12, True, None))
     for utterance in spoken:
         if item := held_out.get(utterance.instruction_id):
-            for model in MODELS[:4]:
-                text = f"As {model} sees it, {item.response.lower()}"
-                rows.append(Answer(model, utterance.id, item.id, utterance.voice, text, 12, True))
             heard = utterance.text.replace("garden", "guarding").replace("violin", "violet")
-            rows.append(Answer("heard", utterance.id, item.id, utterance.voice, heard, 9, True))
+            for model in ("base", "sft", "rba-single", "rba-group", "cascade"):
+                text = f"As {model} sees it, {item.response.lower()}"
+                own = utterance.text.lower() if model == "cascade" else heard
+                rows.append(Answer(model, utterance.id, item.id, utterance.voice, text, 12, True, own))
     return rows
 
 
-def _row(model: str, metric: str, value: float, half: float, against: str = "", benchmark: str = "held-out") -> dict:
-    low, high = round(value - half, 4), round(value + half, 4)
-    row = {"model": model, "benchmark": benchmark, "condition": "all", "metric": metric, "against": against}
-    return row | {"value": round(value, 4), "low": low, "high": high, "n": 128, "seed": 0}
+def _row(model: str, metric: str, value: float, half: float, against: str = "", condition: str = "all") -> Result:
+    return Result(model, "heldout", condition, metric, against, value, value - half, value + half, 128, 0)
 
 
-def _results(rng: np.random.Generator) -> list[dict]:
+def _results(rng: np.random.Generator) -> list[Result]:
+    gains = dict(zip(MODELS, (0.0, 0.06, 0.075, 0.09, 0.14, 0.11, 0.3)))
     rows = []
-    for place, model in enumerate(MODELS):
-        gain = (0.0, 0.06, 0.075, 0.09, 0.14, 0.11, 0.3)[place]
-        rows.append(_row(model, "recall", 0.31 + gain, 0.021))
-        rows.append(_row(model, "similarity", 0.52 + gain, 0.018))
-        rows.append(_row(model, "consistency", 0.71 + gain * 1.4 if place < 4 else 0.93, 0.012))
+    for model, gain in gains.items():
+        for condition, lost in (("all", 0.0), ("clean", -0.02), ("noise", 0.04)):
+            rows.append(_row(model, "recall", 0.31 + gain - lost, 0.021, condition=condition))
+            rows.append(_row(model, "similarity", 0.52 + gain - lost, 0.018, condition=condition))
+        rows.append(_row(model, "tokens", 41 - 60 * gain, 1.9))
+        rows.append(_row(model, "deaf", 0.05 - gain / 6, 0.006))
         rows.append(_row(model, "distinct_2", 0.62 - gain / 2, 0.015))
-        rows.append(_row(model, "length", 41 - 60 * gain, 1.9))
-        rows.append(_row(model, "deaf", 0.03 - gain / 6, 0.006))
-        for against, level in (("base", 0.0), ("sft", 0.06), ("teacher", 0.3)):
-            if model not in (against, "teacher"):
-                rows.append(_row(model, "win_rate:recall", 0.5 + 1.2 * (gain - level), 0.055, against))
-                rows.append(_row(model, "win_rate:similarity", 0.5 + 0.9 * (gain - level), 0.055, against))
-        rows.append(_row(model, "recall", 0.29 + gain * 0.9, 0.05, benchmark="held-out, noisy"))
+        if model not in ("text", "teacher"):
+            rows.append(_row(model, "consistency", 0.71 + gain * 1.4, 0.012))
+            rows.append(_row(model, "text_share", (0.31 + gain) / 0.45, 0.05, "text"))
+            rows.append(_row(model, "transcript_wer", 0.115 if model != "cascade" else 0.061, 0.01))
+        rows += _contests(model, gains)
+    return rows
+
+
+def _contests(model: str, gains: dict[str, float]) -> list[Result]:
+    rows = []
+    for against in ("base", "sft", "teacher"):
+        gap = gains[model] - gains[against]
+        if model not in (against, "teacher"):
+            for judge, pull in (("recall", 1.2), ("similarity", 0.9)):
+                rows.append(_row(model, f"win_rate:{judge}", 0.5 + pull * gap, 0.055, against))
+                rows.append(_row(model, f"lc_win_rate:{judge}", 0.5 + 0.7 * pull * gap, 0.06, against))
+            if against != "teacher":
+                rows.append(_row(model, "delta_recall", gap, 0.031, against))
+                rows.append(_row(model, "delta_similarity", 0.9 * gap, 0.02, against))
     return rows
 
 
@@ -144,7 +147,7 @@ def _log(workspace: Workspace, rng: np.random.Generator) -> None:
         for step in range(1, 121):
             done = 1 - np.exp(-step / 40)
             record = {"step": step, "loss": 40 - 12 * pull * done + rng.normal(0, 1.2), "lr": 1e-4 * min(1, step / 12)}
-            record |= {"loss/ce": record["loss"] - 0.6, "drift": 0.4 * done * pull, "lr_multiplier": 1 - 0.3 * (step > 70)}
+            record |= {"loss/ce": record["loss"] - 0.6, "kl": 0.4 * done * pull, "lr_multiplier": 1 - 0.3 * (step > 70)}
             if method != "sft":
                 record |= {"loss/preference": 0.69 - 0.2 * done * pull + rng.normal(0, 0.02)}
                 record |= {"rewards/margins": 3 * done * pull + rng.normal(0, 0.3), "reward": 0.3 + 0.1 * done * pull}

@@ -29,7 +29,9 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9])")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|No|[A-Z])\.$")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _SPEAKABLE = re.compile(r"[A-Za-z0-9 ,.;:!?'\"’“”$£€%&–-]+")
-_ODD = re.compile(r"\b(?:https?|www|\.com|html|def|printf|import)\b|[A-Za-z]\d|\d[A-Za-z]{3}|[a-z][A-Z]|\w{19}|(.)\1{3}")
+_ODD = re.compile(
+    r"\b(?:https?|www|\.com|html|def|printf|import)\b|[A-Za-z]\d|\d[A-Za-z]{3}|[a-z][A-Z]|\w{19}|(.)\1{3}"
+)
 
 
 def sentences(text: str) -> list[str]:

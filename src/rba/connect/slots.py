@@ -77,7 +77,9 @@ def _from(name: str, change: Callable[[str], str] = str) -> Callable[[np.random.
 
 def _person(rng: np.random.Generator, faker: Any) -> str:
     title = _pick(rng, ("", "", "", "", "Doctor ", "Professor ", "Miss ", "Mr. ", "Mrs. "))
-    return title + (f"{faker.first_name()} {faker.last_name()}" if not title or rng.random() < 0.3 else faker.last_name())
+    return title + (
+        f"{faker.first_name()} {faker.last_name()}" if not title or rng.random() < 0.3 else faker.last_name()
+    )
 
 
 def _company(rng: np.random.Generator, faker: Any) -> str:

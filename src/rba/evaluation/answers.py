@@ -101,7 +101,7 @@ def _generate(
 
     seeds = [derive(seed, "answer", u.id) for u in utterances]
     completions = [group[0] for group in generate(speechlm.lm, prompts, sampling, seeds, batch_size=batch)]
-    words = heard or [None] * len(utterances)
+    words: Sequence[str | None] = heard or [None] * len(utterances)
     return [
         Answer(model, u.id, u.instruction_id, u.voice, c.text, len(c.ids), c.finished, h)
         for u, c, h in zip(utterances, completions, words)

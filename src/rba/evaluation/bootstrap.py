@@ -40,7 +40,7 @@ class Bootstrap:
             return (self.weights_SN @ total_N) / (self.weights_SN @ count_N)
 
     def mean(self, values_M: np.ndarray, owner_M: np.ndarray | None = None) -> np.ndarray:
-        """Mean of the finite values [M] in every resample [1 + R]; `owner_M` is each one's instruction (None: its place)."""
+        """Mean of the finite values [M] in every resample [1 + R]; `owner_M`: whose each is (None: one each)."""
         there = np.isfinite(values_M)
         if owner_M is None:
             return self.ratio(np.where(there, values_M, 0), there)

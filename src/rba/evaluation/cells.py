@@ -1,4 +1,4 @@
-"""Cells: the utterances that every model answered, with all answers beside each other, so that comparisons are paired."""
+"""Cells: the utterances that every model answered, with all answers side by side: every comparison is paired."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rba.evaluation.collect import AGAIN
 
 @dataclass(frozen=True)
 class Cells:
-    """M utterances of N instructions. `owner_M` is each utterance's instruction, 0 to N - 1.
+    """M utterances of N instructions. `owner` [M] is each utterance's instruction, 0 to N - 1, in order.
 
     `answers` maps a model to its M answers; one that read the text has the same answer for every voice. `again` are the
     teacher's second answers [M], None where it gave none.
     """
 
     utterances: list[Utterance]
-    owner_M: np.ndarray
+    owner: np.ndarray
     n: int
     texts: list[str]
     answers: dict[str, list[Answer]]
@@ -34,11 +34,9 @@ class Cells:
         return [u.response for u in self.utterances]
 
     @property
-    def first_M(self) -> np.ndarray:
+    def first(self) -> np.ndarray:
         """Which cells are the first of their instruction [M] (bool)."""
-        first = np.zeros(len(self.owner_M), dtype=bool)
-        first[np.unique(self.owner_M, return_index=True)[1]] = True
-        return first
+        return np.diff(self.owner, prepend=-1) > 0
 
     def said(self, model: str) -> list[str]:
         """The texts of a model's answers [M]."""
@@ -56,14 +54,14 @@ def lay_out(utterances: Sequence[Utterance], answers: Sequence[Answer], texts: M
     again = by_model.pop(AGAIN, {})
     kept = [u for u in utterances if all(u.id in own or u.instruction_id in own for own in by_model.values())]
     if not kept:
-        raise DataError("no test utterance was answered by every model", "evaluation", "check the audio of the test set")
+        raise DataError(
+            "no test utterance was answered by every model", "evaluation", "check the audio of the test set"
+        )
     places = {i: n for n, i in enumerate(dict.fromkeys(u.instruction_id for u in kept))}
-    rows = {
-        model: [own.get(u.id) or own[u.instruction_id] for u in kept] for model, own in by_model.items()
-    }
+    rows = {model: [own.get(u.id) or own[u.instruction_id] for u in kept] for model, own in by_model.items()}
     return Cells(
         utterances=kept,
-        owner_M=np.array([places[u.instruction_id] for u in kept]),
+        owner=np.array([places[u.instruction_id] for u in kept]),
         n=len(places),
         texts=[texts.get(u.instruction_id, u.text) for u in kept],
         answers=rows,

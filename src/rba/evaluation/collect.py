@@ -39,9 +39,12 @@ class Loaders:
     speechlm: Callable[[Any], Any]
     transcriber: Callable[[], Any]
     teacher: Callable[[], Any]
+    embedder: Callable[[], Any]
 
 
-def plan(models: Mapping[str, Any], utterances: Sequence[Utterance], settings: EvaluateSettings, seed: int) -> list[Job]:
+def plan(
+    models: Mapping[str, Any], utterances: Sequence[Utterance], settings: EvaluateSettings, seed: int
+) -> list[Job]:
     """All shards in their order, a pure function of its arguments.
 
     The cascade, the typed ceiling and the teacher's stored answers come with the first of `models` (the base): it is
@@ -69,7 +72,8 @@ def collect(
 ) -> None:
     """Write the shards of `jobs` that `folder` lacks.
 
-    `texts` are the typed instructions by id. Utterances that cannot be decoded get no answer; the note "dropped" says why.
+    `texts` are the typed instructions by id. Utterances that cannot be decoded get no answer; the note "dropped" says
+    why.
     """
     missing = [job for job in jobs if not folder.has_shard(job.index)]
     cache = FeatureCache(folder.path / ".features")
@@ -99,7 +103,8 @@ class _SpeechWorker:
 
     def __init__(self, speechlm: Any, texts: Mapping[str, str], settings: Any, seed: int, cache: Any, loaders: Loaders):
         self.speechlm, self.texts, self.settings, self.seed = speechlm, texts, settings, seed
-        self.cache, self.loaders, self._transcriber = cache, loaders, None
+        self.cache, self.loaders = cache, loaders
+        self._transcriber: Any = None
 
     def answer(self, job: Job) -> list[Answer]:
         common = (self.settings.answer, self.seed, self.settings.batch)

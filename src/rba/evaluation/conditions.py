@@ -15,9 +15,10 @@ _NAMES = {"noise": "noise", "room": "room", "band": "telephone", "codec": "codec
 
 
 def conditions_of(acoustics: str) -> set[str]:
-    """The conditions that an utterance belongs to: "all", and "clean" or what disturbs it. Raises DataError for no JSON.
+    """The conditions that an utterance belongs to: "all", and "clean" or what disturbs it.
 
-    Tempo and equalisation leave an utterance clean; a telephone's codec does not count as a codec again.
+    Tempo and equalisation leave an utterance clean; a telephone's codec does not count as a codec again. Raises
+    DataError for what are no acoustics.
     """
     tags = {tag.partition(":")[0] for tag in Acoustics.from_json(acoustics or "{}").tags()}
     found = {_NAMES[tag] for tag in tags if tag in _NAMES}
@@ -27,7 +28,7 @@ def conditions_of(acoustics: str) -> set[str]:
 
 
 def masks(utterances: Sequence[Utterance]) -> dict[str, np.ndarray]:
-    """Each condition's utterances (bool [M]), "all" first; only those with at least 8 instructions, and not all of them."""
+    """Each condition's utterances (bool [M]), "all" first; others if they hold 8 instructions, not all cells."""
     member = [conditions_of(u.acoustics) for u in utterances]
     found = {ALL: np.ones(len(utterances), dtype=bool)}
     for name in (CLEAN, *_NAMES.values()):

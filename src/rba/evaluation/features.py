@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,4 +68,4 @@ def _save(path: Path, features: dict[str, torch.Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     save_file({k: v.cpu().contiguous() for k, v in features.items()}, partial)
-    os.replace(partial, path)
+    partial.replace(path)

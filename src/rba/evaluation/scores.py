@@ -20,7 +20,8 @@ class RememberingEmbedder:
     """An embedder that embeds each text once; `make` loads the real one when it is first needed."""
 
     def __init__(self, make: Any):
-        self._make, self._embedder = make, None
+        self._make = make
+        self._embedder: Any = None
         self._known: dict[str, np.ndarray] = {}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -35,8 +36,8 @@ class RememberingEmbedder:
 def score(cells: Cells, model: str, embedder: Any) -> dict[str, np.ndarray]:
     """Scores [M] of a model's answers by name; NaN where there is none.
 
-    "recall" and "similarity" compare with the teacher's stored answer (for the teacher: its second answer with its first),
-    "deaf" and "finished" are 0 or 1, "length" counts words and "tokens" tokens.
+    "recall" and "similarity" compare with the teacher's stored answer (for the teacher: its second answer with its
+    first), "deaf" and "finished" are 0 or 1, "length" counts words and "tokens" tokens.
     """
     rows, said = cells.answers[model], cells.said(model)
     compared = cells.again if model == TEACHER else said
@@ -93,7 +94,7 @@ def answer_embeddings(cells: Cells, model: str, embedder: Any) -> np.ndarray | N
     if all(row.voice == READ for row in cells.answers[model]):
         return None
     vectors = unit_embeddings(embedder, cells.said(model))
-    place_M = np.arange(len(cells.owner_M)) - np.searchsorted(cells.owner_M, cells.owner_M)
+    place_M = np.arange(len(cells.owner)) - np.searchsorted(cells.owner, cells.owner)
     grid = np.full((cells.n, int(place_M.max()) + 1, vectors.shape[-1]), np.nan)
-    grid[cells.owner_M, place_M] = vectors
+    grid[cells.owner, place_M] = vectors
     return grid

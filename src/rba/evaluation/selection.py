@@ -14,7 +14,7 @@ TEST = "test"
 def held_out(utterances: Sequence[Utterance], instructions: int, voices: int, seed: int) -> list[Utterance]:
     """The test utterances to evaluate, by instruction and voice.
 
-    At most `instructions` instructions (0: all), drawn by hash so that a larger number keeps the choice of a smaller one,
+    At most `instructions` instructions (0: all), drawn by hash so that a larger number keeps what a smaller one chose,
     and of each the `voices` lowest voices. Raises DataError where the data hold no test utterance.
     """
     by_instruction: dict[str, list[Utterance]] = {}

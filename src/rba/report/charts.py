@@ -7,6 +7,7 @@ cannot see it, and every mark a text that shows when it is pointed at.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from rba.report import axes
 from rba.report.axes import Scale
 
 WIDTH = 360
+LEFT = 44.0
 MARKED = 60
 DRAWN = 240
 
@@ -52,7 +54,7 @@ class Share:
 
 
 def line_chart(lines: Sequence[Line], title: str, x_label: str = "step") -> str:
-    """Lines over a shared x axis with legend, grid and hover texts; long series are smoothed over their raw trace.
+    """Lines over a shared x axis with legend, grid and hover texts; noisy series are smoothed over their raw trace.
 
     Points that are not finite are left out; without any, the chart says so.
     """
@@ -61,28 +63,34 @@ def line_chart(lines: Sequence[Line], title: str, x_label: str = "step") -> str:
     if not lines:
         return _svg(60, title, _text(WIDTH / 2, 34, "no values were logged", "middle"))
     smooth = {s.name: smoothed(s.points) for s in lines}
-    height, top, left = 210, 30, 44
-    plot_bottom = height - 34
+    legend = _legend([(s.name, s.colour) for s in lines])
+    top, left = (30, LEFT) if legend else (8, LEFT)
+    plot_bottom = top + 146
     shown = [p for points in smooth.values() for p in points]
     y_ticks = axes.ticks(*axes.extent(y for _, y in shown))
     y_scale = Scale(y_ticks[0], y_ticks[-1], plot_bottom, top)
     x_low, x_high = axes.extent(x for s in lines for x, _ in s.points)
     x_ticks = [t for t in axes.ticks(x_low, x_high) if x_low <= t <= x_high]
     x_scale = Scale(x_low, x_high, left, WIDTH - 12)
-    body = _legend([(s.name, s.colour) for s in lines], left)
-    body += _y_grid(y_ticks, y_scale, left) + _x_axis(x_ticks, x_scale, plot_bottom, x_label)
+    body = legend + _y_grid(y_ticks, y_scale, left) + _x_axis(x_ticks, x_scale, plot_bottom, x_label)
     # a nested svg clips what runs out of the plot, without ids that clash on the page
     inside = "".join(_series(s, smooth[s.name], x_scale, y_scale) for s in lines)
     frame = f'x="{left - 4}" y="{top - 4}" width="{WIDTH - left}" height="{plot_bottom - top + 8}"'
     view = f'viewBox="{left - 4} {top - 4} {WIDTH - left} {plot_bottom - top + 8}"'
-    return _svg(height, title, f"{body}<svg {frame} {view}>{inside}</svg>")
+    return _svg(plot_bottom + 34, title, f"{body}<svg {frame} {view}>{inside}</svg>")
 
 
 def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most 240 points of a noisy series: its running mean (over 4 % of it) where there are more than 60 points."""
+    """At most 240 points of a series; of a noisy one with more than 60 points, its running mean over 4 % of it.
+
+    Noisy is what goes up and down more than three times as far as its range: a schedule keeps its corners.
+    """
     if len(points) <= MARKED:
         return list(points)
-    reach = max(1, len(points) // 50)
+    values = [y for _, y in points]
+    travelled = sum(abs(b - a) for a, b in itertools.pairwise(values))
+    noisy = travelled > 3 * (max(values) - min(values))
+    reach = max(1, len(points) // 50) if noisy else 0
     total = [0.0]
     for _, y in points:
         total.append(total[-1] + y)
@@ -96,8 +104,8 @@ def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def _series(line: Line, smooth: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
-    raw = ""
-    if len(smooth) < len(line.points) or len(line.points) > MARKED:
+    raw, drawn_points = "", set(smooth)
+    if any(point not in drawn_points for point in line.points):
         every = math.ceil(len(line.points) / DRAWN)
         raw = f'<path class="raw" d="{_path(line.points[::every], x, y)}"/>'
     drawn = f'<path class="line" d="{_path(smooth, x, y)}"/>' if len(smooth) > 1 else ""
@@ -145,7 +153,7 @@ def share_chart(shares: Sequence[Share], title: str, mark_name: str = "") -> str
     """Horizontal bars of per cent, each with its number; a tick marks the value to compare with."""
     if not shares:
         return _svg(60, title, _text(WIDTH / 2, 34, "no values", "middle"))
-    left, right, pitch = 132, WIDTH - 48, 24
+    left, right, pitch = 132, WIDTH - 60, 24
     most = max([1.0, *(max(s.percent, s.mark or 0.0) for s in shares)])
     scale = Scale(0, most, left, right)
     body = ""
@@ -154,8 +162,10 @@ def share_chart(shares: Sequence[Share], title: str, mark_name: str = "") -> str
         hover = share.detail or f"{share.name}: {share.percent:.1f} %"
         if share.mark is not None:
             hover += f", {mark_name} {share.mark:.1f} %"
-        bar = f'<rect class="bar" x="{left}" y="{y + 4}" width="{_n(max(scale(share.percent) - left, 1))}" height="12" rx="3"/>'
-        tick = ""
+        bar, tick = "", ""
+        if share.percent > 0:
+            wide = _n(max(scale(share.percent) - left, 1.5))
+            bar = f'<rect class="bar" x="{left}" y="{y + 4}" width="{wide}" height="12" rx="3"/>'
         if share.mark is not None:
             tick = f'<path class="mark" d="M{_n(scale(share.mark))} {y + 1}v18"/>'
         name = _text(left - 8, y + 14, share.name, "end", "name")
@@ -169,12 +179,16 @@ def histogram(values: Sequence[float], title: str, x_label: str, bins: int = 24)
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         return _svg(60, title, _text(WIDTH / 2, 34, "no values", "middle"))
-    edges = axes.ticks(*axes.extent(finite), count=bins)
+    low, high = axes.extent(finite)
+    if all(v == int(v) for v in finite):
+        # whole numbers fall in bins of whole width, lest every other bin be empty
+        bins = min(bins, max(2, int(high - low) + 1))
+    edges = axes.ticks(low, high, count=bins)
     step = edges[1] - edges[0]
     counts = [0] * (len(edges) - 1)
     for value in finite:
         counts[min(int((value - edges[0]) / step + 1e-9), len(counts) - 1)] += 1
-    height, left, top, bottom = 170, 44, 10, 136
+    height, left, top, bottom = 170, LEFT, 10, 136
     y_ticks = axes.ticks(0, max(counts), count=4)
     y_scale, x_scale = Scale(0, y_ticks[-1], bottom, top), Scale(edges[0], edges[-1], left, WIDTH - 12)
     wide = (WIDTH - 12 - left) / len(counts)
@@ -194,11 +208,11 @@ def _svg(height: float, title: str, body: str) -> str:
     return f'{head} aria-label="{escape(title)}">{body}</svg>'
 
 
-def _legend(entries: Sequence[tuple[str, str]], left: float) -> str:
+def _legend(entries: Sequence[tuple[str, str]]) -> str:
     """A line sample and a name per series, in one row above the plot; nothing for a single series without a name."""
     if len(entries) == 1 and not entries[0][0]:
         return ""
-    x, parts = left, []
+    x, parts = LEFT, []
     for name, colour in entries:
         parts.append(f'<g class="{escape(colour)}"><path class="line" d="M{_n(x)} 9h14"/></g>')
         parts.append(_text(x + 19, 13, name, "start", "name"))

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from rba.report import names
 from rba.report.charts import Line, line_chart
+from rba.report.plots import Panel
 
 _STEPS = ("step", "update", "updates", "iteration", "round")
 _KINDS = ("event", "kind", "phase", "split")
@@ -29,20 +30,16 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"(.*/)?(lr|learning_rate)", "Learning rate", "the schedule times its multiplier"),
     (r"(.*lr.*|.*)(multiplier|scale|factor)", "Learning-rate multiplier", "backs off when the policy drifts or worsens"),
     (r".*(kl|drift|divergence).*", "Drift", "divergence from the reference, nats a token"),
-    (r"validation/(score|reward)", "Validation score", "picks the checkpoint; held-out requests and voices"),
+    (r"validation/score", "Validation score", "picks the checkpoint; held-out requests and voices"),
     (r"validation/logp", "Validation log-prob", "of the teacher's answer, nats a token"),
+    (r"completions/mean_length", "Answer length", "of the model's own answers, tokens"),
     (r".*wer.*", "Word error rate", "of what the connector reads, on held-out speech"),
 )
 """Patterns of logged names in the order of their panels: (pattern, title or "" for the name itself, what it is)."""
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One chart with its heading."""
-
-    title: str
-    note: str
-    svg: Markup
+TITLES = {"connect": "Connector"}
+"""Stages that are not called after what they train."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +56,18 @@ def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
     stages = list(dict.fromkeys(str(r.get("stage")) for r in records if r.get("stage") not in (None, "run")))
     aligned = sorted((s for s in stages if s.startswith("align/")), key=lambda s: names.model_order(s[6:]))
     made = [_group("Alignment", aligned, records)]
-    made += [_group(names.plain(s), [s], records) for s in stages if s not in aligned]
+    made += [_group(TITLES.get(s, names.plain(s)), [s], records) for s in stages if s not in aligned]
     return [group for group in made if group.panels or group.more]
 
 
 def _group(title: str, stages: Sequence[str], records: Sequence[dict[str, Any]]) -> Group:
-    series: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    series: dict[str, dict[str, dict[float, float]]] = {}
     for stage in stages:
         for place, record in enumerate(r for r in records if r.get("stage") == stage):
             x = next((float(record[k]) for k in _STEPS if _is_number(record.get(k))), float(place))
             for key, value in _numbers(record).items():
-                series.setdefault(key, {}).setdefault(stage, []).append((x, value))
+                # a resumed stage logs some steps again: the later record is the one that counted
+                series.setdefault(key, {}).setdefault(stage, {})[x] = value
     ranked = sorted(series, key=lambda key: (_rank(key), list(series).index(key)))
     shown = [k for k in ranked if _rank(k) < len(KNOWN) and _varies(series[k])]
     return Group(title, [_panel(k, series[k]) for k in shown], [_panel(k, series[k]) for k in ranked if k not in shown])
@@ -96,18 +94,18 @@ def _rank(key: str) -> int:
     return next((i for i, (pattern, _, _) in enumerate(KNOWN) if re.fullmatch(pattern, key.lower())), len(KNOWN))
 
 
-def _varies(stages: dict[str, list[tuple[float, float]]]) -> bool:
+def _varies(stages: dict[str, dict[float, float]]) -> bool:
     """Whether a value says anything: a constant is no curve."""
-    return len({y for points in stages.values() for _, y in points}) > 1
+    return len({y for points in stages.values() for y in points.values()}) > 1
 
 
-def _panel(key: str, stages: dict[str, list[tuple[float, float]]]) -> Panel:
+def _panel(key: str, stages: dict[str, dict[float, float]]) -> Panel:
     rank = _rank(key)
     title, note = (KNOWN[rank][1], KNOWN[rank][2]) if rank < len(KNOWN) else ("", "")
     lines = []
     for stage, points in stages.items():
         method = stage.removeprefix("align/")
         name = names.model_name(method) if stage.startswith("align/") else ""
-        lines.append(Line(name, sorted(points), names.model_class(method) if name else "m-one"))
+        lines.append(Line(name, sorted(points.items()), names.model_class(method) if name else "m-one"))
     title = title or names.plain(key)
     return Panel(title, note, Markup(line_chart(lines, title)))

@@ -68,16 +68,28 @@ def shared_speakers(utterances: Sequence[Spoken]) -> int:
 
 
 def drops(notes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    """(stage, reason, count) of everything that the stages noted as dropped, the most frequent first in each stage."""
+    """(stage, reason, count) of everything that the stages noted as dropped, the most frequent first in each stage.
+
+    Notes are {reason: count}, {item: reason} or a number.
+    """
     found = []
-    for stage, facts in notes.items():
+    for stage, told in notes.items():
         reasons: Counter[str] = Counter()
-        for key, value in facts.items():
-            if any(word in key.lower() for word in ("drop", "reject", "lost", "unspeakable", "excluded")):
-                counted = value.items() if isinstance(value, Mapping) else [(key, value)]
-                reasons.update({str(k): int(v) for k, v in counted if isinstance(v, int | float)})
+        for key, value in told.items():
+            if any(word in key.lower() for word in ("drop", "reject", "lost", "bad_clips", "unspeakable")):
+                reasons.update(_reasons(key, value))
         found += [(stage, plain(reason), count) for reason, count in reasons.most_common() if count]
     return found
+
+
+def _reasons(key: str, value: Any) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for reason, number in value.items() if isinstance(value, Mapping) else [(key, value)]:
+        if isinstance(number, str):
+            counted[number] += 1
+        elif isinstance(number, int | float):
+            counted[str(reason)] += int(number)
+    return counted
 
 
 def acoustics(utterances: Sequence[Spoken]) -> list[Share]:

@@ -29,18 +29,64 @@ MODEL_NOTES = {
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown: `percent` values are stored as shares; `better` is +1 up, -1 down, 0 neither."""
+    """How a metric is shown: `percent` values are stored as shares; `better` is +1 up, -1 down, 0 neither.
+
+    `main` metrics get a plot. `signed` ones are differences and show their sign.
+    """
 
     name: str
+    note: str = ""
     percent: bool = False
     decimals: int = 3
     better: int = 1
-    note: str = ""
     main: bool = False
+    signed: bool = False
 
     def format(self, value: float) -> str:
         """The value as text, without a unit."""
-        return f"{value * 100:.1f}" if self.percent else f"{value:,.{self.decimals}f}"
+        shown = value * 100 if self.percent else value
+        decimals = 1 if self.percent else self.decimals
+        text = f"{shown:+,.{decimals}f}" if self.signed else f"{shown:,.{decimals}f}"
+        return text.replace("-", "\u2212")
+
+
+METRICS = {
+    "recall": Metric("Reference-word recall", "share of the teacher's content words that the answer holds", main=True),
+    "similarity": Metric("Similarity", "cosine of sentence embeddings with the teacher's answer", main=True),
+    "text_share": Metric("Of text ceiling", "recall as a share of the same LLM's when it reads the words", percent=True),
+    "win_rate": Metric("Win rate", "how often the judge prefers the answer, in per cent", percent=True, main=True),
+    "lc_win_rate": Metric("LC win rate", "the win rate at equal answer length, in per cent", percent=True),
+    "consistency": Metric("Consistency", "mean cosine of the answers to one request in several voices", main=True),
+    "distinct_2": Metric("Distinct-2", "distinct word pairs over all: generic answers lower it", main=True),
+    "distinct_1": Metric("Distinct-1", "distinct words over all: generic answers lower it"),
+    "transcript_wer": Metric("Transcript WER", "word error rate of what was read off the speech", percent=True, better=-1),
+    "deaf": Metric("Did not hear", "answers that say so, in per cent", percent=True, better=-1),
+    "finished": Metric("Ended", "answers that ended by themselves, in per cent", percent=True),
+    "length": Metric("Words", "mean length of an answer", decimals=1, better=0),
+    "tokens": Metric("Tokens", "mean length of an answer", decimals=1, better=0),
+    "delta_recall": Metric("Recall", "difference in reference-word recall", signed=True),
+    "delta_similarity": Metric("Similarity", "difference in similarity", signed=True),
+    "delta_consistency": Metric("Consistency", "difference in consistency", signed=True),
+    "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
+}
+"""Every metric of evaluation, in the order of its columns."""
+
+
+def metric(name: str) -> Metric:
+    """How the metric `name` is shown; an unknown one plainly, with no best value."""
+    return METRICS.get(name, Metric(plain(name), better=0))
+
+
+def metric_order(name: str) -> tuple[int, str]:
+    """Sort key: the known metrics first, in their fixed order."""
+    known = list(METRICS)
+    return (known.index(name) if name in METRICS else len(known)), name
+
+
+def place_name(benchmark: str, condition: str) -> str:
+    """A benchmark and a condition in words: "Held-out speech, telephone"."""
+    benchmark = {"heldout": "Held-out speech"}.get(benchmark, plain(benchmark))
+    return benchmark if condition in ("", "all") else f"{benchmark}, {plain(condition).lower()}"
 
 
 def model_name(model: str) -> str:
@@ -65,21 +111,3 @@ def plain(name: str) -> str:
     """An identifier as words: "loss/ce_term" -> "Loss, ce term"."""
     words = name.replace("/", ", ").replace("_", " ").replace("-", " ").strip()
     return words[:1].upper() + words[1:]
-
-
-METRICS = {
-    "recall": Metric("Reference-word recall", note="share of the teacher's content words that the answer holds", main=True),
-    "similarity": Metric("Similarity", note="cosine of sentence embeddings with the teacher's answer", main=True),
-    "win_rate": Metric("Win rate", percent=True, note="share of answers that the judge prefers, in per cent", main=True),
-    "lc_win_rate": Metric("LC win rate", percent=True, note="win rate at equal answer length, in per cent"),
-    "consistency": Metric("Consistency", note="mean cosine between the answers to one request in other voices", main=True),
-    "distinct_1": Metric("Distinct-1", note="distinct words over all words: generic answers lower it"),
-    "distinct_2": Metric("Distinct-2", note="distinct word pairs over all pairs: generic answers lower it", main=True),
-    "length": Metric("Words", decimals=1, better=0, note="mean length of an answer"),
-    "deaf": Metric("Did not hear", percent=True, better=-1, note="answers that say so, in per cent"),
-}
-
-
-def metric(name: str) -> Metric:
-    """How the metric `name` is shown; an unknown one plainly, with no best value."""
-    return METRICS.get(name, Metric(plain(name), better=0))

@@ -44,14 +44,11 @@
   };
 
   const player = (voice) => {
-    const box = make("div", "player");
     if (!voice.audio) {
-      box.append(make("span", "silent", "")); // keeps the grid's columns
-      box.replaceChildren(make("span", "silent", `${voice.seconds} s, audio left out to keep the page small`));
-      box.style.display = "block";
-      return box;
+      return make("p", "silent", `${voice.seconds} s; audio left out to keep the page small`);
     }
-    const button = make("button", "play"), wave = make("div", "wave"), time = make("span", "clock", clock(voice.seconds));
+    const box = make("div", "player"), button = make("button", "play"), wave = make("div", "wave");
+    const time = make("span", "clock", clock(voice.seconds));
     const bars = [...voice.peaks].map((digit) => {
       const bar = make("i");
       bar.style.height = `${8 + 92 * (Number(digit) / 9)}%`;
@@ -103,10 +100,11 @@
     return line;
   };
 
-  const answer = (name, colour, text) => {
+  const answer = (name, colour, text, own) => {
     const box = make("div", "answer"), head = make("h4");
     head.append(make("span", `key ${colour}`, name));
     box.append(head, text.trim() ? make("p", "", text.trim()) : make("p", "empty", "no answer"));
+    if (own) box.append(make("p", "own", `heard: ${own}`));
     return box;
   };
 
@@ -127,7 +125,7 @@
         told.classList.add("told");
         answers.append(told);
       }
-      for (const [name, colour, text] of voice.answers) answers.append(answer(name, colour, text));
+      for (const reply of voice.answers) answers.append(answer(...reply));
       body.replaceChildren(hearing, answers);
     };
     for (const voice of sample.voices) {

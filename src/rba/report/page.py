@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from rba import __version__
-from rba.report import charts, curves, facts, names, samples, source, summary
-from rba.report.curves import Panel
-from rba.report.tables import matrices, tables
+from rba.evaluation.results import Result
+from rba.report import curves, facts, names, plots, samples, source, summary, tables
 from rba.workspace import Workspace, write_text
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def _script_json(value: Any) -> Markup:
 
 
 def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
-    rows = summary.main_rows(run.results)
+    rows = _main(run)
     methods = ", ".join(names.model_name(m) for m in recipe.align.methods)
     told = {"Teacher": recipe.teacher, "SpeechLM": recipe.model, "Methods": methods, "Seed": str(recipe.seed)}
     return {
@@ -83,57 +81,38 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
 
 
 def _results(run: source.Source) -> dict[str, Any]:
-    made = tables(run.results)
-    strips, grids = [], []
-    if made:
-        for title, note, rows, reference in summary.strips(made[0]):
-            strips.append(Panel(title, note, Markup(charts.interval_chart(rows, title, reference))))
-        grids = matrices(made[0])
-    notes = run.notes.get("evaluation", {})
-    judged = [f"{names.plain(k)}: {_plain_value(v)}." for k, v in sorted(notes.items()) if "judge" in k.lower()]
-    return {"tables": made, "strips": strips, "matrices": grids, "judge_notes": judged}
+    """Tables and plots of the first place that was measured, tables of the others."""
+    others = []
+    for place in tables.places(run.results)[1:]:
+        rows, title = tables.at(run.results, place), names.place_name(*place)
+        both = (tables.scores(rows, title), tables.differences(rows, f"{title}: differences"))
+        others += [table for table in both if table]
+    rows = _main(run)
+    title = names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""
+    return {
+        "main": tables.scores(rows, title),
+        "differences": tables.differences(rows, "Paired differences"),
+        "others": others,
+        "result_panels": plots.results(rows),
+        "matrices": tables.matrices(rows),
+    }
 
 
-def _plain_value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{names.plain(str(k)).lower()} {_plain_value(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain_value, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _main(run: source.Source) -> list[Result]:
+    found = tables.places(run.results)
+    return tables.at(run.results, found[0]) if found else []
 
 
 def _data(run: source.Source) -> dict[str, Any]:
     shared = facts.shared_speakers(run.utterances)
-    seen = {u.split for u in run.utterances}
-    note = f"{shared} of the test speakers are heard in training" if {"train", "test"} <= seen else ""
+    both = {"train", "test"} <= {u.split for u in run.utterances}
     return {
         "splits": facts.splits(run),
-        "speakers_note": note,
+        "speakers_note": f"{shared or 'none'} of the test speakers are heard in training" if both else "",
         "drops": facts.drops(run.notes),
         "costs": facts.costs(run),
-        "data_panels": _data_panels(run),
+        "data_panels": plots.data(run),
     }
-
-
-def _data_panels(run: source.Source) -> list[Panel]:
-    beside = "the orange mark is the paper's share"
-    made = [
-        _shares("Topics", beside, facts.topics(run.instructions)),
-        _shares("Difficulty", beside, facts.difficulties(run.instructions)),
-        _shares("Acoustics", "share of utterances with each step", facts.acoustics(run.utterances)),
-        _histogram("Speech", "length of an utterance", [u.duration for u in run.utterances], "seconds"),
-        _histogram("Requests", "length of an instruction", facts.words([i.text for i in run.instructions]), "words"),
-        _histogram("Answers", "length of the teacher's", facts.words([i.response for i in run.instructions]), "words"),
-    ]
-    return [panel for panel in made if panel]
-
-
-def _shares(title: str, note: str, shares: Sequence[charts.Share]) -> Panel | None:
-    return Panel(title, note, Markup(charts.share_chart(shares, title, "paper"))) if shares else None
-
-
-def _histogram(title: str, note: str, values: Sequence[float], unit: str) -> Panel | None:
-    return Panel(title, note, Markup(charts.histogram(values, title, unit))) if values else None
 
 
 def _split_name(run: source.Source) -> str:

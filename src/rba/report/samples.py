@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import Any
 from rba.data import audio, seeds
 from rba.data.instruction import Instruction
 from rba.errors import AudioError
+from rba.evaluation.answers import Answer
 from rba.report import clips, names
 from rba.report.acoustics import in_words
 from rba.report.source import Source, Spoken, audio_of
 from rba.workspace import Workspace
 
 MAX_LISTED = 120
-MAX_CLIPS = 128
+MAX_CLIPS = 96
 MAX_AUDIO_CHARS = 4_200_000
 MAX_TEXT_CHARS = 1_200_000
 """Together with figures and tables these keep the page below 6 MB."""
@@ -96,30 +98,36 @@ def _clip(data: bytes) -> Clip | None:
 
 
 def _sample(instruction: Instruction, utterances: Sequence[Spoken], source: Source) -> dict[str, Any]:
-    told = dict(source.answers.get(instruction.id, {}))
-    for utterance in utterances:
-        for model, text in source.answers.get(utterance.id, {}).items():
-            if model in ("text", "teacher"):
-                told.setdefault(model, text)
-    teacher = instruction.response or told.get("teacher", "")
-    voices = [_voice(u, told, source) for u in utterances]
+    read = source.answers.get(instruction.id, {})
+    teacher = read["teacher"].text if "teacher" in read else ""
     return {
         "text": instruction.text,
         "topic": instruction.topic,
         "difficulty": instruction.difficulty,
-        "teacher": teacher,
-        "voices": voices,
+        "teacher": instruction.response or teacher,
+        "voices": [_voice(u, {**read, **source.answers.get(u.id, {})}) for u in utterances],
     }
 
 
-def _voice(utterance: Spoken, told: dict[str, str], source: Source) -> dict[str, Any]:
-    answers = {**told, **source.answers.get(utterance.id, {})}
-    ordered = sorted((m for m in answers if m != "teacher"), key=names.model_order)
+def _voice(utterance: Spoken, answers: dict[str, Answer]) -> dict[str, Any]:
+    shown = sorted((m for m in answers if not m.startswith("teacher")), key=names.model_order)
+    heard = next((h for m in shown if m not in names.REFERENCES and (h := answers[m].heard)), "")
     return {
         "voice": utterance.voice,
         "speaker": utterance.speaker,
         "seconds": round(utterance.duration, 1),
         "acoustics": in_words(utterance.acoustics),
-        "heard": source.heard.get(utterance.id, ""),
-        "answers": [[names.model_name(m), names.model_class(m), answers[m]] for m in ordered],
+        "heard": heard,
+        "answers": [_answer(answers[model], heard) for model in shown],
     }
+
+
+def _answer(answer: Answer, heard: str) -> list[str]:
+    """Name, colour and text; and what this model heard, where it is not what the connector did."""
+    own = answer.heard if answer.heard and _spelled(answer.heard) != _spelled(heard) else ""
+    return [names.model_name(answer.model), names.model_class(answer.model), answer.text, own]
+
+
+def _spelled(text: str) -> list[str]:
+    """The words of a text without case and punctuation: recognisers differ in both."""
+    return re.findall(r"[\w']+", text.lower())

@@ -5,7 +5,6 @@ Utterances are read without their audio, so that a large run fits in memory; `au
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 from rba.data.instruction import Instruction
 from rba.errors import DataError
+from rba.evaluation.answers import Answer
+from rba.evaluation.results import FILE, Result, load_results
 from rba.workspace import Workspace
 
-HEARD = ("heard", "transcript")
 _SPOKEN = ("id", "instruction_id", "voice", "split", "speaker", "acoustics", "duration", "wer")
 
 
@@ -38,46 +38,39 @@ class Source:
     """A run as the report sees it.
 
     `notes` and `seconds` are by stage; `answers` maps an utterance's id, or for models that read the text an
-    instruction's, to {model: text}; `heard` maps an utterance's id to what the connector read off it.
+    instruction's, to the answer of each model.
     """
 
     instructions: list[Instruction] = field(default_factory=list)
     utterances: list[Spoken] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    answers: dict[str, dict[str, str]] = field(default_factory=dict)
-    heard: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, dict[str, Answer]] = field(default_factory=dict)
 
 
 def read(workspace: Workspace) -> Source:
     """Read a run folder. Missing pieces stay empty; DataError or WorkspaceError for what is there but damaged."""
-    stages = [p.parent.relative_to(workspace.root).as_posix() for p in sorted(workspace.root.rglob("manifest.json"))]
-    manifests = {name: workspace.stage(name).manifest for name in stages}
-    answers, heard = _answers(workspace.root / "evaluation")
+    root = workspace.root
+    found = [*root.glob("*/manifest.json"), *root.glob("align/*/manifest.json")]
+    stages = sorted(path.parent.relative_to(root).as_posix() for path in found)
+    manifests = {name: workspace.stage(name).manifest for name in sorted(stages, key=_stage_order)}
     return Source(
         instructions=workspace.stage("synthesis").read(Instruction),
-        utterances=[Spoken(**row) for row in _rows(workspace.root / "speech", _SPOKEN)],
-        results=read_results(workspace),
+        utterances=[Spoken(**row) for row in _rows(root / "speech", _SPOKEN)],
+        results=load_results(root) if (root / "evaluation" / FILE).is_file() else [],
         records=workspace.records(),
         notes={name: manifest.get("notes", {}) for name, manifest in manifests.items()},
         seconds={name: manifest["seconds"] for name, manifest in manifests.items() if "seconds" in manifest},
-        answers=answers,
-        heard=heard,
+        answers=_replies(workspace.stage("evaluation").read(Answer)),
     )
 
 
-def read_results(workspace: Workspace) -> list[dict[str, Any]]:
-    """The rows of evaluation/results.json; none where there is no such file. Raises DataError where it is damaged."""
-    path = workspace.root / "evaluation" / "results.json"
-    if not path.is_file():
-        return []
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [row for row in rows if {"model", "metric", "value"} <= row.keys()]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise DataError("the results cannot be read", str(path), "delete the file and run rba evaluate again") from error
+def _stage_order(name: str) -> tuple[int, str]:
+    order = ("synthesis", "speech", "connect", "align", "evaluation")
+    room = name.partition("/")[0]
+    return (order.index(room) if room in order else len(order)), name
 
 
 def audio_of(workspace: Workspace, ids: Iterable[str]) -> dict[str, bytes]:
@@ -103,25 +96,8 @@ def _rows(folder: Path, columns: Iterable[str], filters: Any = None) -> list[dic
     return found
 
 
-def _answers(folder: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """All stored answers, and what was heard, by the id of what was answered."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    answers: dict[str, dict[str, str]] = {}
-    heard: dict[str, str] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        try:
-            rows = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            fix = "delete the file and run rba evaluate again"
-            raise DataError("shard is missing or damaged", str(path), fix) from error
-        for row in rows:
-            key = row.get("utterance_id") or row.get("instruction_id")
-            if key and row.get("model") in HEARD:
-                heard[key] = row["text"]
-            elif key and row.get("model"):
-                answers.setdefault(key, {})[row["model"]] = row.get("text") or ""
-            if key and row.get("heard"):
-                heard[key] = row["heard"]
-    return answers, heard
+def _replies(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
+    found: dict[str, dict[str, Answer]] = {}
+    for answer in answers:
+        found.setdefault(answer.utterance_id or answer.instruction_id, {})[answer.model] = answer
+    return found

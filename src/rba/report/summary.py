@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rba.evaluation.results import Result
 from rba.meter import duration
 from rba.report import facts, names
 from rba.report.source import Source
-from rba.report.tables import Column, Row, Table, column_of, tables
+from rba.report.tables import column_of, is_clear
 
 
 @dataclass(frozen=True)
@@ -22,98 +23,92 @@ class Figure:
     remark: str = ""
 
 
-def main_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows of the benchmark and condition with the most figures."""
-    made = tables(rows)
-    return [] if not made else [r for r in rows if _place(r) == (made[0].benchmark, made[0].condition)]
-
-
-def _place(row: Row) -> tuple[str, str]:
-    return str(row.get("benchmark") or ""), str(row.get("condition") or "")
-
-
-def sentence(rows: Sequence[Row]) -> str:
-    """What the run found, in one sentence with the interval: the best aligned model's main metric beside base and SFT."""
-    best = _champion(rows)
+def sentence(rows: Sequence[Result]) -> str:
+    """What the run found: the aligned model that agrees most with the teacher, and how it stands to base and SFT."""
+    best = _best(rows, "recall")
     if best is None:
         return "This run has no evaluation yet."
-    metric = names.metric(column_of(best).key)
-    unit = " %" if metric.percent else ""
-    said = f"{names.model_name(best['model'])} reaches {_lower(metric.name)} {metric.format(best['value'])}{unit}"
-    if best.get("low") is not None and best.get("high") is not None:
-        said += f" (95 % interval {metric.format(best['low'])} to {metric.format(best['high'])})"
-    others = [(m, _value(rows, m, column_of(best))) for m in ("base", "sft") if m != best["model"]]
-    beside = [f"{metric.format(value)}{unit} for {names.model_name(m)}" for m, value in others if value is not None]
-    return f"{said}, against {' and '.join(beside)}." if beside else f"{said}."
+    metric = names.metric("recall")
+    said = f"Of the aligned models {names.model_name(best.model)} agrees most with the teacher: "
+    said += f"{metric.name.lower()} {metric.format(best.value)}"
+    if best.low is not None and best.high is not None:
+        said += f" (95 % interval {metric.format(best.low)} to {metric.format(best.high)})"
+    gaps = [gap for opponent in ("base", "sft") if (gap := _find(rows, best.model, "delta_recall", opponent))]
+    return f"{said}, {' and '.join(map(_gap, gaps))}." if gaps else f"{said}."
 
 
-def _lower(name: str) -> str:
-    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+def _gap(row: Result) -> str:
+    opponent = {"base": "the base model"}.get(row.against, names.model_name(row.against))
+    distance = f"{abs(row.value):.3f} {'above' if row.value >= 0 else 'below'} {opponent}"
+    return distance if is_clear(row) else f"{distance} (within chance)"
 
 
-def _champion(rows: Sequence[Row]) -> Row | None:
-    """The row of the best aligned model by the first main metric that was measured without an opponent."""
-    for key, metric in names.METRICS.items():
-        rivals = [
-            r
-            for r in rows
-            if column_of(r).key == key and r["model"] not in ("base", *names.REFERENCES) and not r.get("against")
-        ]
-        if metric.main and rivals:
-            return max(rivals, key=lambda r: metric.better * float(r["value"]))
-    return None
+def _best(rows: Sequence[Result], metric: str, against: str = "") -> Result | None:
+    """The best aligned model's row of a metric, whatever its judge; of several judges the first."""
+    rivals = [r for r in rows if column_of(r).key == metric and r.against == against]
+    rivals = [r for r in rivals if r.metric == rivals[0].metric and r.model not in ("base", *names.REFERENCES)]
+    return max(rivals, key=lambda r: names.metric(metric).better * r.value) if rivals else None
 
 
-def _value(rows: Sequence[Row], model: str, column: Column) -> float | None:
-    return next((float(r["value"]) for r in rows if r["model"] == model and column_of(r) == column), None)
+def _find(rows: Sequence[Result], model: str, metric: str, against: str = "") -> Result | None:
+    return next((r for r in rows if (r.model, r.metric, r.against) == (model, metric, against)), None)
 
 
-def figures(source: Source, rows: Sequence[Row]) -> list[Figure]:
+def figures(source: Source, rows: Sequence[Result]) -> list[Figure]:
     """The key figures that the run has: agreement, win rate, consistency, hearing, data and cost."""
-    made = [_figure(rows, key, against) for key, against in (("recall", ""), ("win_rate", "base"), ("consistency", ""))]
-    made += [_hearing(source), *_data(source), _cost(source)]
+    made = [_score(rows, "recall"), _score(rows, "consistency"), _win_rate(rows), _ceiling(rows), _hearing(source, rows)]
+    made += [*_data(source), _cost(source)]
     return [figure for figure in made if figure]
 
 
-def _figure(rows: Sequence[Row], key: str, against: str) -> Figure | None:
-    """The best aligned model's value of a metric, beside the base model's or its opponent."""
-    metric = names.metric(key)
-    rivals = [
-        r
-        for r in rows
-        if column_of(r).key == key
-        and str(r.get("against") or "") == against
-        and r["model"] not in ("base", *names.REFERENCES)
-    ]
-    if not rivals:
+def _score(rows: Sequence[Result], key: str) -> Figure | None:
+    best = _best(rows, key)
+    if best is None:
         return None
-    best = max(rivals, key=lambda r: metric.better * float(r["value"]))
-    remark = names.model_name(best["model"])
-    base = _value(rows, "base", column_of(best))
-    if base is not None:
-        remark += f"; base {metric.format(base)}"
-    name = f"{metric.name} against {names.model_name(against).lower()}" if against else metric.name
-    return Figure(metric.format(best["value"]), "%" if metric.percent else "", name, remark)
+    metric, base = names.metric(key), _find(rows, "base", key)
+    beside = f"; base {metric.format(base.value)}" if base else ""
+    return Figure(metric.format(best.value), "", metric.name, names.model_name(best.model) + beside)
 
 
-def _hearing(source: Source) -> Figure | None:
-    wer: Any = source.notes.get("connect", {}).get("wer")
-    if not isinstance(wer, dict) or "value" not in wer:
+def _win_rate(rows: Sequence[Result]) -> Figure | None:
+    best = _best(rows, "win_rate", "base")
+    if best is None:
         return None
-    remark = f"{wer['utterances']} unseen requests, unseen speakers" if "utterances" in wer else ""
-    return Figure(f"{100 * wer['value']:.1f}", "%", "Connector word error rate", remark)
+    metric, judge = names.metric("win_rate"), column_of(best).judge
+    remark = f"{names.model_name(best.model)}; judge: {judge}" if judge else names.model_name(best.model)
+    return Figure(metric.format(best.value), "%", "Win rate against base", remark)
+
+
+def _ceiling(rows: Sequence[Result]) -> Figure | None:
+    """How much of its own agreement the model keeps when it is spoken to."""
+    best, base = _best(rows, "text_share", "text"), _find(rows, "base", "text_share", "text")
+    if best is None:
+        return None
+    metric = names.metric("text_share")
+    beside = f"; base {metric.format(base.value)} %" if base else ""
+    return Figure(metric.format(best.value), "%", "Of the text ceiling", names.model_name(best.model) + beside)
+
+
+def _hearing(source: Source, rows: Sequence[Result]) -> Figure | None:
+    """The connector's word error rate: as its own stage measured it, else on the held-out speech."""
+    noted: Any = source.notes.get("connect", {}).get("wer")
+    if isinstance(noted, dict) and "value" in noted:
+        remark = f"{noted['utterances']} unseen requests" if "utterances" in noted else "unseen requests"
+        return Figure(f"{100 * noted['value']:.1f}", "%", "Connector word error rate", remark)
+    read = _find(rows, "base", "transcript_wer")
+    return Figure(f"{100 * read.value:.1f}", "%", "Connector word error rate", "held-out speech") if read else None
 
 
 def _data(source: Source) -> list[Figure]:
     made = []
+    if source.instructions:
+        counts = [f"{line['instructions']} {line['split']}" for line in facts.splits(source)]
+        made.append(Figure(f"{len(source.instructions):,}", "", "Instructions", ", ".join(counts)))
     if source.utterances:
         hours = sum(u.duration for u in source.utterances) / 3600
         speakers = len({u.speaker for u in source.utterances})
         remark = f"{len(source.utterances):,} utterances, {speakers:,} speakers"
         made.append(Figure(f"{hours:.1f}", "h", "Synthetic speech", remark))
-    if source.instructions:
-        counts = [f"{line['instructions']} {line['split']}" for line in facts.splits(source)]
-        made.append(Figure(f"{len(source.instructions):,}", "", "Instructions", ", ".join(counts)))
     return made
 
 
@@ -125,24 +120,3 @@ def _cost(source: Source) -> Figure | None:
     peaks = [line["peak"] for line in lines if isinstance(line["peak"], int | float)]
     remark = f"peak memory {max(peaks):.1f} GiB" if peaks else "all stages"
     return Figure(value, unit, "Wall time", remark)
-
-
-def strips(table: Table) -> list[tuple[str, str, list[Any], float | None]]:
-    """The dot plots of a table's main metrics: (title, what it is, intervals, reference line)."""
-    from rba.report.charts import Interval
-
-    made = []
-    for i, column in enumerate(table.columns):
-        if not column.metric.main:
-            continue
-        scale = 100 if column.metric.percent else 1
-        rows = []
-        for line in table.lines:
-            if cell := line.cells[i]:
-                low, high = (None if v is None else v * scale for v in (cell.low, cell.high))
-                rows.append(Interval(line.name, cell.raw * scale, low, high, line.colour, cell.value))
-        title = column.metric.name + (f" against {names.model_name(column.against)}" if column.against else "")
-        note = column.metric.note + (f"; judge: {column.judge}" if column.judge else "")
-        if len(rows) > 1:
-            made.append((title, note, rows, 50.0 if column.against else None))
-    return made

@@ -1,20 +1,20 @@
-"""Tables of results: models by metrics with their intervals, and win rates by opponent."""
+"""Tables of results: models by metrics with their intervals, paired differences, and win rates by opponent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from rba.evaluation.results import Result
 from rba.report import names
 from rba.report.names import Metric
 
-Row = dict[str, Any]
+ALL = "all"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric, against one opponent and by one judge where it is a win rate."""
+    """One metric, against one opponent and by one judge where it has them."""
 
     key: str
     against: str = ""
@@ -26,22 +26,38 @@ class Column:
         return names.metric(self.key)
 
     @property
-    def under(self) -> str:
-        """The second line of its head: opponent and judge."""
-        opponent = f"against {names.model_name(self.against)}" if self.against else ""
-        return ", ".join(filter(None, (opponent, f"judge: {self.judge}" if self.judge else "")))
+    def is_win_rate(self) -> bool:
+        """Whether a judge made it."""
+        return self.key.endswith("win_rate")
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether it tells how far a model is from its opponent."""
+        return self.key.startswith("delta_") or self.key == "gap_closed"
+
+    @property
+    def head(self) -> str:
+        """Its name as a column's head: it breaks between words only, and a short one not at all."""
+        name = self.metric.name.replace("-", "\u2011")
+        return name.replace(" ", "\u00a0") if len(name) <= 14 else name
+
+    @property
+    def under(self) -> list[str]:
+        """The lines below its name: opponent and judge."""
+        opponent = f"against {names.model_name(self.against)}" if self.against and self.key != "text_share" else ""
+        return [line for line in (opponent, f"judge: {self.judge}" if self.judge else "") if line]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as text, its interval as text, and whether it is the best of the SpeechLMs in its column."""
+    """A value and its 95 % interval, as texts and numbers; `mark` is a CSS class: "best", or a difference's "up"/"down"."""
 
     value: str
-    interval: str = ""
-    best: bool = False
-    raw: float = 0.0
-    low: float | None = None
-    high: float | None = None
+    interval: str
+    raw: float
+    low: float | None
+    high: float | None
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,63 +85,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Models by columns, for one benchmark under one condition."""
+    """Models by columns; `count` is the greatest number of instructions behind a figure."""
 
-    benchmark: str
-    condition: str
+    title: str
     columns: list[Column]
     lines: list[Line]
     count: int
-
-    @property
-    def title(self) -> str:
-        """Benchmark and condition in words."""
-        return ", ".join(names.plain(part) for part in (self.benchmark, self.condition) if part) or "Results"
-
-
-def column_of(row: Row) -> Column:
-    """The column that a results row belongs to; a judge may be its own key or follow the metric's name after a colon."""
-    key, _, judge = str(row["metric"]).partition(":")
-    return Column(key, str(row.get("against") or ""), str(row.get("judge") or judge))
-
-
-def tables(rows: Sequence[Row]) -> list[Table]:
-    """One table per benchmark and condition, the fullest first, else in the order in which they were measured."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((str(row.get("benchmark") or ""), str(row.get("condition") or "")), []).append(row)
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return [_table(benchmark, condition, group) for (benchmark, condition), group in ordered]
-
-
-def _table(benchmark: str, condition: str, rows: Sequence[Row]) -> Table:
-    known = list(names.METRICS)
-    columns = list(dict.fromkeys(column_of(row) for row in rows))
-    columns.sort(key=lambda c: (known.index(c.key) if c.key in known else len(known), names.model_order(c.against)))
-    found = {(str(row["model"]), column_of(row)): row for row in rows}
-    models = sorted({str(row["model"]) for row in rows}, key=names.model_order)
-    best = {column: _best(column, models, found) for column in columns}
-    lines = []
-    for model in models:
-        cells = [_cell(found.get((model, c)), c.metric, best[c] == model) for c in columns]
-        lines.append(Line(model, cells))
-    return Table(benchmark, condition, columns, lines, max(int(row.get("n") or 0) for row in rows))
-
-
-def _best(column: Column, models: Sequence[str], found: dict[tuple[str, Column], Row]) -> str:
-    """The SpeechLM with the best value; none where no way is better or there is nothing to compare."""
-    rivals = [m for m in models if m not in names.REFERENCES and (m, column) in found]
-    if len(rivals) < 2 or column.metric.better == 0:
-        return ""
-    return max(rivals, key=lambda m: column.metric.better * float(found[m, column]["value"]))
-
-
-def _cell(row: Row | None, metric: Metric, best: bool) -> Cell | None:
-    if row is None or row["value"] is None:
-        return None
-    low, high = row.get("low"), row.get("high")
-    interval = "" if low is None or high is None else f"{metric.format(low)} – {metric.format(high)}"
-    return Cell(metric.format(row["value"]), interval, best, float(row["value"]), low, high)
 
 
 @dataclass(frozen=True)
@@ -138,14 +103,82 @@ class Matrix:
     lines: list[Line]
 
 
-def matrices(table: Table) -> list[Matrix]:
-    """A matrix per kind of win rate and judge in a table."""
-    kinds = dict.fromkeys((c.key, c.judge) for c in table.columns if c.against)
-    found = []
-    for key, judge in kinds:
-        places = [i for i, c in enumerate(table.columns) if (c.key, c.judge) == (key, judge) and c.against]
-        lines = [Line(line.model, [line.cells[i] for i in places]) for line in table.lines]
-        lines = [line for line in lines if any(line.cells)]
-        opponents = [table.columns[i].against for i in places]
-        found.append(Matrix(names.metric(key).name, judge, opponents, lines))
-    return found
+def column_of(row: Result) -> Column:
+    """The column that a row belongs to; a judge follows the metric's name after a colon."""
+    key, _, judge = row.metric.partition(":")
+    return Column(key, row.against, judge)
+
+
+def places(rows: Sequence[Result]) -> list[tuple[str, str]]:
+    """(benchmark, condition) of the rows as they come, those over all conditions first."""
+    found = dict.fromkeys((row.benchmark, row.condition) for row in rows)
+    return sorted(found, key=lambda place: place[1] not in ("", ALL))
+
+
+def at(rows: Sequence[Result], place: tuple[str, str]) -> list[Result]:
+    """The rows of one benchmark and condition."""
+    return [row for row in rows if (row.benchmark, row.condition) == place]
+
+
+def scores(rows: Sequence[Result], title: str) -> Table | None:
+    """Models by metrics, with the win rates against the base; the best SpeechLM of each column is marked."""
+
+    def wanted(column: Column) -> bool:
+        return not column.is_difference and (not column.is_win_rate or column.against in ("", "base"))
+
+    return _table(rows, title, wanted)
+
+
+def differences(rows: Sequence[Result], title: str) -> Table | None:
+    """Paired differences; those whose interval leaves zero out are marked."""
+    return _table(rows, title, lambda column: column.is_difference)
+
+
+def _table(rows: Sequence[Result], title: str, wanted: Callable[[Column], bool]) -> Table | None:
+    found = {(row.model, column_of(row)): row for row in rows if wanted(column_of(row))}
+    if not found:
+        return None
+    columns = list(dict.fromkeys(column for _, column in found))
+    columns.sort(key=lambda c: (names.metric_order(c.key), names.model_order(c.against)))
+    models = sorted({model for model, _ in found}, key=names.model_order)
+    best = {column: _best(column, models, found) for column in columns}
+    lines = [Line(m, [_cell(found.get((m, c)), c, best[c] == m) for c in columns]) for m in models]
+    return Table(title, columns, lines, max(row.n for row in found.values()))
+
+
+def _best(column: Column, models: Sequence[str], found: dict[tuple[str, Column], Result]) -> str:
+    """The SpeechLM with the best value; none where no way is better or there is nothing to compare."""
+    rivals = [m for m in models if m not in names.REFERENCES and (m, column) in found]
+    if len(rivals) < 2 or column.metric.better == 0 or column.is_difference:
+        return ""
+    return max(rivals, key=lambda m: column.metric.better * found[m, column].value)
+
+
+def is_clear(row: Result) -> bool:
+    """Whether the interval of a difference leaves zero out."""
+    return row.low is not None and row.high is not None and (row.low > 0 or row.high < 0)
+
+
+def _cell(row: Result | None, column: Column, best: bool) -> Cell | None:
+    if row is None:
+        return None
+    metric = column.metric
+    known = row.low is not None and row.high is not None
+    between = " to " if metric.signed else " – "
+    interval = between.join(map(metric.format, (row.low, row.high))) if known else ""  # type: ignore[arg-type]
+    mark = "best" if best else ""
+    if column.is_difference and is_clear(row):
+        mark = "up" if row.value > 0 else "down"
+    return Cell(metric.format(row.value), interval, row.value, row.low, row.high, mark)
+
+
+def matrices(rows: Sequence[Result]) -> list[Matrix]:
+    """A matrix per kind of win rate and judge."""
+    kinds = dict.fromkeys((c.key, c.judge) for c in map(column_of, rows) if c.is_win_rate and c.against)
+    made = []
+    for key, judge in sorted(kinds, key=lambda kind: (list(kinds).index(kind) % 2, list(kinds).index(kind))):
+        table = _table(rows, "", lambda c, kind=(key, judge): (c.key, c.judge) == kind and bool(c.against))
+        if table:
+            opponents = [names.model_name(column.against) for column in table.columns]
+            made.append(Matrix(names.metric(key).name, judge, opponents, table.lines))
+    return made

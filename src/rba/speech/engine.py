@@ -21,7 +21,7 @@ ENGINES: dict[str, str] = {"hibari": "rba.speech.hibari:HibariEngine"}
 
 
 class Engine(Protocol):
-    """Text-to-speech: `say` is a pure function of its arguments, down to the bit. It follows a speaker as far as it can."""
+    """Text-to-speech: `say` is a pure function of its arguments, to the bit. It follows a speaker as far as it can."""
 
     name: str
 

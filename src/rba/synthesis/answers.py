@@ -10,7 +10,9 @@ from rba.teachers.teacher import Reply
 
 LEAST_TRIMMED = 4
 
-_SENTENCE_END = re.compile(r"(?<![0-9])(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|vs))(?<!Mrs)(?<!e\.g)(?<!i\.e)[.!?][\"')]*(?=\s|$)")
+_SENTENCE_END = re.compile(
+    r"(?<![0-9])(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|vs))(?<!Mrs)(?<!e\.g)(?<!i\.e)[.!?][\"')]*(?=\s|$)"
+)
 _LETTER = re.compile(r"[A-Za-z]")
 
 

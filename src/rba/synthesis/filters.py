@@ -13,6 +13,7 @@ from rba.synthesis.settings import SynthesisSettings
 
 Predicate = Callable[[str, SynthesisSettings], bool]
 
+
 def _plain(text: str) -> str:
     """Accents off Latin letters, so that "café" counts as sayable and Cyrillic does not."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

@@ -48,7 +48,8 @@ MISSING = re.compile(
     re.IGNORECASE,
 )
 EDIT = re.compile(
-    r"^(?:please )?(?:can you |could you )?(?:rewrite|rephrase|paraphrase|proofread|edit|correct|translate)\b", re.IGNORECASE
+    r"^(?:please )?(?:can you |could you )?(?:rewrite|rephrase|paraphrase|proofread|edit|correct|translate)\b",
+    re.IGNORECASE,
 )
 
 ASKS = re.compile(

@@ -24,11 +24,15 @@ class SynthesisSettings:
     temperatures: tuple[float, ...] = (1.0, 1.1, 1.2)  # requests: each round takes one temperature ...
     top_ps: tuple[float, ...] = (0.99, 1.0)  # ... and one nucleus from this grid, in seeded order
     query_tokens: int = 64  # longest request in tokens; one that is not ended by then is dropped
-    openers: float = 0.0  # share of requests whose first words are seeded; our extension for small teachers, not the paper's
+    openers: float = (
+        0.0  # share of requests whose first words are seeded; our extension for small teachers, not the paper's
+    )
     system: str = ""  # system turn before the pre-query header: the domain; empty: the template's own
     answer: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how the answers are drawn
     answer_system: str = ""  # system turn under which the teacher answers; empty: the template's own
-    long_answers: str = "drop"  # an answer that is not ended in time: "drop" it, or "trim" it to its last whole sentence
+    long_answers: str = (
+        "drop"  # an answer that is not ended in time: "drop" it, or "trim" it to its last whole sentence
+    )
     min_words: int = 3  # words in a request, at least
     max_words: int = 60  # words in a request, at most
     max_chars: int = 400  # characters in a request, at most

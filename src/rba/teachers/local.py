@@ -37,7 +37,9 @@ class LocalTeacher(Teacher):
         replies = [Reply("")] * len(seeds)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            for i, completion in zip(chosen, _continue(lm, header, [first[i] for i in chosen], sampling, seeds, chosen)):
+            for i, completion in zip(
+                chosen, _continue(lm, header, [first[i] for i in chosen], sampling, seeds, chosen)
+            ):
                 replies[i] = self._query(first[i], completion)
         return replies
 

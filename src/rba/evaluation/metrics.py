@@ -1,0 +1,144 @@
+"""From answers to result rows: every figure of every model, with paired bootstrap intervals.
+
+recall, similarity          agreement with the teacher's answer (`rba.evaluation.scores`)
+deaf, finished              shares of answers that did not hear, and that ended by themselves
+length, tokens              words and tokens of an answer
+transcript_wer              word error rate of what the connector (or the cascade's recogniser) read
+consistency, distinct_1/2   agreement across voices, and variety across instructions beside it
+delta_*                     the model minus `against`, paired
+text_share                  recall as a share of the same LLM's when it reads the text
+gap_closed                  (model - base) / (text - base) in recall: the share of the speech-text gap that is closed
+win_rate:J, lc_win_rate:J   how often judge J prefers the model to `against`; the same at equal length
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rba.evaluation.bootstrap import Bootstrap, interval
+from rba.evaluation.cells import Cells
+from rba.evaluation.collect import TEACHER, TEXT
+from rba.evaluation.conditions import ALL, masks
+from rba.evaluation.consistency import consistency
+from rba.evaluation.distinct_n import shares
+from rba.evaluation.results import Result
+from rba.evaluation.scores import answer_embeddings, score, transcript_errors
+
+BENCHMARK = "heldout"
+BASE, SFT = "base", "sft"
+_DELTAS = ("recall", "similarity", "consistency")
+
+
+@dataclass
+class Sheet:
+    """What rows are made from: the cells, one bootstrap for all, and per-answer scores [M] by model and name."""
+
+    cells: Cells
+    bootstrap: Bootstrap
+    scores: dict[str, dict[str, np.ndarray]]
+    seed: int
+
+    def row(
+        self, model: str, metric: str, statistic_S: np.ndarray, n: int, against: str = "", condition: str = ALL
+    ) -> Iterator[Result]:
+        """The row of a statistic [1 + R]; none where it has no value."""
+        found = interval(statistic_S)
+        if found.value is not None:
+            place = (model, BENCHMARK, condition, metric, against)
+            yield Result(*place, found.value, found.low, found.high, n, self.seed)
+
+    def mean(self, values_M: np.ndarray, mask_M: np.ndarray) -> np.ndarray:
+        """Mean over the masked cells in every resample [1 + R]."""
+        return self.bootstrap.mean(np.where(mask_M, values_M, np.nan), self.cells.owner)
+
+    def count(self, values_M: np.ndarray, mask_M: np.ndarray) -> int:
+        """Instructions with a value among the masked cells."""
+        return len(np.unique(self.cells.owner[mask_M & np.isfinite(values_M)]))
+
+
+def make_sheet(cells: Cells, embedder: Any, resamples: int, seed: int) -> Sheet:
+    """Score all answers. `embedder` has `encode(texts) -> [N, D]`."""
+    scores = {model: score(cells, model, embedder) for model in cells.answers}
+    return Sheet(cells, Bootstrap(cells.n, resamples, seed), scores, seed)
+
+
+def rows(sheet: Sheet, embedder: Any) -> Iterator[Result]:
+    """All rows but the win rates."""
+    for condition, mask_M in masks(sheet.cells.utterances).items():
+        for model in sheet.cells.answers:
+            yield from _means(sheet, model, condition, mask_M)
+            yield from _hearing(sheet, model, condition, mask_M)
+            yield from _deltas(sheet, model, condition, mask_M)
+            yield from _of_text(sheet, model, condition, mask_M)
+    steady = {
+        model: consistency(grid)
+        for model in sheet.cells.answers
+        if (grid := answer_embeddings(sheet.cells, model, embedder)) is not None
+    }
+    yield from _consistencies(sheet, steady)
+    for model in sheet.cells.answers:
+        yield from _distinct(sheet, model)
+
+
+def _means(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
+    for name, values_M in sheet.scores[model].items():
+        statistic = sheet.mean(values_M, mask_M)
+        yield from sheet.row(model, name, statistic, sheet.count(values_M, mask_M), condition=condition)
+
+
+def _hearing(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
+    found = transcript_errors(sheet.cells, model)
+    if found is not None:
+        errors_N, words_N = (sheet.bootstrap.total(values * mask_M, sheet.cells.owner) for values in found)
+        statistic = sheet.bootstrap.ratio(errors_N, words_N)
+        yield from sheet.row(model, "transcript_wer", statistic, int((words_N > 0).sum()), condition=condition)
+
+
+def _deltas(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
+    for opponent in (BASE, SFT):
+        if opponent not in sheet.scores or model in (opponent, TEACHER):
+            continue
+        for name in _DELTAS:
+            if name in sheet.scores[model]:
+                own_M, other_M = sheet.scores[model][name], sheet.scores[opponent][name]
+                statistic = sheet.mean(own_M - other_M, mask_M)
+                n = sheet.count(own_M - other_M, mask_M)
+                yield from sheet.row(model, f"delta_{name}", statistic, n, opponent, condition)
+
+
+def _of_text(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
+    if model in (TEXT, TEACHER) or TEXT not in sheet.scores:
+        return
+    own_M, text_M = sheet.scores[model]["recall"], sheet.scores[TEXT]["recall"]
+    own, text, n = sheet.mean(own_M, mask_M), sheet.mean(text_M, mask_M), sheet.count(own_M, mask_M)
+    yield from sheet.row(model, "text_share", _ratio(own, text), n, TEXT, condition)
+    if model != BASE and BASE in sheet.scores:
+        base = sheet.mean(sheet.scores[BASE]["recall"], mask_M)
+        yield from sheet.row(model, "gap_closed", _ratio(own - base, text - base), n, BASE, condition)
+
+
+def _ratio(part_S: np.ndarray, whole_S: np.ndarray) -> np.ndarray:
+    """part / whole; NaN where there is no positive whole to have a share of."""
+    return np.divide(part_S, whole_S, out=np.full(len(part_S), np.nan), where=whole_S > 1e-9)
+
+
+def _consistencies(sheet: Sheet, steady: Mapping[str, np.ndarray]) -> Iterator[Result]:
+    for model, values_N in steady.items():
+        n = int(np.isfinite(values_N).sum())
+        yield from sheet.row(model, "consistency", sheet.bootstrap.mean(values_N), n)
+        for opponent in (BASE, SFT):
+            if opponent in steady and model != opponent:
+                statistic = sheet.bootstrap.mean(values_N - steady[opponent])
+                yield from sheet.row(model, "delta_consistency", statistic, n, opponent)
+
+
+def _distinct(sheet: Sheet, model: str) -> Iterator[Result]:
+    """Over the first voice of each instruction, lest voices that agree look like repetition."""
+    said = [text for text, first in zip(sheet.cells.said(model), sheet.cells.first) if first]
+    for n in (1, 2):
+        parts_N, totals_N = shares(said, n)
+        yield from sheet.row(model, f"distinct_{n}", sheet.bootstrap.ratio(parts_N, totals_N), len(said))

@@ -1,0 +1,96 @@
+"""The evaluation stage: every model's answers to held-out speech, and `results.json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rba.data.instruction import Instruction
+from rba.data.utterance import Utterance
+from rba.evaluation import metrics
+from rba.evaluation.answers import Answer
+from rba.evaluation.cells import Cells, lay_out
+from rba.evaluation.collect import Loaders, collect, plan
+from rba.evaluation.contests import win_rates
+from rba.evaluation.judge import load_judge
+from rba.evaluation.leak import check_leaks
+from rba.evaluation.results import FILE, Result, write_results
+from rba.evaluation.scores import RememberingEmbedder
+from rba.evaluation.selection import held_out
+from rba.evaluation.settings import EvaluateSettings
+from rba.progress import progress
+from rba.workspace import StageFolder
+
+
+def run(
+    settings: EvaluateSettings,
+    *,
+    folder: StageFolder,
+    seed: int,
+    models: Mapping[str, str | Path],
+    utterances: Sequence[Utterance],
+    instructions: Sequence[Instruction],
+    teacher: str,
+    loaders: Loaders | None = None,
+) -> None:
+    """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
+
+    `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
+    stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
+    front of it ("cascade") and the teacher. Raises DataError where there is nothing to test or test data leak into
+    training, ModelError where a model cannot be loaded.
+    """
+    chosen = held_out(utterances, settings.instructions, settings.voices, seed)
+    check_leaks(chosen, utterances, instructions)
+    texts = {i.id: i.text for i in instructions}
+    loaders = loaders or standard_loaders(settings, teacher)
+    jobs = plan(models, chosen, settings, seed)
+    collect(jobs, models, texts, settings, folder, seed, loaders)
+    answers = folder.read(Answer)
+    folder.note("answers", dict(Counter(answer.model for answer in answers)))
+    cells = lay_out(chosen, answers, texts)
+    folder.note("compared", {"utterances": len(cells.utterances), "instructions": cells.n})
+    write_results(folder.path / FILE, measure(cells, settings, seed, loaders))
+    folder.complete()
+
+
+def measure(cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loaders) -> list[Result]:
+    """All result rows of the answers in `cells`."""
+    embedder = RememberingEmbedder(loaders.embedder)
+    with progress("scores", 1 + len(settings.judges)) as bar:
+        sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
+        rows = list(metrics.rows(sheet, embedder))
+        bar.advance()
+        for name in settings.judges:
+            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder)
+            limit = settings.likelihood_instructions if name == "likelihood" else 0
+            rows += win_rates(sheet, judge, settings.opponents, limit)
+            bar.advance(1, name)
+    return rows
+
+
+def standard_loaders(settings: EvaluateSettings, teacher: str) -> Loaders:
+    """The package's own models, each imported when it is first needed."""
+
+    def speechlm(name: str | Path):
+        from rba.models.load import load_speechlm
+
+        return load_speechlm(name, settings.dtype)
+
+    def transcriber():
+        from rba.speech.transcriber import Transcriber
+
+        return Transcriber(settings.cascade)
+
+    def load_teacher():
+        from rba.teachers.load import load_teacher
+
+        return load_teacher(teacher)
+
+    def embedder():
+        from rba.lm.embedder import SentenceEmbedder
+
+        return SentenceEmbedder(settings.embedder)
+
+    return Loaders(speechlm, transcriber, load_teacher, embedder)

@@ -1,0 +1,41 @@
+"""One request on its way to being an instruction: the rows of a round's shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rba.data.instruction import Instruction, instruction_id
+
+SOURCE = "magpie"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the teacher wrote and what became of it; `reason` says why it was dropped, "" for an instruction.
+
+    `vector` holds the float16 embedding of an instruction, so that a resumed run compares with the very same numbers.
+    """
+
+    text: str
+    reason: str = ""
+    response: str = ""
+    topic: str = ""
+    difficulty: str = ""
+    split: str = ""
+    opener: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    vector: bytes = b""
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The embedding [D] as float32."""
+        return np.frombuffer(self.vector, np.float16).astype(np.float32)
+
+    def instruction(self) -> Instruction:
+        """The instruction that this candidate became."""
+        source = f"{SOURCE}+opener" if self.opener else SOURCE
+        item = instruction_id(self.text)
+        return Instruction(item, self.text, self.response, self.topic, self.difficulty, self.split, source)

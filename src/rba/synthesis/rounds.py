@@ -1,0 +1,100 @@
+"""Rounds of synthesis: draw, filter, compare, tag, answer, split. A round depends on the settings and the ones before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rba.data.instruction import instruction_id
+from rba.data.seeds import derive
+from rba.synthesis import answers, filters
+from rba.synthesis.candidate import Candidate
+from rba.synthesis.duplicates import KeptTexts, why_duplicate
+from rba.synthesis.queries import draw_queries
+from rba.synthesis.settings import SynthesisSettings
+from rba.synthesis.split import Splitter
+from rba.synthesis.tags import DROPPED_TOPICS, Embedder, Tagger
+from rba.teachers.teacher import Teacher
+
+
+class Synthesiser:
+    """Makes rounds of candidates and remembers which were kept, so that each is new and each split fills up."""
+
+    def __init__(self, settings: SynthesisSettings, seed: int, teacher: Teacher, embedder: Embedder):
+        self.settings, self.seed, self.teacher, self.embedder = settings, seed, teacher, embedder
+        self.tagger = Tagger(embedder)
+        self.kept = KeptTexts()
+        self.splitter = Splitter(settings.quotas, settings.split_distance, seed)
+
+    def remember(self, candidates: list[Candidate]) -> None:
+        """Take in a round that was made before a restart."""
+        for candidate in candidates:
+            if not candidate.reason:
+                self.splitter.take(candidate.split)
+                self.kept.add(candidate.text, candidate.embedding, candidate.split)
+
+    def make(self, index: int) -> list[Candidate]:
+        """Round `index`, every request of it with its fate."""
+        candidates = self._tagged(self._drawn(index))
+        alive = [i for i, c in enumerate(candidates) if not c.reason]
+        for i, answered in zip(alive, self._answered([candidates[i] for i in alive], index)):
+            candidates[i] = self._placed(answered)
+        return [c if not c.reason else replace(c, vector=b"") for c in candidates]
+
+    def _drawn(self, index: int) -> list[Candidate]:
+        """The round's requests after the text filters."""
+        queries = draw_queries(self.teacher, self.settings, self.seed, index)
+        return [
+            Candidate(
+                q.text,
+                filters.why_dropped(q.text, q.finished, self.settings),
+                opener=q.opener,
+                temperature=q.sampling.temperature,
+                top_p=q.sampling.top_p,
+            )
+            for q in queries
+        ]
+
+    def _tagged(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Duplicates of kept requests and of earlier ones in the round go, then topics that the paper leaves out."""
+        alive = [i for i, c in enumerate(candidates) if not c.reason]
+        texts = [candidates[i].text for i in alive]
+        vectors_ND = self.embedder.encode(texts).astype(np.float16) if texts else np.zeros((0, 1), np.float16)
+        new = KeptTexts()
+        for i, vector_D, tags in zip(alive, vectors_ND, self.tagger.tag(texts, vectors_ND)):
+            text, wide_D = texts[alive.index(i)], vector_D.astype(np.float32)
+            reason = next(
+                (
+                    r
+                    for kept in (self.kept, new)
+                    if (r := why_duplicate(text, wide_D, kept, self.settings.near_duplicate))
+                ),
+                f"topic: {tags.topic}" if tags.topic in DROPPED_TOPICS else "",
+            )
+            candidates[i] = replace(
+                candidates[i], reason=reason, topic=tags.topic, difficulty=tags.difficulty, vector=vector_D.tobytes()
+            )
+            if not reason:
+                new.add(text, wide_D)
+        return candidates
+
+    def _answered(self, candidates: list[Candidate], index: int) -> list[Candidate]:
+        """The teacher's answer to each, or the reason why it is of no use."""
+        texts = [c.text for c in candidates]
+        seeds = [derive(self.seed, "answer", index, instruction_id(text)) for text in texts]
+        system, long = self.settings.answer_system or None, self.settings.long_answers
+        replies = self.teacher.replies(texts, self.settings.answer, seeds, system) if texts else []
+        return [
+            replace(c, response=answers.settled(r, long) or r.text, reason=answers.why_dropped(c.text, r, long))
+            for c, r in zip(candidates, replies)
+        ]
+
+    def _placed(self, candidate: Candidate) -> Candidate:
+        """A split for an answered request, which is then kept."""
+        if candidate.reason:
+            return candidate
+        split, reason = self.splitter.place(instruction_id(candidate.text), candidate.embedding, self.kept)
+        if not reason:
+            self.kept.add(candidate.text, candidate.embedding, split)
+        return replace(candidate, split=split, reason=reason)
