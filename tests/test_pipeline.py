@@ -31,6 +31,7 @@ def mine(tmp_path, monkeypatch):
     saved = dict(sys.modules)
     fakes.install()
     monkeypatch.setattr(fakes, "DONE", [])
+    monkeypatch.setattr("gc.collect", lambda: 0)
     (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft, rba-group]}}\n")
     yield lambda *overrides: load_recipe(tmp_path / "mine.yaml", overrides)
     for name in set(sys.modules) - set(saved):
@@ -44,6 +45,11 @@ def done() -> list[str]:
     names = list(dict.fromkeys(entry.split()[0] for entry in fakes.DONE))
     fakes.DONE.clear()
     return names
+
+
+def root_seconds(root: Path, name: str) -> float:
+    """The working time that a stage's manifest tells."""
+    return Workspace(root).stage(name).manifest["seconds"]
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -66,6 +72,7 @@ def test_the_run_folder_holds_what_the_contract_names(mine):
     assert len(json.loads((root / "evaluation" / "results.json").read_text())) == 3
     records = Workspace(root).records("run")
     assert [record["what"] for record in records] == list(STEPS)
+    assert [record["seconds"] for record in records] == [root_seconds(root, name) for name in STEPS]
     assert all(record["seconds"] >= 0 and record["peak_gib"] > 0 for record in records)
     assert [r["step"] for r in Workspace(root).records("align/sft")] == [0, 1]
 

@@ -65,6 +65,21 @@ def test_an_interrupted_stage_keeps_its_shards_and_notes(stage):
     assert next_time.notes == {"dropped": {"too long": 3}}
 
 
+def test_the_time_worked_adds_up_over_interruptions_and_leaves_out_the_pauses(stage, monkeypatch):
+    clock = [time.monotonic()]
+    monkeypatch.setattr(workspace_module.time, "monotonic", lambda: clock[0])
+    first = again(stage)
+    first.open("one")
+    clock[0] += 5
+    first.note("killed", "after this")
+    clock[0] += 1000
+    second = again(stage)
+    second.open("one")
+    clock[0] += 7
+    second.complete()
+    assert again(stage).manifest["seconds"] == pytest.approx(12, abs=0.5)
+
+
 def test_a_complete_stage_needs_no_work(stage):
     fill(stage, 0)
     stage.complete()

@@ -126,4 +126,5 @@ def _typed() -> Iterable[str]:
 def _show(reply: Reply, spoken: bool) -> None:
     if spoken:
         print(f"heard: {reply.heard}")
-    print(f"model: {reply.text}", flush=True)
+    answer = reply.text.replace("\n", "\n       ")
+    print(f"model: {answer}", flush=True)

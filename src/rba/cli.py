@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 from rba import __version__
@@ -77,7 +79,8 @@ def _run(args: argparse.Namespace) -> None:
     recipe = load_recipe(args.recipe, args.overrides)
     from rba.pipeline import run
 
-    run(recipe, None if args.verb == "run" else args.verb)
+    command = shlex.join(["rba", args.verb, args.recipe, *args.overrides])
+    run(recipe, None if args.verb == "run" else args.verb, command)
 
 
 def _show_config(args: argparse.Namespace) -> None:
@@ -118,6 +121,9 @@ def _quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    # libraries tell their own developers what will change; a user of rba can do nothing about it
+    for category in (FutureWarning, DeprecationWarning):
+        warnings.simplefilter("ignore", category)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

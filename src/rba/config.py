@@ -174,7 +174,9 @@ def _convert_literal(allowed: tuple[Any, ...], value: Any, key: str) -> Any:
 
 
 def _wrong(hint: Any, value: Any, key: str) -> RecipeError:
-    fix = 'put it in quotes: "..."' if hint is str and isinstance(value, int | float) else ""
+    fix = ""
+    if hint is str:
+        fix = """for empty text write '""'""" if value is None else 'put it in quotes: "..."'
     return RecipeError(f"expected {_expected(hint)}, found {_show(value)}", key, fix)
 
 

@@ -23,7 +23,7 @@ _RESOLVERS = (
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: `1e-4` is a number, `on` and `12:30` are text; a key written twice is an error."""
 
-    yaml_implicit_resolvers: typing.ClassVar[dict[str, list[Any]]] = {}
+    yaml_implicit_resolvers: typing.ClassVar[dict[str, list[Any]]] = {}  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Quotes what `_Loader` would not read back as text."""
 
-    yaml_implicit_resolvers: typing.ClassVar[dict[str, list[Any]]] = {}
+    yaml_implicit_resolvers: typing.ClassVar[dict[str, list[Any]]] = {}  # type: ignore[misc]
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -52,11 +52,16 @@ class _Dumper(yaml.SafeDumper):
         style = '"' if any(c in text for c in "\r\x85\u2028\u2029") else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
+    def represent_items(self, items: list[Any]) -> yaml.Node:
+        simple = not any(isinstance(item, list | dict) for item in items)
+        return self.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=simple)
+
 
 for _tag, _pattern, _first in _RESOLVERS:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 _Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(list, _Dumper.represent_items)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 

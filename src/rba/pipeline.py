@@ -21,11 +21,12 @@ from rba.workspace import Workspace, write_text
 VERBS = ("synthesize", "speak", "connect", "align", "evaluate", "report")
 
 
-def run(recipe: Recipe, only: str | None = None) -> Path:
+def run(recipe: Recipe, only: str | None = None, command: str = "") -> Path:
     """Run a recipe's stages, or the one of verb `only`, and return the run folder.
 
-    Prints what was done, and in the end the results table and the report's path. Raises RbaError: WorkspaceError where
-    another run holds the folder or `only` lacks its inputs, else what a stage raises. What was finished stays.
+    Prints what was done, and in the end the results table and the report's path; `command` is what the user typed, for
+    the report. Raises RbaError: WorkspaceError where another run holds the folder or `only` lacks its inputs, else what
+    a stage raises. What was finished stays.
     """
     if only is not None and only not in VERBS:
         raise ValueError(f"no verb {only!r}; there are {', '.join(VERBS)}")
@@ -36,6 +37,8 @@ def run(recipe: Recipe, only: str | None = None) -> Path:
         if only:
             _check_inputs(recipe, workspace, steps, only)
         write_text(workspace.root / "config.yaml", recipe.to_yaml())
+        if command and only is None:
+            workspace.log("run", {"command": command})
         for step in steps:
             if only in (None, step.verb):
                 _run_step(step, recipe, workspace)
@@ -57,9 +60,11 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
         with measure() as cost:
             step.work(folder)
             gc.collect()
-        if not workspace.stage(step.name).is_current(mark):
+        folder = workspace.stage(step.name)
+        if not folder.is_current(mark):
             raise WorkspaceError("the stage ended without finishing", str(folder.path), "run the same command again")
-        facts = {"what": step.name, "seconds": round(cost.seconds, 1), "peak_gib": round(cost.peak_bytes / 2**30, 2)}
+        seconds = folder.manifest["seconds"]
+        facts = {"what": step.name, "seconds": seconds, "peak_gib": round(cost.peak_bytes / 2**30, 2)}
         workspace.log("run", facts)
         print(f"{step.name}: done in {cost}", flush=True)
     if step.verb == "align":
@@ -97,9 +102,10 @@ def _check_models(recipe: Recipe) -> None:
 
 
 def _report(recipe: Recipe, workspace: Workspace) -> None:
-    """Write the report, print the results table and say where the report is."""
+    """Write the report and the model cards, print the results table and say where the report is."""
     from rba.evaluation.results import print_table
 
     page = importlib.import_module("rba.report.page").write(workspace, recipe)
+    importlib.import_module("rba.report.card").write(workspace, recipe)
     print_table(workspace.stage("evaluation").path / "results.json")
     print(f"report: {page}", flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -13,54 +12,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rba.errors import WorkspaceError
+from rba.files import file_hash, fingerprint, refusal, write_bytes, write_json, write_text
+
+__all__ = [
+    "StageFolder",
+    "Workspace",
+    "file_hash",
+    "fingerprint",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 Row = TypeVar("Row")
-
-
-def fingerprint(*parts: Any) -> str:
-    """A hash of settings and input hashes (anything JSON can hold): a stage is current while this stays the same."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically. Raises WorkspaceError where the disk refuses."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise _refusal("cannot write", path, error) from error
-
-
-def _refusal(what: str, path: Path, error: OSError) -> WorkspaceError:
-    fix = "free some space or choose another run folder"
-    return WorkspaceError(f"{what}: {error.strerror or error}", str(path), fix)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -82,6 +46,8 @@ class StageFolder:
         self.path = path
         self.manifest_path = path / "manifest.json"
         self.manifest: dict[str, Any] = _read_manifest(self.manifest_path)
+        self._worked = float(self.manifest.get("seconds", 0))
+        self._opened: float | None = None
 
     def open(self, mark: str) -> bool:
         """Begin, resume or reuse the stage for fingerprint `mark`; True if it is complete and needs no work.
@@ -92,15 +58,18 @@ class StageFolder:
         try:
             if self.manifest.get("fingerprint") != mark:
                 self._clear()
-                self.manifest = {"fingerprint": mark, "complete": False, "notes": {}, "started": time.time()}
+                self.manifest = {"fingerprint": mark, "complete": False, "notes": {}}
+                self._worked = 0.0
                 self._save()
             for partial in self.path.rglob(".*.partial"):
                 partial.unlink()
         except OSError as error:
-            raise _refusal("cannot prepare the stage", self.path, error) from error
+            raise refusal("cannot prepare the stage", self.path, error) from error
         if self.manifest["complete"] and not self.is_complete:
             self.manifest["complete"] = False
             self._save()
+        if not self.is_complete:
+            self._opened = time.monotonic()
         return self.is_complete
 
     def is_current(self, mark: str) -> bool:
@@ -162,7 +131,6 @@ class StageFolder:
         files = sorted(p for p in self.path.rglob("*") if p.is_file() and p != self.manifest_path)
         self.manifest["files"] = {str(p.relative_to(self.path)): file_hash(p) for p in files}
         self.manifest["complete"] = True
-        self.manifest["seconds"] = round(time.time() - self.manifest["started"], 1)
         self._save()
 
     def output_hash(self) -> str:
@@ -170,6 +138,9 @@ class StageFolder:
         return fingerprint(self.manifest.get("files", {}))
 
     def _save(self) -> None:
+        """Write the manifest, with the seconds worked so far: those of interrupted runs count, the pauses do not."""
+        if self._opened is not None:
+            self.manifest["seconds"] = round(self._worked + time.monotonic() - self._opened, 1)
         write_json(self.manifest_path, self.manifest)
 
 
@@ -217,7 +188,7 @@ class Workspace:
                     line = line if stream.read(1) == b"\n" else "\n" + line
                 stream.write(line.encode())
         except OSError as error:
-            raise _refusal("cannot write", self.metrics_path, error) from error
+            raise refusal("cannot write", self.metrics_path, error) from error
 
     def records(self, stage: str | None = None) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, of one stage or all, oldest first; half-written lines are left out."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from evaluation.stand_ins import EchoTeacher, WordEmbedder
 
+from evaluation.stand_ins import EchoTeacher, WordEmbedder
 from rba.errors import DataError
 from rba.evaluation import contests, metrics
 from rba.evaluation.answers import READ, Answer
@@ -157,8 +157,16 @@ def test_the_table_shows_models_metrics_and_intervals(tmp_path, capsys):
     write_results(tmp_path / "results.json", rows)
     print_table(tmp_path / "results.json")
     shown = capsys.readouterr().out
-    assert [f in shown for f in ("0.250", "0.200..0.300", "+0.250", "+0.100..+0.400", "75.0 %", "(recall)")] == [
-        True
-    ] * 6
+    assert [f in shown for f in ("0.250", "0.200..0.300", "+0.250", "+0.100..+0.400", "75.0", "(recall)")] == [True] * 6
     assert "0.050" not in shown
     assert "0.100..0.100" not in shown
+
+
+def test_a_narrow_terminal_gets_several_tables_and_nothing_is_cut(capsys, monkeypatch):
+    monkeypatch.setattr("rba.evaluation.table._LOG_WIDTH", 50)
+    names = ("recall", "similarity", "consistency", "distinct_2", "transcript_wer", "tokens")
+    print_table([Result("rba-single", "heldout", "all", m, "", 0.125, 0.1, 0.2, 9, 0) for m in names])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[1:])) <= 50
+    assert sum("0.100..0.200" in part for line in lines for part in line.split()) == 4
+    assert sum(line.split()[:1] == ["model"] for line in lines) > 1

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from evaluation.stand_ins import Log
 
+from evaluation.stand_ins import Log
 from rba.data.instruction import Instruction
 from rba.errors import DataError
 from rba.evaluation.answers import Answer

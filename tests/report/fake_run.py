@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def make_run(root: Path, instructions: int = 60, voices: int = 2, seconds: float
     synthesis = _stage(workspace, "synthesis")
     synthesis.write_shard(0, asked, Instruction)
     synthesis.note("dropped", {"too long": 41, "near duplicate": 27, "maths": 12, "not sayable": 9, "code": 3})
+    synthesis.note("dropped_examples", {"maths": ["Integrate x squared <from> zero to one."]})
     speech = _stage(workspace, "speech")
     half = len(spoken) // 2
     speech.write_shard(0, spoken[:half], Utterance)
@@ -53,8 +55,7 @@ def make_run(root: Path, instructions: int = 60, voices: int = 2, seconds: float
     evaluation = _stage(workspace, "evaluation")
     evaluation.write_shard(0, _answers(asked, spoken), Answer)
     write_results(evaluation.path / "results.json", _results(rng))
-    write_text(workspace.metrics_path, "")
-    _log(workspace, rng)
+    write_text(workspace.metrics_path, "".join(json.dumps(record) + "\n" for record in _log(rng)))
     return workspace
 
 
@@ -69,7 +70,8 @@ def _instructions(count: int, rng: np.random.Generator) -> list[Instruction]:
     for n in range(count):
         topic = list(TOPICS)[int(rng.choice(len(TOPICS), p=[0.52, 0.2, 0.12, 0.08, 0.05, 0.03]))]
         text = TOPICS[topic].format(NOUNS[n % 6], THINGS[n % 7]) if n else HOSTILE
-        response = f"It depends on the {THINGS[n % 7]}: " + " ".join(str(w) for w in rng.choice(NOUNS, 3 + n % 20)) + "."
+        points = " ".join(str(word) for word in rng.choice(NOUNS, 3 + n % 20))
+        response = f"It depends on the {THINGS[n % 7]}: {points}."
         level = DIFFICULTIES[int(rng.choice(4, p=[0.3, 0.4, 0.2, 0.1]))]
         made.append(Instruction(instruction_id(f"{text} {n}"), text, response, topic, level, SPLITS[n % 5], "magpie"))
     return made
@@ -140,22 +142,23 @@ def _contests(model: str, gains: dict[str, float]) -> list[Result]:
     return rows
 
 
-def _log(workspace: Workspace, rng: np.random.Generator) -> None:
-    for step in range(0, 400):
-        workspace.log("connect", {"step": step, "loss": 6 * np.exp(-step / 90) + 0.3 + rng.normal(0, 0.1)})
+def _log(rng: np.random.Generator) -> list[dict]:
+    log = [{"stage": "connect", "step": s, "loss": 6 * np.exp(-s / 90) + rng.normal(0.3, 0.1)} for s in range(400)]
     for method, pull in (("sft", 0.6), ("rba-single", 0.8), ("rba-group", 1.0)):
-        for step in range(1, 121):
-            done = 1 - np.exp(-step / 40)
-            record = {"step": step, "loss": 40 - 12 * pull * done + rng.normal(0, 1.2), "lr": 1e-4 * min(1, step / 12)}
-            record |= {"loss/ce": record["loss"] - 0.6, "kl": 0.4 * done * pull, "lr_multiplier": 1 - 0.3 * (step > 70)}
-            if method != "sft":
-                record |= {"loss/preference": 0.69 - 0.2 * done * pull + rng.normal(0, 0.02)}
-                record |= {"rewards/margins": 3 * done * pull + rng.normal(0, 0.3), "reward": 0.3 + 0.1 * done * pull}
-            workspace.log(f"align/{method}", record)
-            if step % 20 == 0:
-                score = 0.3 + 0.1 * done * pull
-                workspace.log(f"align/{method}", {"step": step, "validation/score": score, "validation/logp": done - 2.4})
+        log += [{"stage": f"align/{method}", **_update(step, method, pull, rng)} for step in range(1, 121)]
     costs = {"synthesis": (181.2, 1.9), "speech": (94.0, 1.1), "connect": (3.1, 0.6), "align/sft": (80.5, 3.2)}
     costs |= {"align/rba-single": (131.0, 3.4), "align/rba-group": (139.9, 3.4), "evaluation": (160.3, 2.7)}
-    for what, (seconds, peak) in costs.items():
-        workspace.log("run", {"what": what, "seconds": seconds, "peak_gib": peak})
+    log += [{"stage": "run", "what": w, "seconds": s, "peak_gib": peak} for w, (s, peak) in costs.items()]
+    return log
+
+
+def _update(step: int, method: str, pull: float, rng: np.random.Generator) -> dict:
+    done = pull * (1 - np.exp(-step / 40))
+    record = {"step": step, "loss": 40 - 12 * done + rng.normal(0, 1.2), "lr": 1e-4 * min(1, step / 12)}
+    record |= {"loss/ce": record["loss"] - 0.6, "kl": 0.4 * done, "lr_multiplier": 1 - 0.3 * (step > 70)}
+    if method != "sft":
+        record |= {"loss/preference": 0.69 - 0.2 * done + rng.normal(0, 0.02)}
+        record |= {"rewards/margins": 3 * done + rng.normal(0, 0.3), "reward": 0.3 + 0.1 * done}
+    if step % 20 == 0:
+        record |= {"validation/score": 0.3 + 0.1 * done, "validation/logp": done - 2.4}
+    return record

@@ -1,4 +1,11 @@
-"""Scoring many answers in few forward passes: similar lengths together, at most so many padded tokens at once."""
+"""Scoring many answers at little cost: what prompts share is computed once, gradients included.
+
+1. The rows that all prompts begin with (the chat frame) pass the LLM once.
+2. What follows them, up to where the assistant speaks, passes once for each *prompt*, however many answers it has.
+3. The answers follow, those of similar length together.
+
+The result equals one padded pass over every prompt with its answer (`rba.lm.scoring.token_logprobs`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +14,9 @@ from typing import Any
 
 import torch
 
+from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.load import TextLM
-from rba.lm.scoring import token_logprobs
+from rba.lm.scoring import backbone, right_pad, token_logprobs
 
 FULL_ENOUGH = 256
 ALIKE = 0.8
@@ -31,17 +39,100 @@ def plan_forwards(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
+def shared_rows(prompts: Sequence[torch.Tensor]) -> int:
+    """How many leading rows all prompts [T_i, D] have in common; at least one row of each is left over.
+
+    None of those that carry a gradient: equal values would not make them the same function of the connector.
+    """
+    if len(prompts) < 2 or any(p.requires_grad for p in prompts):
+        return 0
+    shortest = min(len(p) for p in prompts) - 1
+    same_BT = torch.stack([(p[:shortest] == prompts[0][:shortest]).all(-1) for p in prompts[1:]])
+    return int(same_BT.all(0).long().cumprod(0).sum())
+
+
 def score(
     lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], budget: int
 ) -> list[torch.Tensor]:
-    """Log-probs [R_i] (float32) of each answer given its prompt embeddings [T_i, D]; keeps the graph."""
-    lengths = [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers)]
+    """Log-probs [R_i] (float32) of each answer given its prompt embeddings [T_i, D]; keeps the graph.
+
+    The same tensor given for several answers is one prompt. At most `budget` padded tokens pass at once.
+    """
+    heads = {id(p): p for p in prompts}
+    number = {key: i for i, key in enumerate(heads)}
+    owners = [number[id(p)] for p in prompts]
+    if not _keeps_everything(lm):
+        return token_logprobs(lm.model, prompts, [list(a) for a in answers])
+    prefix = _Prefix(lm, list(heads.values()))
     found: list[Any] = [None] * len(answers)
-    for batch in plan_forwards(lengths, budget):
-        rows = token_logprobs(lm.model, [prompts[i] for i in batch], [list(answers[i]) for i in batch])
-        for i, row in zip(batch, rows):
-            found[i] = row
+    states, labels, order = [], [], []
+    for batch in plan_forwards([len(a) for a in answers], budget):
+        states += prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])
+        labels += [t for i in batch for t in answers[i]]
+        order += batch
+    labels_N = torch.tensor(labels, device=lm.device)
+    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), torch.cat(states), labels_N)
+    for i, row in zip(order, logp_N.split([len(answers[i]) for i in order])):
+        found[i] = row
     return found
+
+
+def _keeps_everything(lm: TextLM) -> bool:
+    """Whether all layers attend to all that was before: no sliding windows, no recurrent states."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=lm.model.config).layers)
+
+
+class _Prefix:
+    """The LLM's memory of some prompts: their keys and values, right-padded, and the state each one ends in."""
+
+    def __init__(self, lm: TextLM, prompts: Sequence[torch.Tensor]):
+        from transformers import DynamicCache
+
+        self.lm, self.decoder = lm, backbone(lm.model)
+        common = shared_rows(prompts)
+        cache = DynamicCache(config=lm.model.config)
+        if common:
+            self.decoder(inputs_embeds=prompts[0][None, :common], past_key_values=cache, use_cache=True)
+            cache.batch_repeat_interleave(len(prompts))
+        rest_BTD, mask_BT = right_pad([p[common:] for p in prompts])
+        self.mask_BT = torch.cat([mask_BT.new_ones(len(prompts), common), mask_BT], 1)
+        positions = torch.arange(common, self.mask_BT.shape[1], device=lm.device)
+        states_BTD = self.decoder(
+            inputs_embeds=rest_BTD,
+            attention_mask=self.mask_BT,
+            position_ids=positions[None].expand(len(prompts), -1),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        lengths_B = mask_BT.sum(1)
+        self.last_BD = states_BTD[torch.arange(len(prompts), device=lm.device), lengths_B - 1]
+        self.length_B = lengths_B + common
+        self.memory = [(layer.keys, layer.values) for layer in cache.layers]
+
+    def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """The states [R_i, D] that predict each answer's tokens; answer i follows prompt `owners[i]`."""
+        from transformers import DynamicCache
+
+        index_B = torch.tensor(owners, device=self.lm.device)
+        first = self.last_BD[index_B]
+        width = max(len(a) for a in answers) - 1
+        if not width:
+            return [row[None] for row in first]
+        cache = DynamicCache([(k[index_B], v[index_B]) for k, v in self.memory])
+        tails = [torch.tensor(a[:-1], dtype=torch.long, device=self.lm.device) for a in answers]
+        tokens_BR, mask_BR = right_pad(tails)
+        steps_R = torch.arange(width, device=self.lm.device)
+        states_BRD = self.decoder(
+            input_ids=tokens_BR.long(),
+            attention_mask=torch.cat([self.mask_BT[index_B], mask_BR], 1),
+            position_ids=self.length_B[index_B][:, None] + steps_R,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return [torch.cat([first[i : i + 1], states_BRD[i, : len(a) - 1]]) for i, a in enumerate(answers)]
 
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:

@@ -1,4 +1,4 @@
-"""Text to train a connector on: what the LM itself makes up, and templates filled with names, numbers and plain words."""
+"""Text to train a connector on: what the LM itself makes up, and templates with names, numbers and plain words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import numpy as np
 from rba.connect.lexicon import lines
 from rba.connect.slots import Slots
 from rba.data.seeds import derive, rng
+from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
 from rba.progress import Progress
 
-LEAD_INS = ("Hey,", "Okay,", "So,", "Well,", "Please,", "Hi there,", "Excuse me,", "One more thing:", "Quick question:",
-            "Sorry,", "Right,", "And", "But", "Thanks,", "Hello,", "Now,", "Oh,", "Yes,", "No,", "Actually,")  # fmt: skip
+LEAD_INS = (
+    "Hey,", "Okay,", "So,", "Well,", "Please,", "Hi there,", "Excuse me,", "One more thing:", "Quick question:",
+    "Sorry,", "Right,", "And", "But", "Thanks,", "Hello,", "Now,", "Oh,", "Yes,", "No,", "Actually,",
+)  # fmt: skip
 TEMPERATURES = (0.8, 0.9, 1.0)
 TOP_P = 0.95
 QUERY_TOKENS, ANSWER_TOKENS = 40, 60
 ROUND, PER_OPENER, BATCH = 96, 8, 96
+HOPELESS_AFTER = 4
 WORDS_SPOKEN = (3, 30)
 WORDS_ANSWER = (4, 25)
 
@@ -94,11 +98,14 @@ def self_synthesised(lm: TextLM, n: int, seed: int, bar: Progress | None = None)
     """`n` distinct texts that the LM made up: requests from its pre-query template and sentences of its own answers.
 
     Yields {"text", "source": "query" | "opener" | "answer"}. Every second round of requests starts with seeded first
-    words. Rounds are pure functions of (seed, index); only the exact-duplicate check looks back.
+    words. Rounds are pure functions of (seed, index); only the exact-duplicate check looks back. Raises ModelError for
+    an LM whose texts are of no use.
     """
     seen: set[str] = set()
     index = 0
     while len(seen) < n:
+        if index == HOPELESS_AFTER and not seen:
+            raise ModelError("the language model writes nothing that can be spoken", lm.name, "choose a chat model")
         for row in _round(lm, seed, index):
             key = re.sub(r"[^a-z0-9 ]", "", row["text"].lower())
             if key not in seen and len(seen) < n:

@@ -128,11 +128,11 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             bar.advance(1, f"loss {loss.item():.3f}")
             if step % 20 == 0:
-                log({"step": step, "pass": turn, "loss": loss.item(), "grad_norm": float(norm)})
+                log({"phase": "ctc", "step": step, "pass": turn, "loss": loss.item(), "grad_norm": float(norm)})
             last = step + 1 == len(plan)
             if last or plan[step + 1][0] != turn:
                 connector.eval()
-                log({"step": step, "pass": turn, "wer": validate(connector)})
+                log({"phase": "ctc", "step": step, "pass": turn, "wer": validate(connector)})
             if last or time.monotonic() - saved > 60 * minutes:
                 checkpoint.save(folder, parameters, optimizer, {"step": step + 1})
                 saved = time.monotonic()

@@ -82,7 +82,7 @@ def distil(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             bar.advance(1, f"kl {kl.item():.3f}")
-            log({"step": step, "kl": kl.item(), "loss": loss.item(), "grad_norm": float(norm)})
+            log({"phase": "distil", "step": step, "kl": kl.item(), "loss": loss.item(), "grad_norm": float(norm)})
             if step + 1 == settings.updates or time.monotonic() - saved > 60 * minutes:
                 checkpoint.save(folder, parameters, optimizer, {"step": step + 1})
                 saved = time.monotonic()

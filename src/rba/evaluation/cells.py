@@ -10,15 +10,15 @@ import numpy as np
 from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.evaluation.answers import Answer
-from rba.evaluation.collect import AGAIN
+from rba.evaluation.collect import AGAIN, CASCADE, TEACHER, TEXT
 
 
 @dataclass(frozen=True)
 class Cells:
     """M utterances of N instructions. `owner` [M] is each utterance's instruction, 0 to N - 1, in order.
 
-    `answers` maps a model to its M answers; one that read the text has the same answer for every voice. `again` are the
-    teacher's second answers [M], None where it gave none.
+    `answers` maps a model to its M answers, SpeechLMs first; one that read the text has the same answer for every voice.
+    `again` are the teacher's second answers [M], None where it gave none.
     """
 
     utterances: list[Utterance]
@@ -52,6 +52,8 @@ def lay_out(utterances: Sequence[Utterance], answers: Sequence[Answer], texts: M
     for answer in answers:
         by_model.setdefault(answer.model, {})[answer.utterance_id or answer.instruction_id] = answer
     again = by_model.pop(AGAIN, {})
+    readers = {model: by_model.pop(model) for model in (TEXT, CASCADE, TEACHER) if model in by_model}
+    by_model |= readers
     kept = [u for u in utterances if all(u.id in own or u.instruction_id in own for own in by_model.values())]
     if not kept:
         raise DataError(

@@ -1,16 +1,18 @@
-"""Results: the rows of `results.json`, and the table that is printed of them."""
+"""Results: the rows of `results.json`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rba.errors import DataError
+from rba.evaluation.table import print_table
 from rba.workspace import write_json
+
+__all__ = ["FILE", "Result", "load_results", "print_table", "write_results"]
 
 FILE = "results.json"
 
@@ -57,66 +59,3 @@ def load_results(folder: str | Path) -> list[Result]:
         raise DataError(
             "the results cannot be read", str(path), "delete the file and run rba evaluate again"
         ) from error
-
-
-COLUMNS = {
-    "recall": "recall",
-    "delta_recall": "recall - base",
-    "similarity": "similarity",
-    "win_rate": "win rate",
-    "lc_win_rate": "LC win rate",
-    "consistency": "consistency",
-    "distinct_2": "distinct-2",
-    "transcript_wer": "WER",
-    "deaf": "not heard",
-    "tokens": "tokens",
-}
-_SHARES = {"win_rate", "lc_win_rate", "transcript_wer", "deaf"}
-
-
-def print_table(source: str | Path | Iterable[Result]) -> None:
-    """Print models by metrics over all conditions, each figure above its 95 % interval; win rates are against the base.
-
-    `source` is a run folder, a results.json or rows. A terminal gets lines and bold heads, a log plain text.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = load_results(source) if isinstance(source, str | Path) else list(source)
-    cells = {(r.model, r.metric): r for r in rows if r.condition == "all" and r.against in ("", "base")}
-    models = list(dict.fromkeys(r.model for r in rows))
-    shown = dict.fromkeys(m for key in COLUMNS for m in sorted({r.metric for r in cells.values()}) if _key(m) == key)
-    table = Table(box=box.SIMPLE_HEAD, title="Held-out speech, 95 % intervals below each figure", title_justify="left")
-    table.add_column("model")
-    for metric in shown:
-        table.add_column(_head(metric), justify="right")
-    for model in models:
-        table.add_row(model, *(_cell(cells.get((model, metric))) for metric in shown))
-    is_terminal = sys.stdout.isatty()
-    Console(width=None if is_terminal else 200, highlight=False).print(table)
-
-
-def _key(metric: str) -> str:
-    return metric.partition(":")[0]
-
-
-def _head(metric: str) -> str:
-    key, _, judge = metric.partition(":")
-    return COLUMNS[key] + (f"\n({judge})" if judge else "")
-
-
-def _cell(row: Result | None) -> str:
-    if row is None:
-        return ""
-    percent = _key(row.metric) in _SHARES
-    value = _figure(row.value, percent, row.metric)
-    if row.low is None or row.high is None:
-        return value
-    return f"{value}\n{_figure(row.low, percent, row.metric)}..{_figure(row.high, percent, row.metric)}"
-
-
-def _figure(value: float, percent: bool, metric: str) -> str:
-    if percent:
-        return f"{100 * value:.1f} %"
-    return f"{value:.1f}" if metric == "tokens" else f"{value:+.3f}" if metric.startswith("delta") else f"{value:.3f}"

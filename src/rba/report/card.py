@@ -1,4 +1,4 @@
-"""Model cards: the README.md of each aligned model in `final/`, with what it is made of, how good it is and its limits."""
+"""Model cards: the README.md of each aligned model in `final/`: what it is made of, how good it is, and its limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
     parts = _parts(folder, recipe)
     text = (resources.files(__package__) / "card.md.j2").read_text(encoding="utf-8")
     # Markdown, not HTML: names and numbers only, no texts of instructions
-    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)  # noqa: S701
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
     return template.render(
         front=document.dump(_front(method, parts)).strip(),
         mark=MARK,
@@ -91,7 +91,8 @@ def _known(name: str) -> tuple[str, str]:
     try:
         entry = find(name)
     except ModelError:
-        return name, "see its own card"
+        # a folder's place says nothing to those who read the card
+        return Path(name).name if Path(name).is_absolute() else name, "see its own card"
     return "/".join(entry.upstream.rstrip("/").split("/")[-2:]), entry.licence
 
 
@@ -112,4 +113,10 @@ def _front(method: str, parts: dict[str, str]) -> dict[str, Any]:
 def _training(run: source.Source, method: str) -> list[tuple[str, str]]:
     told = run.notes.get(f"align/{method}", {}).get("training", {})
     shown = {k: v for k, v in told.items() if isinstance(v, int | float | str) and not isinstance(v, bool)}
-    return [(plain(key), f"{v:.4g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v) for key, v in shown.items()]
+    return [(plain(key), _figure(value)) for key, value in shown.items()]
+
+
+def _figure(value: float | int | str) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else value

@@ -41,7 +41,7 @@ def peaks(wave: np.ndarray, bars: int = PEAKS) -> str:
 
 
 def pinned(stream: bytes, serial: int = 1) -> bytes:
-    """An Ogg file with a fixed stream number: the encoder draws one at random, which would change the page each time."""
+    """An Ogg file with a fixed stream number; the encoder draws one at random, and the page would never be the same."""
     out, place = bytearray(stream), 0
     while out[place : place + 4] == b"OggS":
         segments = out[place + 26]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rba.data.instruction import SPLITS, Instruction
 from rba.meter import duration
-from rba.report import paper
 from rba.report.acoustics import ACOUSTICS, steps
-from rba.report.charts import Share
+from rba.report.bars import Share
 from rba.report.names import plain
-from rba.report.source import Source, Spoken
+from rba.report.source import Source, Spoken, stage_order
+from rba.synthesis.tags import PAPER_DIFFICULTY_SHARES, PAPER_TOPIC_SHARES
 
 
 def topics(instructions: Sequence[Instruction]) -> list[Share]:
     """Per cent of instructions by topic, with the paper's; the paper's topics first."""
-    return _shares([i.topic for i in instructions], paper.TOPICS)
+    return _shares([i.topic for i in instructions], PAPER_TOPIC_SHARES)
 
 
 def difficulties(instructions: Sequence[Instruction]) -> list[Share]:
     """Per cent of instructions by difficulty, with the paper's."""
-    return _shares([i.difficulty for i in instructions], paper.DIFFICULTIES)
+    return _shares([i.difficulty for i in instructions], PAPER_DIFFICULTY_SHARES)
 
 
 def _shares(values: Sequence[str], printed: Mapping[str, float]) -> list[Share]:
@@ -35,13 +36,14 @@ def _shares(values: Sequence[str], printed: Mapping[str, float]) -> list[Share]:
     found = []
     for name in order:
         percent = 100 * counts[name] / len(values)
+        printed_percent = 100 * printed[name] if name in printed else None
         detail = f"{name}: {counts[name]:,} of {len(values):,} ({percent:.1f} %)"
-        found.append(Share(plain(name), percent, printed.get(name), detail))
+        found.append(Share(plain(name), percent, printed_percent, detail))
     return found
 
 
 def _stem(name: str) -> str:
-    """What spellings of a category share: "role play" and "Role Playing", "medium" and "Medium", "Others" and "other"."""
+    """What the spellings of a category share: "role play" and "Role Playing", "Others" and "other"."""
     words = name.lower().replace("-", " ").replace("_", " ").split()
     first = words[0] if words else ""
     return " ".join(words) if first == "very" else first.rstrip("s")
@@ -67,18 +69,34 @@ def shared_speakers(utterances: Sequence[Spoken]) -> int:
     return len(heard["train"] & heard["test"])
 
 
-def drops(notes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    """(stage, reason, count) of everything that the stages noted as dropped, the most frequent first in each stage.
+@dataclass(frozen=True)
+class Drop:
+    """How many items a stage dropped for one reason, with one of them where it was kept."""
 
-    Notes are {reason: count}, {item: reason} or a number.
+    stage: str
+    reason: str
+    count: int
+    example: str = ""
+
+
+def drops(notes: Mapping[str, Mapping[str, Any]]) -> list[Drop]:
+    """Everything that the stages noted as dropped, the most frequent first in each stage.
+
+    Notes are {reason: count}, {item: reason} or a number; those named "examples" hold {reason: texts}.
     """
     found = []
     for stage, told in notes.items():
         reasons: Counter[str] = Counter()
+        examples: dict[str, Any] = {}
         for key, value in told.items():
-            if any(word in key.lower() for word in ("drop", "reject", "lost", "bad_clips", "unspeakable")):
+            if "example" in key.lower():
+                examples |= value if isinstance(value, Mapping) else {}
+            elif any(word in key.lower() for word in ("drop", "reject", "lost", "bad_clips", "unspeakable")):
                 reasons.update(_reasons(key, value))
-        found += [(stage, plain(reason), count) for reason, count in reasons.most_common() if count]
+        for reason, count in reasons.most_common():
+            if count:
+                texts = examples.get(reason) or [""]
+                found.append(Drop(stage, plain(reason), count, " ".join(str(texts[0]).split())[:100]))
     return found
 
 
@@ -113,7 +131,7 @@ def costs(source: Source) -> list[dict[str, Any]]:
     """Wall time and peak memory per stage, as the run measured them last; else the time that the manifest tells."""
     measured = {r["what"]: r for r in source.records if r.get("stage") == "run" and "what" in r}
     lines = []
-    for stage in [*measured, *(s for s in source.seconds if s not in measured)]:
+    for stage in sorted({*measured, *source.seconds}, key=stage_order):
         record = measured.get(stage, {})
         seconds = float(record.get("seconds", source.seconds.get(stage, 0.0)))
         peak = record.get("peak_gib")

@@ -53,13 +53,17 @@ class Metric:
 METRICS = {
     "recall": Metric("Reference-word recall", "share of the teacher's content words that the answer holds", main=True),
     "similarity": Metric("Similarity", "cosine of sentence embeddings with the teacher's answer", main=True),
-    "text_share": Metric("Of text ceiling", "recall as a share of the same LLM's when it reads the words", percent=True),
-    "win_rate": Metric("Win rate", "how often the judge prefers the answer, in per cent", percent=True, main=True),
-    "lc_win_rate": Metric("LC win rate", "the win rate at equal answer length, in per cent", percent=True),
+    "text_share": Metric(
+        "Of text ceiling", "recall as a share of the same LLM's when it reads the words", percent=True
+    ),
     "consistency": Metric("Consistency", "mean cosine of the answers to one request in several voices", main=True),
     "distinct_2": Metric("Distinct-2", "distinct word pairs over all: generic answers lower it", main=True),
+    "win_rate": Metric("Win rate", "how often the judge prefers the answer, in per cent", percent=True, main=True),
+    "lc_win_rate": Metric("LC win rate", "the win rate at equal answer length, in per cent", percent=True),
     "distinct_1": Metric("Distinct-1", "distinct words over all: generic answers lower it"),
-    "transcript_wer": Metric("Transcript WER", "word error rate of what was read off the speech", percent=True, better=-1),
+    "transcript_wer": Metric(
+        "Transcript WER", "word error rate of what was read off the speech", percent=True, better=-1
+    ),
     "deaf": Metric("Did not hear", "answers that say so, in per cent", percent=True, better=-1),
     "finished": Metric("Ended", "answers that ended by themselves, in per cent", percent=True),
     "length": Metric("Words", "mean length of an answer", decimals=1, better=0),

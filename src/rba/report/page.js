@@ -113,7 +113,6 @@
     const body = make("div");
     for (const tag of [sample.topic, sample.difficulty]) if (tag) chips.append(make("span", "", tag));
     const show = (voice) => {
-      if (playing) playing.pause();
       for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.voice === String(voice.voice)));
       const hearing = make("div", "hearing"), left = make("div"), right = make("div"), answers = make("div", "answers");
       left.append(tabs, player(voice));
@@ -132,7 +131,7 @@
       const tab = make("button", "", `Voice ${letter(voice.voice)}`);
       tab.type = "button";
       tab.dataset.voice = voice.voice;
-      tab.onclick = () => { show(voice); tab.focus(); };
+      tab.onclick = () => { if (playing) playing.pause(); show(voice); tab.focus(); };
       tabs.append(tab);
     }
     box.append(chips, make("p", "ask", sample.text), body);

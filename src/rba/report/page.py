@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from rba import __version__
 from rba.evaluation.results import Result
-from rba.report import curves, facts, names, plots, samples, source, summary, tables
+from rba.recipe import CONNECT, Recipe
+from rba.report import breakdown, curves, facts, names, plots, samples, source, summary, tables
 from rba.workspace import Workspace, write_text
-
-if TYPE_CHECKING:
-    from rba.recipe import Recipe
 
 
 def write(workspace: Workspace, recipe: Recipe) -> Path:
@@ -71,7 +69,9 @@ def _script_json(value: Any) -> Markup:
 def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
     rows = _main(run)
     methods = ", ".join(names.model_name(m) for m in recipe.align.methods)
-    told = {"Teacher": recipe.teacher, "SpeechLM": recipe.model, "Methods": methods, "Seed": str(recipe.seed)}
+    made_of = f"{recipe.connect.encoder} + {recipe.connect.llm}"
+    speechlm = made_of if recipe.model == CONNECT else recipe.model
+    told = {"Teacher": recipe.teacher, "SpeechLM": speechlm, "Methods": methods, "Seed": str(recipe.seed)}
     return {
         "name": recipe.name,
         "sentence": summary.sentence(rows),
@@ -81,24 +81,27 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
 
 
 def _results(run: source.Source) -> dict[str, Any]:
-    """Tables and plots of the first place that was measured, tables of the others."""
-    others = []
-    for place in tables.places(run.results)[1:]:
-        rows, title = tables.at(run.results, place), names.place_name(*place)
-        both = (tables.scores(rows, title), tables.differences(rows, f"{title}: differences"))
-        others += [table for table in both if table]
-    rows = _main(run)
-    title = names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""
+    """Tables and plots of the first place that was measured, tables of the other benchmarks and of the conditions."""
+    rows, others, shown = _main(run), [], set()
+    for place in tables.places(run.results):
+        if place[0] not in shown and place[0] != (rows[0].benchmark if rows else None):
+            here, title = tables.at(run.results, place), names.place_name(*place)
+            both = (tables.scores(here, title), tables.differences(here, f"{title}: paired differences"))
+            others += [table for table in both if table]
+        shown.add(place[0])
+    same = [row for row in run.results if rows and row.benchmark == rows[0].benchmark]
     return {
-        "main": tables.scores(rows, title),
+        "main": tables.scores(rows, names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""),
         "differences": tables.differences(rows, "Paired differences"),
         "others": others,
+        "conditions": breakdown.by_condition(same),
         "result_panels": plots.results(rows),
-        "matrices": tables.matrices(rows),
+        "matrices": breakdown.matrices(rows),
     }
 
 
 def _main(run: source.Source) -> list[Result]:
+    """The rows of the first benchmark over all its conditions."""
     found = tables.places(run.results)
     return tables.at(run.results, found[0]) if found else []
 
@@ -122,10 +125,10 @@ def _split_name(run: source.Source) -> str:
 
 def _recipe(run: source.Source, recipe: Recipe) -> dict[str, Any]:
     typed = [r["command"] for r in run.records if isinstance(r.get("command"), str)]
-    again = f"rba run {recipe.output}/config.yaml"
+    whole = [line for line in typed if line.startswith("rba run ")] or typed
     return {
-        "command": typed[-1] if typed else again,
-        "command_note": "This command makes the run." if typed else "This command makes the same run again.",
+        "command": whole[-1] if whole else f"rba run {recipe.output}/config.yaml",
+        "command_note": "The command that made the run." if whole else "The command that makes the same run again.",
         "yaml": recipe.to_yaml(),
         "notes": json.dumps(run.notes, indent=2, sort_keys=True, ensure_ascii=False) if run.notes else "",
     }

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from rba.evaluation.results import Result
-from rba.report import charts, facts, names
-from rba.report.charts import Interval, Share
+from rba.report import bars, charts, facts, names
+from rba.report.bars import Share
+from rba.report.charts import Interval
 from rba.report.source import Source
 from rba.report.tables import column_of
 
@@ -63,8 +64,8 @@ def data(source: Source) -> list[Panel]:
 
 
 def _shares(title: str, note: str, shares: Sequence[Share]) -> Panel | None:
-    return Panel(title, note, Markup(charts.share_chart(shares, title, "paper"))) if shares else None
+    return Panel(title, note, Markup(bars.share_chart(shares, title, "paper"))) if shares else None
 
 
 def _histogram(title: str, note: str, values: Sequence[float], unit: str) -> Panel | None:
-    return Panel(title, note, Markup(charts.histogram(values, title, unit))) if values else None
+    return Panel(title, note, Markup(bars.histogram(values, title, unit))) if values else None

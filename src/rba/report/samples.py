@@ -82,7 +82,7 @@ def build(source: Source, workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _clips(ids: Sequence[str], workspace: Workspace) -> dict[str, Clip]:
-    """Clips by utterance id; one that cannot be decoded is left out. The encoder works outside the interpreter's lock."""
+    """Clips by utterance id; one that cannot be decoded is left out. They are made by several threads."""
     stored = audio_of(workspace, ids)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         made = list(pool.map(_clip, (stored[i] for i in ids if i in stored)))

@@ -14,6 +14,7 @@ from rba.data.instruction import Instruction
 from rba.errors import DataError
 from rba.evaluation.answers import Answer
 from rba.evaluation.results import FILE, Result, load_results
+from rba.report.names import model_order
 from rba.workspace import Workspace
 
 _SPOKEN = ("id", "instruction_id", "voice", "split", "speaker", "acoustics", "duration", "wer")
@@ -55,7 +56,7 @@ def read(workspace: Workspace) -> Source:
     root = workspace.root
     found = [*root.glob("*/manifest.json"), *root.glob("align/*/manifest.json")]
     stages = sorted(path.parent.relative_to(root).as_posix() for path in found)
-    manifests = {name: workspace.stage(name).manifest for name in sorted(stages, key=_stage_order)}
+    manifests = {name: workspace.stage(name).manifest for name in sorted(stages, key=stage_order)}
     return Source(
         instructions=workspace.stage("synthesis").read(Instruction),
         utterances=[Spoken(**row) for row in _rows(root / "speech", _SPOKEN)],
@@ -67,10 +68,11 @@ def read(workspace: Workspace) -> Source:
     )
 
 
-def _stage_order(name: str) -> tuple[int, str]:
-    order = ("synthesis", "speech", "connect", "align", "evaluation")
-    room = name.partition("/")[0]
-    return (order.index(room) if room in order else len(order)), name
+def stage_order(name: str) -> tuple[int, tuple[int, str]]:
+    """Sort key: the stages as they run, and of alignment the methods in their fixed order."""
+    rooms = ("synthesis", "speech", "connect", "align", "evaluation")
+    room, _, method = name.partition("/")
+    return (rooms.index(room) if room in rooms else len(rooms)), model_order(method)
 
 
 def audio_of(workspace: Workspace, ids: Iterable[str]) -> dict[str, bytes]:

@@ -29,8 +29,10 @@ def sentence(rows: Sequence[Result]) -> str:
     if best is None:
         return "This run has no evaluation yet."
     metric = names.metric("recall")
-    said = f"Of the aligned models {names.model_name(best.model)} agrees most with the teacher: "
-    said += f"{metric.name.lower()} {metric.format(best.value)}"
+    alone = len({r.model for r in rows} - {"base", *names.REFERENCES}) == 1
+    name = names.model_name(best.model)
+    said = f"{name} reaches" if alone else f"Of the aligned models {name} agrees most with the teacher:"
+    said += f" {metric.name.lower()} {metric.format(best.value)}"
     if best.low is not None and best.high is not None:
         said += f" (95 % interval {metric.format(best.low)} to {metric.format(best.high)})"
     gaps = [gap for opponent in ("base", "sft") if (gap := _find(rows, best.model, "delta_recall", opponent))]
@@ -56,7 +58,13 @@ def _find(rows: Sequence[Result], model: str, metric: str, against: str = "") ->
 
 def figures(source: Source, rows: Sequence[Result]) -> list[Figure]:
     """The key figures that the run has: agreement, win rate, consistency, hearing, data and cost."""
-    made = [_score(rows, "recall"), _score(rows, "consistency"), _win_rate(rows), _ceiling(rows), _hearing(source, rows)]
+    made = [
+        _score(rows, "recall"),
+        _score(rows, "consistency"),
+        _win_rate(rows),
+        _ceiling(rows),
+        _hearing(source, rows),
+    ]
     made += [*_data(source), _cost(source)]
     return [figure for figure in made if figure]
 
@@ -108,7 +116,8 @@ def _data(source: Source) -> list[Figure]:
         hours = sum(u.duration for u in source.utterances) / 3600
         speakers = len({u.speaker for u in source.utterances})
         remark = f"{len(source.utterances):,} utterances, {speakers:,} speakers"
-        made.append(Figure(f"{hours:.1f}", "h", "Synthetic speech", remark))
+        value, unit = (f"{hours:.1f}", "h") if hours >= 1 else (f"{60 * hours:.0f}", "min")
+        made.append(Figure(value, unit, "Synthetic speech", remark))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Tables of results: models by metrics with their intervals, paired differences, and win rates by opponent."""
+"""Tables of results: models by metrics with their intervals, and paired differences."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Column:
-    """One metric, against one opponent and by one judge where it has them."""
+    """One metric, against one opponent and by one judge where it has them; `condition` where columns differ in that."""
 
     key: str
     against: str = ""
     judge: str = ""
+    condition: str = ""
 
     @property
     def metric(self) -> Metric:
@@ -38,19 +39,23 @@ class Column:
     @property
     def head(self) -> str:
         """Its name as a column's head: it breaks between words only, and a short one not at all."""
-        name = self.metric.name.replace("-", "\u2011")
+        name = (names.plain(self.condition) or self.metric.name).replace("-", "\u2011")
         return name.replace(" ", "\u00a0") if len(name) <= 14 else name
 
     @property
     def under(self) -> list[str]:
         """The lines below its name: opponent and judge."""
+        if self.condition:
+            return []
         opponent = f"against {names.model_name(self.against)}" if self.against and self.key != "text_share" else ""
         return [line for line in (opponent, f"judge: {self.judge}" if self.judge else "") if line]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its 95 % interval, as texts and numbers; `mark` is a CSS class: "best", or a difference's "up"/"down"."""
+    """A value and its 95 % interval, as texts and numbers; `mark` is "best", or "up" or "down" where the
+    interval of a difference leaves zero out.
+    """
 
     value: str
     interval: str
@@ -93,16 +98,6 @@ class Table:
     count: int
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """Win rates by model (lines) and opponent (columns), for one metric and judge."""
-
-    title: str
-    judge: str
-    opponents: list[str]
-    lines: list[Line]
-
-
 def column_of(row: Result) -> Column:
     """The column that a row belongs to; a judge follows the metric's name after a colon."""
     key, _, judge = row.metric.partition(":")
@@ -126,20 +121,24 @@ def scores(rows: Sequence[Result], title: str) -> Table | None:
     def wanted(column: Column) -> bool:
         return not column.is_difference and (not column.is_win_rate or column.against in ("", "base"))
 
-    return _table(rows, title, wanted)
+    return select(rows, title, wanted)
 
 
 def differences(rows: Sequence[Result], title: str) -> Table | None:
     """Paired differences; those whose interval leaves zero out are marked."""
-    return _table(rows, title, lambda column: column.is_difference)
+    return select(rows, title, lambda column: column.is_difference)
 
 
-def _table(rows: Sequence[Result], title: str, wanted: Callable[[Column], bool]) -> Table | None:
+def select(rows: Sequence[Result], title: str, wanted: Callable[[Column], bool]) -> Table | None:
+    """The table of the wanted columns; None where there are none."""
     found = {(row.model, column_of(row)): row for row in rows if wanted(column_of(row))}
-    if not found:
-        return None
     columns = list(dict.fromkeys(column for _, column in found))
     columns.sort(key=lambda c: (names.metric_order(c.key), names.model_order(c.against)))
+    return lay_out(found, columns, title) if found else None
+
+
+def lay_out(found: dict[tuple[str, Column], Result], columns: list[Column], title: str) -> Table:
+    """A table of rows by model and column, with the best or the clear cells marked."""
     models = sorted({model for model, _ in found}, key=names.model_order)
     best = {column: _best(column, models, found) for column in columns}
     lines = [Line(m, [_cell(found.get((m, c)), c, best[c] == m) for c in columns]) for m in models]
@@ -147,11 +146,12 @@ def _table(rows: Sequence[Result], title: str, wanted: Callable[[Column], bool])
 
 
 def _best(column: Column, models: Sequence[str], found: dict[tuple[str, Column], Result]) -> str:
-    """The SpeechLM with the best value; none where no way is better or there is nothing to compare."""
+    """The SpeechLM with the best value; none where no way is better, rivals tie, or there is nothing to compare."""
     rivals = [m for m in models if m not in names.REFERENCES and (m, column) in found]
     if len(rivals) < 2 or column.metric.better == 0 or column.is_difference:
         return ""
-    return max(rivals, key=lambda m: column.metric.better * found[m, column].value)
+    first, second = sorted(rivals, key=lambda m: -column.metric.better * found[m, column].value)[:2]
+    return "" if found[first, column].value == found[second, column].value else first
 
 
 def is_clear(row: Result) -> bool:
@@ -170,15 +170,3 @@ def _cell(row: Result | None, column: Column, best: bool) -> Cell | None:
     if column.is_difference and is_clear(row):
         mark = "up" if row.value > 0 else "down"
     return Cell(metric.format(row.value), interval, row.value, row.low, row.high, mark)
-
-
-def matrices(rows: Sequence[Result]) -> list[Matrix]:
-    """A matrix per kind of win rate and judge."""
-    kinds = dict.fromkeys((c.key, c.judge) for c in map(column_of, rows) if c.is_win_rate and c.against)
-    made = []
-    for key, judge in sorted(kinds, key=lambda kind: (list(kinds).index(kind) % 2, list(kinds).index(kind))):
-        table = _table(rows, "", lambda c, kind=(key, judge): (c.key, c.judge) == kind and bool(c.against))
-        if table:
-            opponents = [names.model_name(column.against) for column in table.columns]
-            made.append(Matrix(names.metric(key).name, judge, opponents, table.lines))
-    return made

@@ -26,7 +26,8 @@ _PATTERNS = (
     rf"\b(?:there (?:is|was|seems to be|appears to be)|i (?:received|see|got|have)) no {_SOUND}\b",
     rf"\b{_SOUND} (?:is|was|seems|appears)(?: to be)? (?:\w+ )?"
     r"(?:unclear|inaudible|missing|empty|cut off|silent|garbled)\b",
-    rf"\b(?:please|could you|can you|if you)\b[^.?!]{{0,15}}\b(?:provide|upload|send|share|attach|resend)\b[^.?!]{{0,20}}\b{_SOUND}\b",
+    r"\b(?:please|could you|can you|if you)\b[^.?!]{0,15}\b(?:provide|upload|send|share|attach|resend)\b"
+    rf"[^.?!]{{0,20}}\b{_SOUND}\b",
     r"\bas an? (?:text|language)[- ](?:based|only)\b",
     r"\b(?:i am|i['\u2019]m|being) (?:only )?an? text[- ](?:based|only)\b",
     r"\bi (?:only|can only) (?:\w+ )?(?:process|understand|read|work with|respond to|handle) (?:\w+ )?text\b",

@@ -20,7 +20,8 @@ class Likelihood:
     """The reward log p(answer | text) under the teacher, in nats per token ("mean") or per answer ("sum").
 
     The teacher reads the typed request, never the speech. A student aligned to this very teacher is judged by its own
-    aim, so an independent score belongs beside it. The sum favours short answers, the mean repetitive ones.
+    aim, so an independent score belongs beside it. The sum favours short answers, the mean fluent, empty and repetitive
+    ones (`rba.evaluation.judge` has figures).
     """
 
     def __init__(self, teacher: Scorer, reduction: str = "mean", name: str = "likelihood"):

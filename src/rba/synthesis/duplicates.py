@@ -29,7 +29,7 @@ class KeptTexts:
         count = len(self.labels)
         if count >= len(self._vectors_ND):
             grown_ND = np.zeros((count + max(count, _GROWTH), len(vector_D)), np.float32)
-            grown_ND[:count] = self._vectors_ND[:count]
+            grown_ND[:count] = self._vectors_ND[:count] if count else 0
             self._vectors_ND = grown_ND
         self._vectors_ND[count] = vector_D
         self.words.add(normalised(text))

@@ -10,20 +10,22 @@ SHORT = 4
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
-ENGLISH_ONLY = frozenset(
-    """
-    about after again all and any anything are aren't because been before being between both but by can can't compare
-    could describe did didn't does doesn't don't down each even ever every explain few for from get give has have
-    haven't having help here him his how how's i'd i'm i've if into isn't it it's its just know let's like make many
-    might more most much must my myself need never off one only other our out own please recommend she should since some
-    someone something suggest tell than that that's the their them then there there's these they thing things think
-    this those through to too under until up us using very want wasn't were what what's when where where's which while
-    who who's whose why will with without won't would write yes yet you you're your yourself
-    """.split()
-)
+_ENGLISH_ONLY = """
+    about after again all and any anything are aren't because been before being between both but by can can't
+    compare could describe did didn't does doesn't don't down each even ever every explain feel few for from get
+    give has have haven't having help here him his how how's i'd i'm i've if into isn't it it's its just know let's
+    like make many might more most much must my myself need never now off one only other our out own please
+    recommend she should since some someone something suggest tell than that that's the their them then there
+    there's these they thing things think this those through to today too under until up us using very want wasn't
+    were what what's when where where's which while who who's whose why will with without won't would write yes yet
+    you you're your yourself
+"""
+_SHARED = "a am an as at be do had he her i in is me name no not of on or over so such was we"
+
+ENGLISH_ONLY = frozenset(_ENGLISH_ONLY.split())
 """Frequent English words without a topic, and the verbs that requests begin with, foreign to the other languages."""
 
-SHARED = frozenset("a am an as at be do had he her i in is me name no not of on or over so such was we".split())
+SHARED = frozenset(_SHARED.split())
 """English function words that German, French, Spanish, Italian, Portuguese or Dutch write too."""
 
 

@@ -15,7 +15,7 @@ EXAMPLES = 3
 
 
 def summary(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Notes by key: attempts, kept, dropped, dropped_examples, splits, topics, difficulties, words, answer_words, ..."""
+    """Notes by key: attempts, kept, dropped (with examples), splits, topics, difficulties, words, answer_words."""
     kept = [c for c in candidates if not c.reason]
     return {
         "attempts": len(candidates),

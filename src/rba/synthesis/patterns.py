@@ -36,8 +36,8 @@ ASSISTANT = re.compile(
     r"^(?:sure|certainly|of course|absolutely|here (?:is|are)|here's|great question|you're welcome|the answer is)\b|"
     r"^(?:answer|question|q|a|input|output|response|user|instructions?)\s?:|"
     r"^i(?:'d| would) be (?:happy|glad)|^i(?:'m| am) (?:happy|glad|here|ready) to (?:help|assist)|"
-    r"\b(?:how|what) (?:can|may) i (?:help|assist|do for) you|\bsmollm\b|\b(?:as|i'm|i am) an? (?:ai|artificial intelligence|"
-    r"(?:large )?language model|chatbot)\b",
+    r"\b(?:how|what) (?:can|may) i (?:help|assist|do for) you|\bsmollm\b|"
+    r"\b(?:as|i'm|i am) an? (?:ai|artificial intelligence|(?:large )?language model|chatbot)\b",
     re.IGNORECASE,
 )
 
@@ -53,8 +53,8 @@ EDIT = re.compile(
 )
 
 ASKS = re.compile(
-    r"\?|^(?:please |now |okay |ok |hey |hi |hello |so )?(?:act|advise|analyze|answer|ask|be|brainstorm|build|choose|come|"
-    r"compare|compose|consider|convince|create|define|demonstrate|describe|design|develop|discuss|draft|draw|evaluate|"
+    r"\?|^(?:please |now |okay |ok |hey |hi |hello |so )?(?:act|advise|analyze|answer|ask|be|brainstorm|build|choose|"
+    r"come|compare|compose|consider|convince|create|define|demonstrate|describe|design|develop|discuss|draft|draw|evaluate|"
     r"explain|find|generate|give|guess|help|identify|illustrate|imagine|introduce|invent|justify|let|let's|list|make|"
     r"name|outline|pick|plan|play|predict|prepare|present|pretend|propose|provide|read|recommend|remind|role|say|share|"
     r"show|sing|solve|spell|suggest|summarize|talk|teach|tell|think|turn|use|walk|write)\b|"

@@ -1,4 +1,4 @@
-"""Rounds of synthesis: draw, filter, compare, tag, answer, split. A round depends on the settings and the ones before."""
+"""Rounds of synthesis: draw, filter, compare, tag, answer, split; each builds on what the ones before it kept."""
 
 from __future__ import annotations
 
@@ -62,21 +62,17 @@ class Synthesiser:
         texts = [candidates[i].text for i in alive]
         vectors_ND = self.embedder.encode(texts).astype(np.float16) if texts else np.zeros((0, 1), np.float16)
         new = KeptTexts()
-        for i, vector_D, tags in zip(alive, vectors_ND, self.tagger.tag(texts, vectors_ND)):
-            text, wide_D = texts[alive.index(i)], vector_D.astype(np.float32)
-            reason = next(
-                (
-                    r
-                    for kept in (self.kept, new)
-                    if (r := why_duplicate(text, wide_D, kept, self.settings.near_duplicate))
-                ),
-                f"topic: {tags.topic}" if tags.topic in DROPPED_TOPICS else "",
-            )
-            candidates[i] = replace(
-                candidates[i], reason=reason, topic=tags.topic, difficulty=tags.difficulty, vector=vector_D.tobytes()
+        for i, half_D, tags in zip(alive, vectors_ND, self.tagger.tag(texts, vectors_ND)):
+            text, vector_D = candidates[i].text, half_D.astype(np.float32)
+            reason = (
+                why_duplicate(text, vector_D, self.kept, self.settings.near_duplicate)
+                or why_duplicate(text, vector_D, new, self.settings.near_duplicate)
+                or (f"topic: {tags.topic}" if tags.topic in DROPPED_TOPICS else "")
             )
             if not reason:
-                new.add(text, wide_D)
+                new.add(text, vector_D)
+            tagged = {"topic": tags.topic, "difficulty": tags.difficulty, "vector": half_D.tobytes()}
+            candidates[i] = replace(candidates[i], reason=reason, **tagged)
         return candidates
 
     def _answered(self, candidates: list[Candidate], index: int) -> list[Candidate]:

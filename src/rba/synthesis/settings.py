@@ -21,22 +21,18 @@ class SynthesisSettings:
     train: int = 512  # instructions to align on
     validation: int = 64  # instructions that pick the checkpoint
     test: int = 128  # instructions held out for evaluation
-    temperatures: tuple[float, ...] = (1.0, 1.1, 1.2)  # requests: each round takes one temperature ...
+    temperatures: tuple[float, ...] = (1.0, 1.1, 1.2)  # of requests: each round takes one temperature ...
     top_ps: tuple[float, ...] = (0.99, 1.0)  # ... and one nucleus from this grid, in seeded order
     query_tokens: int = 64  # longest request in tokens; one that is not ended by then is dropped
-    openers: float = (
-        0.0  # share of requests whose first words are seeded; our extension for small teachers, not the paper's
-    )
+    openers: float = 0.0  # share of requests with seeded first words: our extension for small teachers
     system: str = ""  # system turn before the pre-query header: the domain; empty: the template's own
     answer: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how the answers are drawn
     answer_system: str = ""  # system turn under which the teacher answers; empty: the template's own
-    long_answers: str = (
-        "drop"  # an answer that is not ended in time: "drop" it, or "trim" it to its last whole sentence
-    )
+    long_answers: str = "drop"  # answers not ended in time: "drop", or "trim" to the last whole sentence
     min_words: int = 3  # words in a request, at least
     max_words: int = 60  # words in a request, at most
     max_chars: int = 400  # characters in a request, at most
-    near_duplicate: float = 0.05  # cosine distance of embeddings below which the later of two requests is dropped
+    near_duplicate: float = 0.05  # cosine distance below which the later of two requests is dropped
     split_distance: float = 0.15  # requests nearer than this to each other always share a split
     embedder: str = "all-minilm-l6-v2"  # sentence embedder for duplicates and topics
     batch: int = 96  # sequences generated at once

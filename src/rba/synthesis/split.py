@@ -15,8 +15,8 @@ NEAR_TWO, NEAR_FULL, SURPLUS = "near two splits", "near a full split", "surplus"
 class Splitter:
     """Hands instructions to train, validation and test until each holds its quota.
 
-    An instruction with kept relatives nearer than `distance` joins their split; so no test instruction has one in train.
-    Where they sit in two splits, or in one that is full, it is dropped. Any other goes by a hash of its id.
+    An instruction with kept relatives nearer than `distance` joins their split, so that no test instruction has one in
+    train. Where they sit in two splits, or in one that is full, it is dropped. Any other goes by a hash of its id.
     """
 
     def __init__(self, quotas: Mapping[str, int], distance: float, seed: int):

@@ -1,0 +1,54 @@
+"""Log-probs of chosen tokens from hidden states, with the gradient taken while the logits are at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+CHUNK = 128
+
+
+class _ChosenLogprobs(torch.autograd.Function):
+    """log softmax(states W^T)[label] through a frozen head, chunk by chunk.
+
+    d logp / d state = W[label] - softmax W needs the same logits as the forward pass: taking it there saves the backward
+    pass a second projection to the vocabulary, and no more than one chunk of logits ever exists.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states_ND: torch.Tensor, weight_VD: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+        wanted = ctx.needs_input_grad[0]
+        logp_N = states_ND.new_empty(len(labels_N), dtype=torch.float32)
+        slope_ND = torch.empty_like(states_ND) if wanted else None
+        for start in range(0, len(labels_N), CHUNK):
+            part = slice(start, start + CHUNK)
+            scores_CV = torch.nn.functional.linear(states_ND[part], weight_VD).float()
+            chosen_C1 = scores_CV.gather(1, labels_N[part, None])
+            peak_C1 = scores_CV.amax(-1, keepdim=True)
+            powers_CV = scores_CV.sub_(peak_C1).exp_()
+            total_C1 = powers_CV.sum(-1, keepdim=True)
+            logp_N[part] = (chosen_C1 - peak_C1 - total_C1.log())[:, 0]
+            if slope_ND is not None:
+                mean_CD = (powers_CV / total_C1).to(weight_VD.dtype) @ weight_VD
+                slope_ND[part] = (weight_VD[labels_N[part]].float() - mean_CD.float()).to(states_ND.dtype)
+        if slope_ND is not None:
+            ctx.save_for_backward(slope_ND)
+        return logp_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (slope_ND,) = ctx.saved_tensors
+        return (grads[0][:, None] * slope_ND.float()).to(slope_ND.dtype), None, None
+
+
+def chosen_logprobs(head: Any, states_ND: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """Log-probs [N] (float32) of `labels_N` given the decoder's last hidden states; keeps the graph to the states.
+
+    `head` is a frozen linear layer to the vocabulary; any other head takes the plain way.
+    """
+    if type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad:
+        with torch.autocast(states_ND.device.type, enabled=False):
+            return _ChosenLogprobs.apply(states_ND.to(head.weight.dtype), head.weight, labels_N)
+    logits_NV = head(states_ND).float()
+    return logits_NV.gather(1, labels_N[:, None])[:, 0] - logits_NV.logsumexp(-1)

@@ -1,0 +1,59 @@
+"""Files that are never half-written, and the hashes that tell whether they changed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rba.errors import WorkspaceError
+
+
+def fingerprint(*parts: Any) -> str:
+    """A hash of settings and input hashes (anything JSON can hold): a stage is current while this stays the same."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically. Raises WorkspaceError where the disk refuses."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise refusal("cannot write", path, error) from error
+
+
+def refusal(what: str, path: Path, error: OSError) -> WorkspaceError:
+    """The error for a disk that will not take what it is given."""
+    fix = "free some space or choose another run folder"
+    return WorkspaceError(f"{what}: {error.strerror or error}", str(path), fix)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

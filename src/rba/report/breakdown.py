@@ -1,0 +1,52 @@
+"""Results broken down: win rates by opponent and judge, and scores by listening condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rba.evaluation.results import Result
+from rba.report import names
+from rba.report.tables import ALL, Line, Table, column_of, lay_out, select
+
+BY_CONDITION = ("recall", "delta_recall", "similarity", "text_share", "transcript_wer", "deaf")
+"""What is shown condition by condition."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Win rates by model (lines) and opponent (columns), for one metric and judge."""
+
+    title: str
+    judge: str
+    opponents: list[str]
+    lines: list[Line]
+
+
+def matrices(rows: Sequence[Result]) -> list[Matrix]:
+    """A matrix per kind of win rate and judge."""
+    kinds = dict.fromkeys((c.key, c.judge) for c in map(column_of, rows) if c.is_win_rate and c.against)
+    made = []
+    for key, judge in sorted(kinds, key=lambda kind: names.metric_order(kind[0])):
+        own = [row for row in rows if row.against and row.metric in (key, f"{key}:{judge}")]
+        table = select([row for row in own if column_of(row).judge == judge], "", lambda column: True)
+        if table:
+            opponents = [names.model_name(column.against) for column in table.columns]
+            made.append(Matrix(names.metric(key).name, judge, opponents, table.lines))
+    return made
+
+
+def by_condition(rows: Sequence[Result]) -> list[Table]:
+    """A table of models by conditions per metric, for the rows of one benchmark that has several conditions."""
+    conditions = list(dict.fromkeys(row.condition for row in rows))
+    kinds = dict.fromkeys(column_of(row) for row in rows if row.condition not in ("", ALL))
+    kinds = dict.fromkeys(c for c in kinds if c.key in BY_CONDITION)
+    made = []
+    for kind in sorted(kinds, key=lambda c: (BY_CONDITION.index(c.key), names.model_order(c.against))):
+        own = [row for row in rows if column_of(row) == kind]
+        spread = {(row.model, replace(kind, condition=row.condition or ALL)): row for row in own}
+        columns = [replace(kind, condition=c or ALL) for c in conditions]
+        against = f" against {names.model_name(kind.against)}" if kind.under else ""
+        title = f"{'Difference in recall' if kind.is_difference else kind.metric.name}{against}"
+        made.append(lay_out(spread, [c for c in columns if any(c == found for _, found in spread)], title))
+    return made

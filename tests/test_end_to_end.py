@@ -1,0 +1,62 @@
+"""The main job on real models at its smallest: one command from the teacher to the report, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rba
+from rba.data.utterance import Utterance
+from rba.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+METHODS = ("sft", "rba-single", "rba-group")
+
+pytestmark = [pytest.mark.slow, pytest.mark.weights]
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    """The `rba` command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run([sys.executable, "-m", "rba.cli", *words], capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a finished run of recipes/ci.yaml."""
+    folder = tmp_path_factory.mktemp("runs") / "ci"
+    done = command("run", str(ROOT / "recipes" / "ci.yaml"), f"output={folder}")
+    assert done.returncode == 0, done.stderr
+    assert f"report: {folder}/report.html" in done.stdout
+    return folder
+
+
+def test_the_run_folder_is_complete(finished):
+    for name in ("synthesis", "speech", "connect", "evaluation", *(f"align/{m}" for m in METHODS)):
+        assert Workspace(finished).stage(name).is_complete, name
+    assert (finished / "report.html").stat().st_size > 100_000
+    assert not list(finished.rglob("*.partial"))
+
+
+def test_every_model_has_its_scores(finished):
+    rows = rba.load_results(finished)
+    assert {"base", "text", "cascade", "teacher", *METHODS} <= {row.model for row in rows}
+    assert all(row.low <= row.value <= row.high for row in rows if row.low is not None and row.high is not None)
+
+
+def test_running_again_does_nothing(finished):
+    again = command("run", str(finished / "config.yaml"))
+    assert again.returncode == 0 and again.stdout.count("unchanged, skipped") == 4 + len(METHODS)
+
+
+def test_a_final_model_can_be_talked_to(finished, tmp_path):
+    utterance = Workspace(finished).stage("speech").read(Utterance)[0]
+    (tmp_path / "question.flac").write_bytes(utterance.audio)
+    model = str(finished / "final" / "rba-group")
+    spoken = command("chat", model, "--wav", str(tmp_path / "question.flac"), "--max-new-tokens", "8")
+    assert spoken.returncode == 0, spoken.stderr
+    assert [line.split(":")[0] for line in spoken.stdout.splitlines()][:3] == ["you", "heard", "model"]
