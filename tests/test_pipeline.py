@@ -146,6 +146,7 @@ def test_a_stage_that_begins_anew_forgets_its_old_curve(mine):
 
 def test_a_recipe_with_a_model_of_its_own_needs_no_connect_stage(mine, tmp_path):
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "speechlm.json").write_text("{}")
     (tmp_path / "model" / "w.txt").write_text("weights")
     own = f"model={tmp_path}/model"
     run(mine(own))
@@ -223,8 +224,8 @@ def test_a_verb_whose_inputs_are_of_other_settings_says_so(mine):
 
 
 def test_the_connect_verb_explains_that_a_recipe_brings_its_own_model(mine, tmp_path):
-    with pytest.raises(WorkspaceError, match=r'starts from a SpeechLM of its own \(model ".*"\); add model=connect'):
-        run(mine(f"model={tmp_path}"), "connect")
+    with pytest.raises(WorkspaceError, match=r'starts from a SpeechLM of its own \(model "a/b"\); add model=connect'):
+        run(mine("model=a/b"), "connect")
 
 
 def test_an_unknown_verb_is_a_bug():
@@ -235,7 +236,7 @@ def test_an_unknown_verb_is_a_bug():
 # Faults
 
 
-@pytest.mark.parametrize("override", ["teacher=smolm2-135m-instruct", "model=shiped"])
+@pytest.mark.parametrize("override", ["teacher=smolm2-135m-instruct", "model=shiped", "model=.", "model=/gone/a/b"])
 def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
     with pytest.raises(ModelError):
         run(mine(override))

@@ -94,11 +94,14 @@ def _check_models(recipe: Recipe) -> None:
 
     if "/" not in recipe.teacher and not Path(recipe.teacher).is_dir():
         find(recipe.teacher)
-    known = recipe.model in (CONNECT, SHIPPED) or recipe.model.count("/") == 1
-    if known or Path(recipe.model).expanduser().is_dir():
+    if recipe.model in (CONNECT, SHIPPED):
         return
+    folder = Path(recipe.model).expanduser()
     fix = f'give "{CONNECT}" (the connect stage\'s), a checkpoint folder or a hub id like org/name'
-    raise ModelError(f'no SpeechLM is called "{recipe.model}"', "model", fix)
+    if folder.is_dir() and not any((folder / name).is_file() for name in ("speechlm.json", "config.json")):
+        raise ModelError("the folder holds no SpeechLM", f"model {recipe.model}", fix)
+    if not folder.is_dir() and recipe.model.count("/") != 1:
+        raise ModelError(f'no SpeechLM is called "{recipe.model}"', "model", fix)
 
 
 def _report(recipe: Recipe, workspace: Workspace) -> None:

@@ -168,6 +168,8 @@ class Workspace:
             reason = error.strerror or error
             raise WorkspaceError(f"cannot use the run folder: {reason}", str(self.root), fix) from error
         try:
+            for partial in self.root.glob(".*.partial"):
+                partial.unlink()
             yield
         finally:
             lock.release()

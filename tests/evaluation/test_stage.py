@@ -67,7 +67,7 @@ def test_each_checkpoint_is_loaded_once_and_the_features_do_not_stay(finished):
     assert not list(folder.path.glob(".features*"))
 
 
-def test_every_figure_that_the_issue_asks_for_is_there(finished):
+def test_every_figure_is_there(finished):
     rows = finished[2]
     have = {(r.model, r.metric, r.against) for r in rows}
     for model in ("base", "sft", "rba-group", "text", "cascade"):

@@ -134,12 +134,13 @@ def _order(seed: int, name: str) -> int:
 
 def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
     from rba.connect.corpus import self_synthesised, templated
+    from rba.connect.lexicon import pronounced_words
     from rba.progress import progress
 
     for name in settings.files:
         yield Path(name).name.split(".")[0], _read_lines(Path(name))
     if settings.templated:
-        yield "templated", list(templated(settings.templated, seed))
+        yield "templated", list(templated(settings.templated, seed, pronounced_words(lm.tokenizer)))
     if settings.self_synthesised:
         with progress("texts for the connector", settings.self_synthesised) as bar:
             yield "self-synthesised", list(self_synthesised(lm, settings.self_synthesised, seed, bar))

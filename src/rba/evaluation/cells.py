@@ -17,7 +17,7 @@ from rba.evaluation.collect import AGAIN, CASCADE, TEACHER, TEXT
 class Cells:
     """M utterances of N instructions. `owner` [M] is each utterance's instruction, 0 to N - 1, in order.
 
-    `answers` maps a model to its M answers, SpeechLMs first; one that read the text has the same answer for every voice.
+    `answers` maps a model to its M answers, SpeechLMs first; one that read the text gives the same to every voice.
     `again` are the teacher's second answers [M], None where it gave none.
     """
 
