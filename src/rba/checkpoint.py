@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,18 +32,18 @@ def save(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        os.replace(folder, old)
-    os.replace(fresh, folder)
+        folder.replace(old)
+    fresh.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def load(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Any | None:
-    """Restore what `save` wrote into `parameters` and `optimizer`, in place; returns `state`, or None if there is none."""
+    """Restore what `save` wrote into `parameters` and `optimizer`, in place; returns `state`, None if there is none."""
     from safetensors.torch import load_file
 
     old = folder.with_name(f".{folder.name}.old")
     if not folder.exists() and old.exists():  # killed between the two renames
-        os.replace(old, folder)
+        old.replace(folder)
     if not folder.exists():
         return None
     weights = load_file(folder / "weights.safetensors")

@@ -68,6 +68,8 @@ def tidy_adapter(folder: Path, llm: str) -> None:
     if not path.is_file():
         return
     facts = json.loads(path.read_text())
-    facts = {k: sorted(v) if isinstance(v, list) and all(isinstance(i, str) for i in v) else v for k, v in facts.items()}
+    facts = {
+        k: sorted(v) if isinstance(v, list) and all(isinstance(i, str) for i in v) else v for k, v in facts.items()
+    }
     path.write_text(json.dumps({**facts, "base_model_name_or_path": llm}, indent=1, sort_keys=True) + "\n")
     (folder / "README.md").unlink(missing_ok=True)

@@ -40,6 +40,8 @@ def check_audio_matters(
     spoken = [(audio.decode(audios[g.utterances[0]], g.utterances[0]), g.reference) for g in groups[:CLIPS]]
     effect = audio_effect(speechlm, [wave for wave, _ in spoken], [answer for _, answer in spoken], settings)
     if not effect >= LEAST_EFFECT:
-        what = f"the model does not listen: speech and silence give the same log-probs (they differ by {effect:.1e} nats)"
+        what = (
+            f"the model does not listen: speech and silence give the same log-probs (they differ by {effect:.1e} nats)"
+        )
         raise ModelError(what, speechlm.name, "check the speech encoder and the connector")
     return effect

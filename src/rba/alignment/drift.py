@@ -31,7 +31,9 @@ class DriftProbe:
     The answers are drawn once from the initial model, one to an instruction; no reference forward is needed later.
     """
 
-    def __init__(self, speechlm: SpeechLM, bank: PromptBank, groups: Sequence[Group], settings: AlignSettings, seed: int):
+    def __init__(
+        self, speechlm: SpeechLM, bank: PromptBank, groups: Sequence[Group], settings: AlignSettings, seed: int
+    ):
         self.speechlm, self.bank, self.settings = speechlm, bank, settings
         self.utterances = [group.utterances[0] for group in groups]
         prompts = bank.initial(self.utterances)
@@ -46,7 +48,5 @@ class DriftProbe:
     def measure(self) -> float:
         """Nats a token, as the policy is now."""
         with precision(self.speechlm.lm, self.settings.dtype):
-            rows = score(
-                self.speechlm.lm, self.bank.current(self.utterances), self.answers, self.settings.batch_tokens
-            )
+            rows = score(self.speechlm.lm, self.bank.current(self.utterances), self.answers, self.settings.batch_tokens)
         return float(k3(torch.cat(rows), self.logp_ref_N).mean())

@@ -10,6 +10,7 @@ The result equals one padded pass over every prompt with its answer (`rba.lm.sco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -64,12 +65,12 @@ def score(
     if not _keeps_everything(lm):
         return token_logprobs(lm.model, prompts, [list(a) for a in answers])
     prefix = _Prefix(lm, list(heads.values()))
-    found: list[Any] = [None] * len(answers)
     states, labels, order = [], [], []
     for batch in plan_forwards([len(a) for a in answers], budget):
         states += prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])
         labels += [t for i in batch for t in answers[i]]
         order += batch
+    found: list[Any] = [None] * len(answers)
     labels_N = torch.tensor(labels, device=lm.device)
     logp_N = chosen_logprobs(lm.model.get_output_embeddings(), torch.cat(states), labels_N)
     for i, row in zip(order, logp_N.split([len(answers[i]) for i in order])):
@@ -95,22 +96,26 @@ class _Prefix:
         common = shared_rows(prompts)
         cache = DynamicCache(config=lm.model.config)
         if common:
-            self.decoder(inputs_embeds=prompts[0][None, :common], past_key_values=cache, use_cache=True)
+            self._pass(inputs_embeds=prompts[0][None, :common], past_key_values=cache)
             cache.batch_repeat_interleave(len(prompts))
         rest_BTD, mask_BT = right_pad([p[common:] for p in prompts])
         self.mask_BT = torch.cat([mask_BT.new_ones(len(prompts), common), mask_BT], 1)
         positions = torch.arange(common, self.mask_BT.shape[1], device=lm.device)
-        states_BTD = self.decoder(
+        states_BTD = self._pass(
             inputs_embeds=rest_BTD,
             attention_mask=self.mask_BT,
             position_ids=positions[None].expand(len(prompts), -1),
             past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+        )
         lengths_B = mask_BT.sum(1)
         self.last_BD = states_BTD[torch.arange(len(prompts), device=lm.device), lengths_B - 1]
         self.length_B = lengths_B + common
         self.memory = [(layer.keys, layer.values) for layer in cache.layers]
+
+    def _pass(self, **inputs: Any) -> torch.Tensor:
+        """The decoder's last hidden states, and its keys and values left in the cache."""
+        with _attention(self.lm.device):
+            return self.decoder(**inputs, use_cache=True).last_hidden_state
 
     def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """The states [R_i, D] that predict each answer's tokens; answer i follows prompt `owners[i]`."""
@@ -125,14 +130,20 @@ class _Prefix:
         tails = [torch.tensor(a[:-1], dtype=torch.long, device=self.lm.device) for a in answers]
         tokens_BR, mask_BR = right_pad(tails)
         steps_R = torch.arange(width, device=self.lm.device)
-        states_BRD = self.decoder(
+        states_BRD = self._pass(
             input_ids=tokens_BR.long(),
             attention_mask=torch.cat([self.mask_BT[index_B], mask_BR], 1),
             position_ids=self.length_B[index_B][:, None] + steps_R,
             past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+        )
         return [torch.cat([first[i : i + 1], states_BRD[i, : len(a) - 1]]) for i, a in enumerate(answers)]
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """On the CPU the fused kernels lose to plain matrix products at a few dozen tokens, above all in the backward pass."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:

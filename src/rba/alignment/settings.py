@@ -41,7 +41,9 @@ class ValidationSettings:
 
     every: int = 20  # updates between two validations; 0 = none: the last weights are kept
     groups: int = 32  # instructions, each spoken by one of its voices
-    by: Literal["reward", "likelihood"] = "reward"  # of greedy answers | mean log-prob of a token of the teacher's answer
+    by: Literal["reward", "likelihood"] = (
+        "reward"  # of greedy answers | mean log-prob of a token of the teacher's answer
+    )
     patience: int = 5  # validations without a new best before training stops; 0 = it never stops early
 
 
@@ -74,7 +76,9 @@ class AlignSettings:
     sample: Sampling = field(default_factory=Sampling)  # how self-samples are drawn
     refresh: Literal["once", "per_round", "online"] = "once"  # from the initial model | every round | every update
     round_steps: int = 20  # updates a round, with "per_round"
-    max_response: int = 64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end token
+    max_response: int = (
+        64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end token
+    )
     lora: LoraSettings = field(default_factory=LoraSettings)
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)

@@ -130,9 +130,7 @@ def align(
     return outcome
 
 
-def _validator(
-    speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None
-) -> Validator | None:
+def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
 
 

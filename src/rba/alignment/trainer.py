@@ -121,7 +121,11 @@ class Trainer:
         tasks, fresh = [group.task() for group in self.plan[self.step]], False
         if self.rollouts:
             tasks, fresh = self.rollouts.tasks(self.step)
-        record = {"step": self.step + 1, "lr": self.optimizer.param_groups[0]["lr"], "lr_multiplier": self.rate.multiplier}
+        record = {
+            "step": self.step + 1,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr_multiplier": self.rate.multiplier,
+        }
         record |= sample_metrics(tasks) | self._update(tasks)
         self.step += 1
         if fresh and self.settings.refresh != "once":
@@ -166,8 +170,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _cost(self, task: Task, requests: Sequence[Request]) -> int:
-        prompts = self.bank.initial(task.utterances)
-        return sum(len(prompts[r.voice]) + len(r.ids) for r in requests)
+        """Tokens that pass the LLM: a voice's prompt once, and all answers."""
+        spoken = self.bank.initial([task.utterances[voice] for voice in sorted({r.voice for r in requests})])
+        return sum(map(len, spoken)) + sum(len(r.ids) for r in requests)
 
     def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> Terms:
         """Score what the objective wants for these instructions, in few forward passes, and hand it back."""
@@ -181,9 +186,7 @@ class Trainer:
         scored = iter([Scored(r, policy, ref) for (_, r), policy, ref in zip(flat, logp, logp_ref)])
         return self.objective.terms(Batch(tasks, [[next(scored) for _ in requests] for requests in wanted]))
 
-    def _score(
-        self, flat: Sequence[tuple[str, Request]], prompts: dict[str, torch.Tensor]
-    ) -> list[torch.Tensor]:
+    def _score(self, flat: Sequence[tuple[str, Request]], prompts: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         with precision(self.speechlm.lm, self.settings.dtype):
             answers = [request.ids for _, request in flat]
             return score(self.speechlm.lm, [prompts[u] for u, _ in flat], answers, self.settings.batch_tokens)

@@ -23,7 +23,11 @@ class Validator:
     """Scores the policy on one utterance of each validation instruction; the voices take turns."""
 
     def __init__(
-        self, speechlm: SpeechLM, bank: PromptBank, groups: Sequence[Group], settings: AlignSettings,
+        self,
+        speechlm: SpeechLM,
+        bank: PromptBank,
+        groups: Sequence[Group],
+        settings: AlignSettings,
         reward: Reward | None,
     ):
         self.speechlm, self.bank, self.groups, self.settings, self.reward = speechlm, bank, groups, settings, reward

@@ -55,7 +55,7 @@ def learning_rate(step: int, total: int, peak: float, warmup: float) -> float:
 
 
 def hide(frames_BTF: torch.Tensor, mask_BT: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
-    """Zero spans of one to five steps (about `share` of all) and one band of features: SpecAugment on encoder frames."""
+    """Zero spans of one to five steps (about `share` of all) and a band of features: SpecAugment on encoder frames."""
     if share <= 0:
         return frames_BTF
     batch, steps, width = frames_BTF.shape

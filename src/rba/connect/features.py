@@ -52,16 +52,21 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(encoder: str) -> None:
+    from rba import workers
     from rba.models.whisper import load_encoder
     from rba.speech.engine import load_engine
 
+    workers.begin()
     torch.set_num_threads(1)
     # half precision doubles the speed; its noise is far below that of the acoustics
     _worker["encoder"], _worker["engine"] = load_encoder(encoder, "bfloat16"), load_engine("hibari")
 
 
 def make_shard(job: Job) -> int:
-    """Render and encode the job's texts; writes `NNNNN.npy` [frames, F] float16 and `NNNNN.json`; returns what was left out."""
+    """Render and encode the job's texts into `NNNNN.npy` [frames, F] (float16) and `NNNNN.json`.
+
+    Returns how many texts could not be said.
+    """
     from rba.speech.render import plan_utterance, render
     from rba.speech.speaker import SpeakerBank
 
@@ -99,14 +104,21 @@ def _write(folder: Path, index: int, frames: list[np.ndarray], rows: list[dict[s
     partial = folder / f".{index:05d}.npy.partial"
     with partial.open("wb") as stream:
         np.save(stream, np.concatenate(frames))
-    os.replace(partial, folder / f"{index:05d}.npy")
+    partial.replace(folder / f"{index:05d}.npy")
     listing = folder / f".{index:05d}.json.partial"
     listing.write_text(json.dumps(rows))
-    os.replace(listing, folder / f"{index:05d}.json")  # last: it marks the shard as whole
+    listing.replace(folder / f"{index:05d}.json")  # last: it marks the shard as whole
 
 
 def make_features(
-    texts: Sequence[str], folder: Path, *, encoder: str, split: str, speakers: int, acoustics: Sequence[str], seed: int,
+    texts: Sequence[str],
+    folder: Path,
+    *,
+    encoder: str,
+    split: str,
+    speakers: int,
+    acoustics: Sequence[str],
+    seed: int,
     workers: int = 0,
 ) -> int:
     """Speak and encode `texts` into `folder`, skipping finished shards; returns how many could not be spoken.

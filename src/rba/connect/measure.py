@@ -48,7 +48,9 @@ def errors(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[np.nda
     return errors_N, words_N
 
 
-def interval(references: Sequence[str], hypotheses: Sequence[str], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def interval(
+    references: Sequence[str], hypotheses: Sequence[str], seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
     """95 % bootstrap interval of the corpus WER over utterances."""
     errors_N, words_N = errors(references, hypotheses)
     pick = np.random.default_rng(seed).integers(0, len(errors_N), (draws, len(errors_N)))

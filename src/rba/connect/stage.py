@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 HELD_OUT = "held-out"
 
 
-def run(settings: ConnectSettings, *, folder: StageFolder, seed: int, log: Callable[[dict], None] = lambda r: None) -> None:
+def run(
+    settings: ConnectSettings, *, folder: StageFolder, seed: int, log: Callable[[dict], None] = lambda r: None
+) -> None:
     """Write `model/`, a checkpoint that `load_speechlm` opens, into the stage's folder."""
     if settings.connector == "shipped":
         _copy_shipped(settings, folder)
@@ -59,7 +61,9 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     parts = corpus(settings.corpus, lm, folder.path / "corpus", seed)
     stores = {name: speak(settings, name, texts, folder.path / "features", seed) for name, texts in parts.items()}
     for name, store in stores.items():
-        folder.note(f"speech: {name}", {"hours": round(store.hours, 2), "texts": len(parts[name]), "spoken": len(store)})
+        folder.note(
+            f"speech: {name}", {"hours": round(store.hours, 2), "texts": len(parts[name]), "spoken": len(store)}
+        )
     held_out = stores.pop(HELD_OUT)
     store = FeatureStore.join(list(stores.values()))
     train_texts = [row.text for row in store.rows]
@@ -148,8 +152,8 @@ def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str
 
 def _read_lines(path: Path) -> list[dict[str, str]]:
     try:
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-        with opened as stream:
-            return [json.loads(line) for line in stream]
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+        return [json.loads(line) for line in text.splitlines()]
     except (OSError, ValueError) as error:
         raise DataError("cannot read the corpus file", str(path), "give JSON lines with a text each") from error

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-
 SPACE_SIGNS = "\u0120\u2581"
 
 
@@ -31,7 +30,9 @@ class SpeechVocabulary:
 
     def _spell(self, token: int) -> list[int]:
         if token not in self._spelling:
-            self._spelling[token] = list(_split(self.tokenizer.convert_ids_to_tokens(token), self._id_of, self._longest))
+            self._spelling[token] = list(
+                _split(self.tokenizer.convert_ids_to_tokens(token), self._id_of, self._longest)
+            )
         return self._spelling[token]
 
 
@@ -48,7 +49,7 @@ def _split(piece: str, id_of: dict[str, int], longest: int) -> Iterable[int]:
 
 
 def build_vocabulary(tokenizer: Any, texts: Iterable[str], min_count: int) -> SpeechVocabulary:
-    """The vocabulary of a corpus: tokens seen at least `min_count` times, and every one- and two-letter piece of ASCII."""
+    """The vocabulary of a corpus: tokens seen at least `min_count` times, and all one- and two-letter ASCII pieces."""
     counts: Counter[int] = Counter()
     for text in texts:
         counts.update(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -59,6 +60,6 @@ def build_vocabulary(tokenizer: Any, texts: Iterable[str], min_count: int) -> Sp
 
 
 def _is_short(piece: str) -> bool:
-    """One or two ASCII letters, or one digit or mark, alone or after the tokenizer's space sign; or that sign itself."""
+    """One or two ASCII letters, or one digit or mark, alone or after the tokenizer's space sign; or that sign."""
     body = piece[1:] if piece[:1] in SPACE_SIGNS else piece
     return body.isascii() and (len(body) <= 1 or (len(body) == 2 and body.isalpha() and body.islower()))

@@ -17,7 +17,7 @@ COMPACT_AT = 0.8
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled answer: token ids (end token included if `finished`), their log-probs under the untempered policy, text."""
+    """One sampled answer: its text, token ids (end token included if `finished`) and untempered log-probs."""
 
     ids: list[int]
     logprobs: list[float]
@@ -71,7 +71,9 @@ def generate(
     for start in range(0, len(order), step):
         chosen = order[start : start + step]
         embeds = [_embeds(lm, prompts[i]) for i in chosen]
-        rows = _generate_batch(lm, embeds, sampling, [seeds[i * group + g] for i in chosen for g in range(group)], group)
+        rows = _generate_batch(
+            lm, embeds, sampling, [seeds[i * group + g] for i in chosen for g in range(group)], group
+        )
         for k, i in enumerate(chosen):
             answers[i] = rows[k * group : (k + 1) * group]
         if bar:

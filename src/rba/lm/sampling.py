@@ -1,4 +1,4 @@
-"""How the next token is drawn: temperature, nucleus, and one uniform number per token from the completion's own seed."""
+"""How the next token is drawn: temperature, nucleus, and one uniform number a token from the answer's own seed."""
 
 from __future__ import annotations
 

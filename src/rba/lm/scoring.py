@@ -48,9 +48,7 @@ def _gather(head: Any, hidden_ND: torch.Tensor, labels_N: torch.Tensor, temperat
     return logits_NV.gather(1, labels_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
 
 
-def _response_states(
-    model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]
-) -> list[torch.Tensor]:
+def _response_states(model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]) -> list[torch.Tensor]:
     """Last hidden states [R_i, D] at the positions that predict each response token."""
     embed = model.get_input_embeddings()
     rows = []

@@ -17,10 +17,14 @@ def has_lora(lm: TextLM) -> bool:
 
 
 def add_lora(
-    speechlm: SpeechLM, rank: int = 16, alpha: int = 32, dropout: float = 0.0, targets: str | list[str] = "all-linear",
+    speechlm: SpeechLM,
+    rank: int = 16,
+    alpha: int = 32,
+    dropout: float = 0.0,
+    targets: str | list[str] = "all-linear",
     seed: int = 0,
 ) -> None:
-    """Put trainable float32 LoRA matrices on the LLM, in place; the base stays frozen. B = 0: the policy is unchanged."""
+    """Put trainable float32 LoRA matrices on the LLM, in place; with B = 0 the policy is as it was."""
     from peft import LoraConfig, get_peft_model
 
     if has_lora(speechlm.lm):

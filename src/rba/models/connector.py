@@ -40,7 +40,11 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads, self.dropout = config.heads, nn.Dropout(config.dropout)
-        self.attn_norm, self.qkv, self.attn_out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.attn_norm, self.qkv, self.attn_out = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+        )
         self.conv_norm = nn.LayerNorm(width)
         self.conv = nn.Conv1d(width, width, config.kernel, padding=config.kernel // 2, groups=width)
         self.mlp_norm, self.mlp_in = nn.LayerNorm(width), nn.Linear(width, 4 * width)

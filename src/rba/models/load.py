@@ -35,8 +35,10 @@ def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
     names = json.loads((folder / "speechlm.json").read_text())
     lm = load_lm(names["llm"], dtype)
     encoder = load_encoder(names["encoder"])
-    state = {k: v.float() if v.is_floating_point() else v.long() for k, v in
-             load_file(folder / "connector.safetensors").items()}
+    state = {
+        k: v.float() if v.is_floating_point() else v.long()
+        for k, v in load_file(folder / "connector.safetensors").items()
+    }
     table = lm.model.get_input_embeddings().weight
     connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
     try:

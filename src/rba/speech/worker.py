@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rba import workers
 from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
@@ -101,6 +102,7 @@ def make_worker(settings: SpeechSettings, seed: int) -> Worker:
 def start(settings: SpeechSettings, seed: int) -> None:
     """Make this process's worker (the initialiser of a process pool)."""
     global _worker
+    workers.begin()
     _worker = make_worker(settings, seed)
 
 

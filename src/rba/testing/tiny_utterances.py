@@ -34,8 +34,17 @@ def tiny_utterances(instructions: int = 4, voices: int = 3, split: str = "train"
             clip = audio.encode(tiny_wave(seed))
             facts = {"topic": "Others", "difficulty": "easy", "split": split, "engine": "chord", "speaker": f"v{voice}"}
             row = Utterance(
-                id=f"{name}-{voice}", instruction_id=name, voice=voice, text=text, response=answer, **facts,
-                seed=seed, acoustics="{}", duration=0.5, wer=None, audio=clip,
+                id=f"{name}-{voice}",
+                instruction_id=name,
+                voice=voice,
+                text=text,
+                response=answer,
+                **facts,
+                seed=seed,
+                acoustics="{}",
+                duration=0.5,
+                wer=None,
+                audio=clip,
             )
             rows.append(row)
     return rows

@@ -37,4 +37,3 @@ def observations(chosen: Scored, rejected: Scored, beta: float) -> dict[str, lis
         "length/chosen": [float(len(chosen.request.ids))],
         "length/rejected": [float(len(rejected.request.ids))],
     }
-
