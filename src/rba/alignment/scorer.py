@@ -131,7 +131,7 @@ class _Prefix:
         tokens_BR, mask_BR = right_pad(tails)
         steps_R = torch.arange(width, device=self.lm.device)
         states_BRD = self._pass(
-            input_ids=tokens_BR.long(),
+            input_ids=tokens_BR,
             attention_mask=torch.cat([self.mask_BT[index_B], mask_BR], 1),
             position_ids=self.length_B[index_B][:, None] + steps_R,
             past_key_values=cache,
