@@ -96,12 +96,9 @@ def _check_models(recipe: Recipe) -> None:
         find(recipe.teacher)
     if recipe.model in (CONNECT, SHIPPED):
         return
-    folder = Path(recipe.model).expanduser()
-    fix = f'give "{CONNECT}" (the connect stage\'s), a checkpoint folder or a hub id like org/name'
-    if folder.is_dir() and not any((folder / name).is_file() for name in ("speechlm.json", "config.json")):
-        raise ModelError("the folder holds no SpeechLM", f"model {recipe.model}", fix)
-    if not folder.is_dir() and recipe.model.count("/") != 1:
-        raise ModelError(f'no SpeechLM is called "{recipe.model}"', "model", fix)
+    fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}" or a checkpoint folder that rba wrote'
+    if not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
+        raise ModelError("no SpeechLM checkpoint here", f"model {recipe.model}", fix)
 
 
 def _report(recipe: Recipe, workspace: Workspace) -> None:

@@ -40,7 +40,8 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     """The steps of a recipe in their order; the connect step only where the recipe starts from its connector."""
     seed, teacher, base = recipe.seed, _model_mark(recipe.teacher), _model_mark(recipe.model)
     start = ("connect",) if recipe.model == CONNECT else ()
-    connector = (_shipped_mark(), [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
+    parts = (_model_mark(recipe.connect.encoder), _model_mark(recipe.connect.llm))
+    connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
 
@@ -74,6 +75,8 @@ def _facts(settings: Any) -> dict[str, Any]:
 
 def _model_mark(name: str) -> str:
     """What stands for a model in a fingerprint: its name, and the state of its files where it is a local folder."""
+    if name == CONNECT:
+        return name
     if name == SHIPPED:
         return _shipped_mark()
     folder = Path(name).expanduser()

@@ -61,8 +61,8 @@ class StageFolder:
                 self.manifest = {"fingerprint": mark, "complete": False, "notes": {}}
                 self._worked = 0.0
                 self._save()
-            for partial in self.path.rglob(".*.partial"):
-                partial.unlink()
+            for partial in list(self.path.rglob(".*.partial")):
+                shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
         except OSError as error:
             raise refusal("cannot prepare the stage", self.path, error) from error
         if self.manifest["complete"] and not self.is_complete:

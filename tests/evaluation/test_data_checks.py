@@ -8,7 +8,7 @@ import pytest
 from rba.data.instruction import Instruction
 from rba.errors import DataError, RecipeError
 from rba.evaluation.conditions import conditions_of, masks
-from rba.evaluation.leak import check_leaks
+from rba.evaluation.leak import HEARD, check_leaks, unheard
 from rba.evaluation.selection import first_voices, held_out
 from rba.evaluation.settings import EvaluateSettings
 from rba.speech.acoustics import Acoustics
@@ -39,6 +39,13 @@ def test_one_utterance_per_instruction_carries_the_text():
 def test_without_test_utterances_there_is_one_clear_line():
     with pytest.raises(DataError, match="no test utterances"):
         held_out(TRAIN, 0, 4, seed=0)
+
+
+def test_what_the_connector_was_trained_on_is_not_tested(tmp_path):
+    assert unheard(TEST, tmp_path) == TEST
+    known = replace(TEST[0], instruction_id="00000000000000ff")
+    np.save(tmp_path / HEARD, np.array([255], np.uint64))
+    assert unheard([known, *TEST[3:]], tmp_path) == TEST[3:]
 
 
 def test_disjoint_data_pass():

@@ -77,12 +77,14 @@ def ctc_loss(
     """Mean CTC loss a target token (nats); `targets` are 1-based indices into the connector's tokens."""
     frames_BTF, mask_BT = connector.stack(features)
     frames_BTF = hide(frames_BTF.float(), mask_BT, share, rng)
-    with torch.autocast("cpu", torch.bfloat16):
-        logp_BTV = connector(frames_BTF, mask_BT)
+    device = connector.enter.weight.device
+    with torch.autocast(device.type, torch.bfloat16):
+        logp_BTV = connector(frames_BTF.to(device), mask_BT.to(device)).cpu()
     flat = torch.tensor([t for target in targets for t in target])
     sizes = torch.tensor([len(t) for t in targets])
+    steps_B = mask_BT.sum(1).cpu()
     loss_B = F.ctc_loss(
-        logp_BTV.float().transpose(0, 1), flat, mask_BT.sum(1), sizes, reduction="none", zero_infinity=True
+        logp_BTV.float().transpose(0, 1), flat, steps_B, sizes, reduction="none", zero_infinity=True
     )
     return loss_B.sum() / sizes.sum()
 

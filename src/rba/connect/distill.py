@@ -71,12 +71,12 @@ def distil(
             answers = [c[0].ids for c in generate(lm, typed, sampling, [seeds.derive(seed, step, i) for i in items])]
             with torch.no_grad():
                 taught = response_logits(lm.model, typed, answers)
-            features = [store.features(i).float() for i in items]
+            features = [store.features(i).float().to(lm.device) for i in items]
             spoken = [spoken_prompt(lm, connector, p) for p in connector.logprobs(features)]
             heard = response_logits(lm.model, spoken, answers)
             kl = forward_kl(torch.cat(taught), torch.cat(heard))
             wanted = [[place[t] for t in vocabulary.encode(text)] for text in texts]
-            loss = kl + settings.ctc_weight * ctc_loss(connector, features, wanted, 0.0, seeds.rng(0))
+            loss = kl + settings.ctc_weight * ctc_loss(connector, features, wanted, 0.0, seeds.rng(0)).to(kl.device)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
             optimizer.step()

@@ -96,7 +96,7 @@ def encode_all(encoder: Any, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
     for start in range(0, len(order), ENCODE_BATCH):
         chosen = order[start : start + ENCODE_BATCH]
         for i, feature in zip(chosen, encoder([waves[i] for i in chosen])):
-            out[i] = feature.half().numpy()
+            out[i] = feature.half().cpu().numpy()
     return out
 
 

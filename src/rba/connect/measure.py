@@ -15,11 +15,12 @@ from rba.models.connector import Connector
 @torch.inference_mode()
 def transcripts(connector: Connector, tokenizer: Any, store: FeatureStore, batch: int = 32) -> list[str]:
     """What the connector reads off every utterance of `store`."""
+    device = connector.enter.weight.device
     order = sorted(range(len(store)), key=lambda i: store.rows[i].length)
     texts = [""] * len(store)
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        for i, logp in zip(chosen, connector.logprobs([store.features(i) for i in chosen])):
+        for i, logp in zip(chosen, connector.logprobs([store.features(i).to(device) for i in chosen])):
             texts[i] = tokenizer.decode(connector.read(logp)).strip()
     return texts
 

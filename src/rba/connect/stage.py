@@ -72,7 +72,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     c = settings.ctc
     config = ConnectorConfig(encoder.width, c.stack, c.width, c.layers, dropout=c.dropout)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
-    connector = Connector(config, vocabulary.ids, lm.model.get_input_embeddings().weight)
+    connector = Connector(config, vocabulary.ids, lm.model.get_input_embeddings().weight).to(lm.device)
     references = [row.text for row in held_out.rows]
 
     def wer(current: Connector) -> float:
@@ -90,7 +90,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     model.save(folder.path / "model")
     known = np.array(sorted({int(instruction_id(t), 16) for t in train_texts}), np.uint64)
-    np.save(folder.path / "model" / "heard_texts.npy", known)
+    np.save(folder.path / "model" / "heard_texts.npy", known)  # evaluation leaves these texts out
 
 
 def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> FeatureStore:

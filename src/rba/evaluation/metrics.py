@@ -30,7 +30,7 @@ from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 
 BENCHMARK = "heldout"
 BASE, SFT = "base", "sft"
-_DELTAS = ("recall", "similarity", "consistency")
+_DELTAS = ("recall", "similarity")
 
 
 @dataclass

@@ -14,7 +14,7 @@ from rba.evaluation.cells import Cells, lay_out
 from rba.evaluation.collect import Loaders, collect, plan
 from rba.evaluation.contests import win_rates
 from rba.evaluation.judge import load_judge
-from rba.evaluation.leak import check_leaks
+from rba.evaluation.leak import check_leaks, unheard
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import held_out
@@ -41,7 +41,9 @@ def run(
     front of it ("cascade") and the teacher. Raises DataError where there is nothing to test or test data leak into
     training, ModelError where a model cannot be loaded.
     """
-    chosen = held_out(utterances, settings.instructions, settings.voices, seed)
+    new = unheard(utterances, next(iter(models.values())))
+    folder.note("known_to_the_connector", len({u.instruction_id for u in utterances} - {u.instruction_id for u in new}))
+    chosen = held_out(new, settings.instructions, settings.voices, seed)
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
     loaders = loaders or standard_loaders(settings, teacher)

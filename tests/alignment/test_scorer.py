@@ -1,0 +1,87 @@
+"""Scoring with shared prefixes equals plain scoring, whatever else is in the batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rba.alignment.scorer import plan_forwards, score, shared_rows
+from rba.lm.scoring import token_logprobs
+from rba.models.adapters import add_lora, lora_parameters
+from rba.models.compact import CompactSpeechLM
+
+ANSWERS = [[5, 6, 7, 2], [9], [10, 11, 12, 13, 14, 15, 2], [20, 21], [30, 31, 32]]
+
+
+@pytest.fixture
+def adapted(speechlm: CompactSpeechLM) -> CompactSpeechLM:
+    """The tiny SpeechLM with an adapter that does something."""
+    add_lora(speechlm, 4, 8, seed=1)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in lora_parameters(speechlm):
+            parameter.normal_(0, 0.2)
+    return speechlm
+
+
+def five_prompts(speechlm: CompactSpeechLM) -> list[torch.Tensor]:
+    """Prompts for five answers: two of them answer the same, two another."""
+    one, two, three = speechlm.text_prompts(["hello there", "what is a tree?", "hello moon and sun"])
+    return [one, two, two, three, one]
+
+
+def test_log_probs_and_gradients_equal_the_plain_way(adapted: CompactSpeechLM):
+    prompts, weights = five_prompts(adapted), torch.arange(1.0, 18.0)
+    found = []
+    for way in (lambda: score(adapted.lm, prompts, ANSWERS, 64), lambda: token_logprobs(adapted.lm.model, prompts, ANSWERS)):
+        adapted.lm.model.zero_grad()
+        logp = torch.cat(way())
+        (logp * weights).sum().backward()
+        found.append((logp.detach(), torch.cat([p.grad.flatten() for p in lora_parameters(adapted)])))
+    (shared, shared_grad), (plain, plain_grad) = found
+    torch.testing.assert_close(shared, plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(shared_grad, plain_grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("chosen", [[0], [2, 3], [4, 1, 0], [3, 3]])
+def test_an_answers_log_probs_do_not_depend_on_its_batch(adapted: CompactSpeechLM, chosen: list[int]):
+    prompts = five_prompts(adapted)
+    together = score(adapted.lm, prompts, ANSWERS, 64)
+    apart = score(adapted.lm, [prompts[i] for i in chosen], [ANSWERS[i] for i in chosen], 8)
+    for i, row in zip(chosen, apart):
+        torch.testing.assert_close(row, together[i], atol=1e-5, rtol=0)
+
+
+def test_gradients_reach_prompts_that_carry_them(adapted: CompactSpeechLM):
+    prompts = [p.detach().requires_grad_() for p in five_prompts(adapted)[:2]]
+    for way in (score(adapted.lm, prompts, ANSWERS[:2], 64), token_logprobs(adapted.lm.model, prompts, ANSWERS[:2])):
+        torch.cat(way).sum().backward()
+    doubled = [p.grad for p in prompts]
+    torch.cat(score(adapted.lm, prompts, ANSWERS[:2], 64)).sum().backward()
+    for prompt, twice in zip(prompts, doubled):
+        torch.testing.assert_close(prompt.grad, twice / 2 * 3, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_with_sliding_windows_takes_the_plain_way(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rba.alignment.scorer._keeps_everything", lambda lm: False)
+    prompts = five_prompts(adapted)
+    plain = token_logprobs(adapted.lm.model, prompts, ANSWERS)
+    torch.testing.assert_close(torch.cat(score(adapted.lm, prompts, ANSWERS, 64)), torch.cat(plain))
+
+
+def test_the_chat_frame_is_shared_and_a_row_is_left_over():
+    frame, tail = torch.zeros(3, 4), torch.ones(1, 4)
+    assert shared_rows([torch.cat([frame, tail]), torch.cat([frame, 2 * tail])]) == 3
+    assert shared_rows([frame, frame]) == 2
+    assert shared_rows([frame]) == 0
+    assert shared_rows([frame, frame.clone().requires_grad_()]) == 0
+
+
+@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 2000))
+def test_every_answer_passes_once_within_the_budget(lengths: list[int], budget: int):
+    batches = plan_forwards(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
