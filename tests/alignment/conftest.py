@@ -1,4 +1,4 @@
-"""What the alignment tests share: a tiny SpeechLM that hears, spoken instructions, small settings, a scripted reward."""
+"""What the alignment tests share: a tiny SpeechLM that hears, spoken instructions, small settings, a fixed reward."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ class Bench:
         self.groups, self.counts = make_groups(self.utterances, "train", lm.tokenizer, lm.end_ids[0], 16)
         self.bank, self.lost = build_bank(self.speechlm, self.utterances, keep_features=False)
 
-    def samples(self, texts: Sequence[str] = ("no", "an apple?", "la"), rewards: Sequence[float | None] = (0.0, 1.0, 0.5)):
+    def samples(
+        self, texts: Sequence[str] = ("no", "an apple?", "la"), rewards: Sequence[float | None] = (0.0, 1.0, 0.5)
+    ):
         """Self-samples by utterance: voice v of every instruction says `texts[v]`, worth `rewards[v]`."""
         end, encode = self.speechlm.lm.end_ids[0], self.speechlm.lm.tokenizer
         found = {}
@@ -101,14 +103,23 @@ class Bench:
                 found[utterance] = Sample(utterance, ids, text, True, (), reward)
         return found
 
-    def trainer(self, method: str, settings: AlignSettings = SMALL, bank: PromptBank | None = None, **parts: Any) -> Trainer:
-        add_lora(self.speechlm, settings.lora.rank, settings.lora.alpha, settings.lora.dropout, seed=1)
+    def trainer(
+        self, method: str, settings: AlignSettings = SMALL, bank: PromptBank | None = None, **parts: Any
+    ) -> Trainer:
+        if settings.lora.rank:
+            add_lora(self.speechlm, settings.lora.rank, settings.lora.alpha, settings.lora.dropout, seed=1)
         steps = plan(self.groups, settings.groups_per_step, settings.steps, 7)
         objective = load_objective(method, settings)
         rollouts = parts.pop("rollouts", FixedRollouts(steps, self.samples()) if objective.needs_samples else None)
         defaults: dict[str, Any] = {"validator": None, "probe": None, "folder": self.folder, "seed": 7}
         return Trainer(
-            self.speechlm, objective, steps, bank or self.bank, settings, rollouts=rollouts, log=self.records.append,
+            self.speechlm,
+            objective,
+            steps,
+            bank or self.bank,
+            settings,
+            rollouts=rollouts,
+            log=self.records.append,
             **{**defaults, **parts},
         )
 

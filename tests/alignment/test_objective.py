@@ -42,10 +42,15 @@ def test_an_unknown_method_is_refused_with_the_known_ones():
 
 
 def test_what_a_method_needs_decides_what_is_prepared():
-    needs = {n: (o.needs_samples, o.needs_rewards, o.needs_reference) for n in objectives.available()
-             for o in [load_objective(n, SMALL)]}
+    needs = {
+        n: (o.needs_samples, o.needs_rewards, o.needs_reference)
+        for n in objectives.available()
+        for o in [load_objective(n, SMALL)]
+    }
     assert needs == {
-        "sft": (False, False, False), "rba-single": (True, False, False), "rba-group": (True, True, False),
+        "sft": (False, False, False),
+        "rba-single": (True, False, False),
+        "rba-group": (True, True, False),
     }
 
 

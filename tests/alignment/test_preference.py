@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.alignment.objectives.preference import delta, margin, preference_loss
+from rba.alignment.objectives.preference import delta, margin, observations, preference_loss
 
 from .conftest import scored
 
@@ -72,3 +72,11 @@ def test_log_v_is_a_log_ratio_or_without_reference_the_log_prob():
 def test_the_reference_is_subtracted_on_both_sides():
     one, other = scored(0, "chosen", [-1, -2], [-2, -2]), scored(1, "rejected", [-4], [-1])
     assert float(margin(one, other).detach()) == (-3 + 4) - (-4 + 1)
+
+
+def test_the_log_says_how_much_of_a_pairs_gradient_is_left():
+    one, other = scored(0, "chosen", [-1.0]), scored(1, "rejected", [-21.0])
+    found = observations(one, other, 0.1)
+    assert found["rewards/margins"] == [pytest.approx(2)]
+    assert found["pairs/live"] == [pytest.approx(1 / (1 + math.exp(2)))]
+    assert found["rewards/accuracies"] == [1]

@@ -29,7 +29,10 @@ def batch(*order: int, ref: list[float] | None = None) -> Batch:
 def test_each_voice_has_the_teachers_answer_and_its_own():
     asked = load_objective("rba-single", SMALL).requests(task([sample(0, "no"), sample(1, "la")], voices=2))
     assert {(r.voice, bytes(r.ids), r.role) for r in asked} == {
-        (0, b"yes", "reference"), (1, b"yes", "reference"), (0, b"no", "rejected"), (1, b"la", "rejected"),
+        (0, b"yes", "reference"),
+        (1, b"yes", "reference"),
+        (0, b"no", "rejected"),
+        (1, b"la", "rejected"),
     }
 
 
@@ -42,7 +45,7 @@ def test_the_loss_is_the_mean_over_voices_plus_lambda_cross_entropy():
 
 
 def test_reference_free_it_is_cpo():
-    """CPO (Xu et al. 2024): -log sigmoid(beta (log pi(y_w|x) - log pi(y_l|x))) - alpha log pi(y_w|x), alpha = lambda."""
+    """CPO (Xu et al. 2024): -log sigmoid(beta (lp(y_w) - lp(y_l))) - alpha lp(y_w), with alpha = lambda."""
     wins = torch.tensor([sum(t) for t in TEACHER], dtype=torch.float64)
     losses = torch.tensor([sum(o) for o in OWN], dtype=torch.float64)
     cpo = (F.softplus(-0.1 * (wins - losses)) - 0.2 * wins).mean()
@@ -74,7 +77,9 @@ def test_an_answer_equal_to_the_teachers_makes_no_pair_and_counts_as_zero():
 
 def test_where_all_answers_equal_the_teachers_only_cross_entropy_is_left():
     rows = [scored(v, "reference", TEACHER[v]) for v in range(2)]
-    terms = load_objective("rba-single", SMALL).terms(Batch([task([sample(0, "yes"), sample(1, "yes")], voices=2)], [rows]))
+    terms = load_objective("rba-single", SMALL).terms(
+        Batch([task([sample(0, "yes"), sample(1, "yes")], voices=2)], [rows])
+    )
     assert float(terms.losses["preference"]) == 0
     assert terms.total.requires_grad
 

@@ -29,6 +29,10 @@ class PromptBank:
     def __contains__(self, utterance: str) -> bool:
         return utterance in self._prompts
 
+    def length(self, utterance: str) -> int:
+        """The rows of the prompt, as it was at the start."""
+        return len(self._prompts[utterance])
+
     def initial(self, utterances: Sequence[str]) -> list[torch.Tensor]:
         """The prompts of the model as it was at the start, without gradients."""
         device = self.speechlm.lm.device
@@ -54,7 +58,7 @@ def build_bank(
         _write(cache, keep_features, kept, lost)
     if not keep_features:
         return PromptBank(speechlm, kept, None), lost
-    prompts = {}
+    prompts: dict[str, torch.Tensor] = {}
     for start in range(0, len(kept), CHUNK):
         names = list(kept)[start : start + CHUNK]
         prompts.update(zip(names, _prompts(speechlm, [kept[n] for n in names])))

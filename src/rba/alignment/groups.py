@@ -34,7 +34,7 @@ class Group:
 def make_groups(
     utterances: Sequence[Utterance], split: str, tokenizer: Any, end_id: int, max_response: int
 ) -> tuple[list[Group], dict[str, int]]:
-    """The instructions of a split, by id, and counts: kept ones, cut answers, and ones left out for want of an answer."""
+    """The instructions of a split, by id, and counts: those kept, answers cut, those left out for want of an answer."""
     voices: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         if utterance.split == split:

@@ -12,8 +12,8 @@ CHUNK = 128
 class _ChosenLogprobs(torch.autograd.Function):
     """log softmax(states W^T)[label] through a frozen head, chunk by chunk.
 
-    d logp / d state = W[label] - softmax W needs the same logits as the forward pass: taking it there saves the backward
-    pass a second projection to the vocabulary, and no more than one chunk of logits ever exists.
+    d logp / d state = W[label] - softmax W needs the same logits as the forward pass: taking it there saves the
+    backward pass a second projection to the vocabulary, and no more than one chunk of logits ever exists.
     """
 
     @staticmethod

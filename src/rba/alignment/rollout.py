@@ -1,4 +1,4 @@
-"""Self-samples: the model's own answers to the spoken instructions, one a voice, fresh once, every round or every update.
+"""Self-samples: the model's own answers to the spoken instructions, one a voice, fresh once, each round or each update.
 
 A round is a run of updates that share self-samples: all of them ("once": drawn from the initial model), `round_steps`
 of them, or a single one ("online"). An answer depends on the policy, the utterance and the round, not on the method.

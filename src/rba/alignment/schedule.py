@@ -40,7 +40,7 @@ class Trend:
     noise: float = 0.0
 
     def update(self, value: float, smooth: float, tolerance: float) -> bool:
-        """Take a new value; whether the average falls and is below its best by more than `tolerance` times the noise."""
+        """Take a new value; whether the average falls and lies below its best by over `tolerance` times the noise."""
         if self.average is None or self.best is None:
             self.average = self.best = value
             return False

@@ -63,7 +63,7 @@ def score(
     number = {key: i for i, key in enumerate(heads)}
     owners = [number[id(p)] for p in prompts]
     if not _keeps_everything(lm):
-        return token_logprobs(lm.model, prompts, [list(a) for a in answers])
+        return _score_plainly(lm, prompts, answers, budget)
     prefix = _Prefix(lm, list(heads.values()))
     states, labels, order = [], [], []
     for batch in plan_forwards([len(a) for a in answers], budget):
@@ -75,6 +75,18 @@ def score(
     logp_N = chosen_logprobs(lm.model.get_output_embeddings(), torch.cat(states), labels_N)
     for i, row in zip(order, logp_N.split([len(answers[i]) for i in order])):
         found[i] = row
+    return found
+
+
+def _score_plainly(
+    lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], budget: int
+) -> list[torch.Tensor]:
+    """The same with nothing shared, for models whose memory is more than keys and values."""
+    found: list[Any] = [None] * len(answers)
+    for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
+        rows = token_logprobs(lm.model, [prompts[i] for i in batch], [list(answers[i]) for i in batch])
+        for i, row in zip(batch, rows):
+            found[i] = row
     return found
 
 
@@ -110,7 +122,7 @@ class _Prefix:
         lengths_B = mask_BT.sum(1)
         self.last_BD = states_BTD[torch.arange(len(prompts), device=lm.device), lengths_B - 1]
         self.length_B = lengths_B + common
-        self.memory = [(layer.keys, layer.values) for layer in cache.layers]
+        self.memory: list[Any] = [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr]
 
     def _pass(self, **inputs: Any) -> torch.Tensor:
         """The decoder's last hidden states, and its keys and values left in the cache."""
@@ -140,7 +152,7 @@ class _Prefix:
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On the CPU the fused kernels lose to plain matrix products at a few dozen tokens, above all in the backward pass."""
+    """On the CPU the fused kernels lose to plain matrix products at a few dozen tokens, most of all backwards."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from rba import checkpoint
 from rba.alignment.bank import PromptBank
 from rba.alignment.drift import DriftProbe
 from rba.alignment.groups import Group
+from rba.alignment.keeper import Keeper
 from rba.alignment.metrics import loss_metrics, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms
 from rba.alignment.optimizer import make_optimizer, set_rate, trained_parameters
@@ -82,9 +82,10 @@ class Trainer:
     ):
         self.speechlm, self.objective, self.plan, self.bank, self.settings = speechlm, objective, plan, bank, settings
         self.rollouts, self.validator, self.probe, self.seed = rollouts, validator, probe, seed
-        self.folder, self.log = folder, lambda record: log({k: v for k, v in record.items() if v == v})
+        self.log = lambda record: log({k: v for k, v in record.items() if v == v})  # no NaN: JSON has none
         self.parameters = trained_parameters(speechlm, settings)
         self.optimizer = make_optimizer(self.parameters, settings)
+        self.keeper = Keeper(folder, self.parameters, self.optimizer)
         self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
         self.step, self.bad = 0, 0
         self.stopped = False
@@ -110,7 +111,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         if self.best.step:
-            self._keep_best()
+            self.keeper.take_best()
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
     def _step(self) -> dict[str, Any]:
@@ -171,8 +172,8 @@ class Trainer:
 
     def _cost(self, task: Task, requests: Sequence[Request]) -> int:
         """Tokens that pass the LLM: a voice's prompt once, and all answers."""
-        spoken = self.bank.initial([task.utterances[voice] for voice in sorted({r.voice for r in requests})])
-        return sum(map(len, spoken)) + sum(len(r.ids) for r in requests)
+        spoken = {task.utterances[request.voice] for request in requests}
+        return sum(map(self.bank.length, spoken)) + sum(len(request.ids) for request in requests)
 
     def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> Terms:
         """Score what the objective wants for these instructions, in few forward passes, and hand it back."""
@@ -204,34 +205,17 @@ class Trainer:
         if math.isfinite(value):
             self.rate.observe_score("validation", value)
         if self.step and self.best.update(value, self.step):
-            self._write_best()
+            self.keeper.save_best()
         patience = self.settings.validation.patience
         self.stopped = bool(patience) and self.best.since >= patience
         return found
 
-    def _write_best(self) -> None:
-        from safetensors.torch import save
-
-        from rba.workspace import write_bytes
-
-        weights = {name: p.detach().cpu().contiguous() for name, p in self.parameters.items()}
-        write_bytes(self.folder / "best.safetensors", save(weights))
-
-    def _keep_best(self) -> None:
-        from safetensors.torch import load_file
-
-        weights = load_file(self.folder / "best.safetensors")
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(weights[name])
-
     def _save(self) -> None:
-        state = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
-        state |= {"rate": self.rate.state(), "best": asdict(self.best)}
-        checkpoint.save(self.folder / "last", self.parameters, self.optimizer, state)
+        counters = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
+        self.keeper.save({**counters, "rate": self.rate.state(), "best": asdict(self.best)})
 
     def _restore(self) -> None:
-        state = checkpoint.load(self.folder / "last", self.parameters, self.optimizer)
+        state = self.keeper.restore()
         if state:
             self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
             self.rate.restore(state["rate"])

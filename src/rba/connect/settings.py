@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rba.errors import RecipeError
 
@@ -14,7 +15,7 @@ class CorpusSettings:
     files: tuple[str, ...] = ()  # JSON-lines files with a "text" each, beside what is generated
     self_synthesised: int = 20_000  # texts sampled from the LLM itself
     templated: int = 12_000  # texts from templates filled with names, numbers and places
-    acoustics: tuple[str, ...] = ("clean", "moderate", "moderate", "hard")  # drawn from evenly, one an utterance
+    acoustics: tuple[Literal["clean", "moderate", "hard"], ...] = ("clean", "moderate", "moderate", "hard")  # drawn from evenly, one an utterance
     speakers: int = 1200  # size of the speaker bank
     renderings: int = 1  # times each text is spoken, each by another speaker
     held_out: int = 500  # texts kept from training to measure the WER on
@@ -51,7 +52,7 @@ class DistillSettings:
 class ConnectSettings:
     """`connector` "shipped" takes the one in the package; "train" makes a new one."""
 
-    connector: str = "shipped"
+    connector: Literal["shipped", "train"] = "shipped"
     encoder: str = "whisper-tiny.en"
     llm: str = "smollm2-135m-instruct"
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
@@ -62,5 +63,8 @@ class ConnectSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        if self.connector not in ("shipped", "train"):
-            raise RecipeError(f"unknown connector {self.connector!r}", "connect.connector", "shipped or train")
+        for key, value in {"passes": self.ctc.passes, "lr": self.ctc.lr, "batch_steps": self.ctc.batch_steps}.items():
+            if value <= 0:
+                raise RecipeError("this value cannot work", f"connect.ctc.{key}", "give a number above 0")
+        if not self.corpus.acoustics:
+            raise RecipeError("this value cannot work", "connect.corpus.acoustics", "name a profile at least")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rba.errors import RecipeError
 
@@ -21,7 +22,7 @@ class SpeechSettings:
     engine: str = "hibari"
     voices: int = 4
     speakers: int = 1200
-    acoustics: str = "moderate"
+    acoustics: Literal["clean", "moderate", "hard"] = "moderate"
     gate: bool = False
     gate_wer: float = 0.05
     gate_retries: int = 10

@@ -27,11 +27,16 @@ def margin(chosen: Scored, rejected: Scored) -> torch.Tensor:
 
 
 def observations(chosen: Scored, rejected: Scored, beta: float) -> dict[str, list[float]]:
-    """A pair's figures for the log, under TRL's metric names; lengths are in tokens."""
+    """A pair's figures for the log, under TRL's metric names; lengths are in tokens.
+
+    `pairs/live` is sigmoid(-beta * margin), the share of its full gradient that a pair still gives. Near 0 on average,
+    the preference teaches nothing: self-samples drawn hotter than the teacher's answers begin there.
+    """
     gap = beta * float(margin(chosen, rejected).detach())
     return {
         "rewards/margins": [gap],
         "rewards/accuracies": [float(gap > 0)],
+        "pairs/live": [float(torch.sigmoid(torch.tensor(-gap)))],
         "logps/chosen": [float(chosen.lp.detach())],
         "logps/rejected": [float(rejected.lp.detach())],
         "length/chosen": [float(len(chosen.request.ids))],

@@ -7,6 +7,8 @@ with d the log-prob of an answer, less the reference's if there is one. Both ans
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from rba.alignment.objectives.objective import Batch, Request, Scored, Task, Terms, by_voice, gather, total
@@ -55,7 +57,7 @@ class RbaSingle:
         return single_loss(torch.stack([margin(good, bad) for good, bad in pairs]), len(task.utterances), self.beta)
 
 
-def _pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
+def _pairs(scored: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
     """(teacher's answer, own answer) of every voice that has both."""
     teacher = by_voice(scored, "reference")
     return [(teacher[voice], own) for voice, own in by_voice(scored, "rejected").items()]

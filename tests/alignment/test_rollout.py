@@ -1,0 +1,104 @@
+"""Self-samples: one a voice, seeded, fresh as often as asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rba.alignment.groups import plan
+from rba.alignment.rollout import Rollouts, round_of
+from rba.lm.sampling import Sampling
+from rba.models.adapters import add_lora, lora_parameters
+
+from .conftest import SMALL, Bench, variety
+
+
+def rollouts(bench: Bench, folder: Path, **changes: Any) -> Rollouts:
+    settings = replace(SMALL, **changes)
+    steps = plan(bench.groups, settings.groups_per_step, settings.steps, 7)
+    return Rollouts(bench.speechlm, bench.bank, steps, settings, variety, folder, seed=5)
+
+
+def move(bench: Bench):
+    """Change the policy."""
+    with torch.no_grad():
+        for parameter in lora_parameters(bench.speechlm):
+            parameter.add_(0.3)
+
+
+def answers(made: Rollouts, step: int) -> dict[str, tuple[int, ...]]:
+    return {s.utterance: s.ids for t in made.tasks(step)[0] for s in t.samples}
+
+
+def test_every_voice_answers_once_with_a_reward_of_its_text(bench: Bench, tmp_path: Path):
+    tasks, fresh = rollouts(bench, tmp_path).tasks(0)
+    assert fresh
+    for task in tasks:
+        assert [s.utterance for s in task.samples] == list(task.utterances)
+        for sample in task.samples:
+            assert sample.reward == variety([], [sample.text])[0]
+            assert len(sample.logp) == len(sample.ids)
+
+
+def test_only_a_finished_answer_ends_with_the_end_token(bench: Bench, tmp_path: Path):
+    ends = bench.speechlm.lm.end_ids
+    made = rollouts(bench, tmp_path, sample=Sampling(temperature=2.0, max_new_tokens=60))
+    for sample in (s for task in made.tasks(0)[0] for s in task.samples):
+        assert (sample.ids[-1] in ends) == sample.finished
+        assert not set(sample.ids[:-1]) & set(ends)
+
+
+def test_an_answer_depends_on_seed_utterance_and_round_alone(bench: Bench, tmp_path: Path):
+    one, other = (rollouts(bench, tmp_path / name) for name in ("a", "b"))
+    other.plan = [list(reversed(step)) for step in other.plan]
+    assert answers(one, 0) == answers(other, 0)
+    assert answers(rollouts(bench, tmp_path / "c"), 0) != answers(
+        Rollouts(bench.speechlm, bench.bank, one.plan, SMALL, None, tmp_path / "d", seed=6), 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("refresh", "rounds"), [("once", [0, 0, 0, 0]), ("per_round", [0, 0, 1, 1]), ("online", [0, 1, 2, 3])]
+)
+def test_a_round_is_the_run_some_updates_or_one(refresh: str, rounds: list[int]):
+    settings = replace(SMALL, refresh=refresh, round_steps=2)
+    assert [round_of(step, settings) for step in range(4)] == rounds
+
+
+@pytest.mark.parametrize("refresh", ["once", "per_round", "online"])
+def test_answers_follow_the_policy_only_where_they_are_refreshed(bench: Bench, tmp_path: Path, refresh: str):
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    made = rollouts(bench, tmp_path, refresh=refresh, round_steps=2)
+    news = []
+    for step in range(4):
+        before = made.tasks(step - 1)[0] if step else None
+        news.append(made.tasks(step)[1])
+        move(bench)
+        assert before is None or len(before) == 2
+    assert sum(news) == {"once": 1, "per_round": 2, "online": 4}[refresh]
+
+
+def test_kept_answers_are_read_back_and_not_drawn_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = rollouts(bench, tmp_path).tasks(0)[0]
+    monkeypatch.setattr("rba.alignment.rollout.generate", None)
+    assert rollouts(bench, tmp_path).tasks(0)[0] == first
+
+
+def test_answers_drawn_for_a_method_without_rewards_serve_one_with(bench: Bench, tmp_path: Path, monkeypatch):
+    without = rollouts(bench, tmp_path)
+    without.reward = None
+    assert all(s.reward is None for t in without.tasks(0)[0] for s in t.samples)
+    monkeypatch.setattr("rba.alignment.rollout.generate", None)
+    assert all(s.reward is not None for t in rollouts(bench, tmp_path).tasks(0)[0] for s in t.samples)
+
+
+def test_once_means_from_the_initial_model_also_when_drawn_later(bench: Bench, tmp_path: Path):
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    first = answers(rollouts(bench, tmp_path / "a"), 0)
+    move(bench)
+    assert answers(rollouts(bench, tmp_path / "b"), 0) == first
+    assert answers(rollouts(bench, tmp_path / "c", refresh="online"), 1) != first

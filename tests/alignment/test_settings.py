@@ -1,0 +1,54 @@
+"""Settings that cannot work are refused by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from rba import config
+from rba.alignment.settings import AlignSettings
+from rba.errors import RecipeError
+
+
+def test_the_defaults_are_the_papers():
+    settings = AlignSettings()
+    assert (settings.beta, settings.lam, settings.lr, settings.ce_reduction, settings.use_reference) == (
+        0.1,
+        0.2,
+        1e-4,
+        "sum",
+        False,
+    )
+    assert settings.methods == ("sft", "rba-single", "rba-group")
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"),
+    [
+        ({"methods": ["ppo"]}, "align.methods"),
+        ({"methods": ["sft", "sft"]}, "align.methods"),
+        ({"steps": 0}, "align.steps"),
+        ({"lr": 0.0}, "align.lr"),
+        ({"lam": -0.1}, "align.lam"),
+        ({"warmup": 1.0}, "align.warmup"),
+        ({"lora": {"rank": 0}}, "align.lora"),
+        ({"adaptive": {"backoff": 1.5}}, "align.adaptive"),
+        ({"validation": {"groups": 0}}, "align.validation"),
+        ({"sample": {"temperature": 0.0}}, "align.sample"),
+        ({"refresh": "never"}, "align.refresh"),
+        ({"ce_reduction": "max"}, "align.ce_reduction"),
+        ({"reward": "recal"}, "align.reward"),
+    ],
+)
+def test_an_impossible_value_is_refused_with_its_key(tree: dict[str, Any], key: str):
+    with pytest.raises(RecipeError) as refusal:
+        config.build(AlignSettings, tree, "align")
+    assert key in str(refusal.value)
+
+
+def test_they_load_without_torch():
+    check = "import sys, rba.alignment.settings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": "src"}, check=False).returncode == 0

@@ -1,0 +1,153 @@
+"""The stage: from a checkpoint folder and spoken instructions to an aligned checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rba.alignment.settings import AdaptiveSettings, ValidationSettings
+from rba.alignment.stage import align, run
+from rba.errors import DataError, ModelError
+from rba.models.load import load_speechlm
+from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
+from rba.testing.tiny_utterances import tiny_utterances
+from rba.workspace import StageFolder
+
+from .conftest import SMALL, variety
+
+SETTINGS = replace(
+    SMALL,
+    steps=2,
+    validation=ValidationSettings(every=2, groups=2),
+    adaptive=AdaptiveSettings(drift_every=2, drift_answers=2),
+)
+ROWS = tiny_utterances(3, 2) + tiny_utterances(2, 2, "validation")
+
+
+def opened(path: Path) -> StageFolder:
+    folder = StageFolder(path)
+    folder.open("mark")
+    return folder
+
+
+def test_run_writes_a_checkpoint_that_opens_and_answers_differently(tmp_path: Path):
+    base, records = save_tiny_speechlm(tmp_path / "base"), []
+    folder = opened(tmp_path / "align" / "rba-group")
+    run(
+        SETTINGS,
+        method="rba-group",
+        folder=folder,
+        seed=1,
+        model=base,
+        utterances=ROWS,
+        teacher="none",
+        log=records.append,
+    )
+    assert folder.is_complete
+    assert [r["step"] for r in records] == [0, 1, 2]
+    assert {"validation/score", "validation/reward", "validation/logp", "kl"} <= records[-1].keys()
+    before, after = load_speechlm(base, "float32"), load_speechlm(folder.path / "model", "float32")
+    features = before.encode([0.1 * torch.randn(8000).numpy()])
+    assert torch.equal(before.prompts(features)[0], after.prompts(features)[0])
+    states = [m.lm.model(inputs_embeds=m.prompts(features)[0][None]).logits for m in (before, after)]
+    assert (states[0] - states[1]).abs().max() > 1e-3
+
+
+def test_the_model_card_and_the_manifest_say_what_was_done(tmp_path: Path):
+    folder = opened(tmp_path / "align" / "sft")
+    rows = [replace(ROWS[0], audio=b"noise"), *ROWS[1:]]
+    align(tiny_speechlm(), SETTINGS, method="sft", folder=folder, seed=1, utterances=rows, reward=lambda: variety)
+    card = (folder.path / "model" / "README.md").read_text()
+    assert "Eq. 1" in card
+    assert "groups_per_step: 2" in card
+    assert folder.notes["data"]["bad_clips"] == 1
+    assert folder.notes["bad_clips"] == {ROWS[0].id: "audio cannot be decoded"}
+    assert folder.notes["training"]["steps"] == 2
+    assert not (folder.path / "state").exists()
+
+
+def test_the_adapter_file_names_the_llm_and_no_path_of_this_machine(tmp_path: Path):
+    folder = opened(tmp_path / "align" / "sft")
+    align(tiny_speechlm(), SETTINGS, method="sft", folder=folder, seed=1, utterances=ROWS, reward=lambda: variety)
+    facts = json.loads((folder.path / "model" / "adapter" / "adapter_config.json").read_text())
+    assert facts["base_model_name_or_path"] == "tiny-0"
+    assert facts["target_modules"] == sorted(facts["target_modules"])
+
+
+def test_methods_of_a_run_share_encoded_speech_and_first_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def go(method: str, seed: int = 1, **changes: Any):
+        folder = opened(tmp_path / "align" / f"{method}-{seed}-{len(changes)}")
+        settings = replace(SETTINGS, **changes)
+        align(
+            tiny_speechlm(), settings, method=method, folder=folder, seed=seed, utterances=ROWS, reward=lambda: variety
+        )
+
+    go("rba-single")
+    kept = sorted(p.name for p in (tmp_path / "align" / ".shared").iterdir())
+    monkeypatch.setattr("rba.alignment.bank._encode", None)
+    monkeypatch.setattr("rba.alignment.rollout.Rollouts._draw", None)
+    go("rba-group")
+    go("rba-group", lr=1e-3, beta=0.5)
+    assert sorted(p.name for p in (tmp_path / "align" / ".shared").iterdir()) == kept
+    with pytest.raises(TypeError):
+        go("rba-group", seed=2)
+
+
+def test_without_validation_instructions_the_last_weights_are_kept(tmp_path: Path):
+    folder = opened(tmp_path / "sft")
+    rows = [row for row in ROWS if row.split == "train"]
+    outcome = align(
+        tiny_speechlm(), SETTINGS, method="sft", folder=folder, seed=1, utterances=rows, reward=lambda: variety
+    )
+    assert (outcome.best_step, outcome.best_score) == (2, None)
+
+
+@pytest.mark.parametrize("rows", [[], tiny_utterances(2, 1, "test"), [replace(r, response="") for r in ROWS]])
+def test_nothing_to_train_on_is_refused(tmp_path: Path, rows: list[Any]):
+    with pytest.raises(DataError, match="no spoken training instruction"):
+        align(
+            tiny_speechlm(),
+            SETTINGS,
+            method="sft",
+            folder=opened(tmp_path / "s"),
+            seed=1,
+            utterances=rows,
+            reward=lambda: variety,
+        )
+
+
+def test_only_bad_clips_are_refused(tmp_path: Path):
+    rows = [replace(row, audio=b"noise") for row in ROWS]
+    with pytest.raises(DataError, match="no training clip can be heard"):
+        align(
+            tiny_speechlm(),
+            SETTINGS,
+            method="sft",
+            folder=opened(tmp_path / "s"),
+            seed=1,
+            utterances=rows,
+            reward=lambda: variety,
+        )
+
+
+def test_an_aligned_model_can_be_aligned_further_but_is_no_reference(tmp_path: Path):
+    base = save_tiny_speechlm(tmp_path / "base")
+    first = opened(tmp_path / "align" / "sft")
+    common: dict[str, Any] = {"seed": 1, "utterances": ROWS, "teacher": "none", "log": lambda record: None}
+    run(SETTINGS, method="sft", folder=first, model=base, **common)
+    second = opened(tmp_path / "again" / "rba-single")
+    run(SETTINGS, method="rba-single", folder=second, model=first.path / "model", **common)
+    assert second.is_complete
+    with pytest.raises(ModelError, match="its own reference"):
+        run(
+            replace(SETTINGS, use_reference=True),
+            method="rba-single",
+            folder=opened(tmp_path / "x"),
+            model=first.path / "model",
+            **common,
+        )

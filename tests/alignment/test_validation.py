@@ -1,0 +1,65 @@
+"""Validation picks the checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from rba.alignment.metrics import loss_metrics, sample_metrics
+from rba.alignment.objectives.objective import Terms
+from rba.alignment.validation import Best, Validator
+from rba.lm.scoring import token_logprobs
+
+from .conftest import SMALL, Bench, sample, task, variety
+
+
+def test_the_likelihood_is_a_mean_over_instructions_of_nats_a_token(bench: Bench):
+    found = Validator(bench.speechlm, bench.bank, bench.groups, SMALL, None)()
+    prompts = bench.bank.initial([g.utterances[i] for i, g in enumerate(bench.groups)])
+    with torch.no_grad():
+        rows = token_logprobs(bench.speechlm.lm.model, prompts, [list(g.reference) for g in bench.groups])
+    assert found["validation/logp"] == pytest.approx(sum(float(r.mean()) for r in rows) / 2, abs=1e-5)
+    assert found["validation/score"] == found["validation/logp"]
+
+
+def test_by_reward_the_score_is_that_of_greedy_answers(bench: Bench):
+    validator = Validator(bench.speechlm, bench.bank, bench.groups, SMALL, variety)
+    found = validator()
+    assert found["validation/score"] == found["validation/reward"] != found["validation/logp"]
+    assert found == validator()
+
+
+def test_the_best_is_kept_and_what_came_since_is_counted():
+    best = Best()
+    assert [best.update(score, step) for step, score in enumerate([0.1, 0.3, 0.3, math.nan, 0.2], 1)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert (best.score, best.step, best.since) == (0.3, 2, 3)
+
+
+def test_losses_of_micro_batches_add_up_and_observations_are_averaged():
+    one = Terms({"ce": torch.tensor(2.0)}, {"ce": [1.0, 3.0]})
+    other = Terms({"ce": torch.tensor(4.0)}, {"ce": [5.0]})
+    assert loss_metrics([(one, 2 / 3), (other, 1 / 3)]) == pytest.approx({"loss": 8 / 3, "loss/ce": 8 / 3, "ce": 3.0})
+
+
+def test_rewards_ties_lengths_and_deafness_are_logged():
+    rows = [task([sample(0, "no", 0.0), sample(1, "a long one", 1.0)])]
+    rows.append(task([sample(0, "Sorry, could you repeat that?", 0.5), sample(1, "la", 0.5)]))
+    found = sample_metrics(rows)
+    assert found["reward"] == 0.5
+    assert found["frac_reward_zero_std"] == 0.5
+    assert found["completions/deaf"] == 0.25
+    assert found["completions/clipped_ratio"] == 0
+    assert -1 <= found["reward_length_correlation"] <= 1
+
+
+def test_a_missing_reward_is_counted_not_averaged():
+    found = sample_metrics([task([sample(0, "no", None), sample(1, "la", 1.0)])])
+    assert (found["reward"], found["reward_missing"]) == (1.0, 0.5)
