@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rba.alignment.bank import build_bank
 from rba.alignment.drift import DriftProbe
@@ -72,6 +74,15 @@ def test_the_gradient_does_not_depend_on_the_micro_batches(benches):
 
 def test_instructions_are_never_cut_by_a_micro_batch():
     assert micro_batches([3, 3, 3, 9, 1], 6) == [[0, 1], [2], [3], [4]]
+    assert micro_batches([5, 5, 5, 5], 16) == [[0, 1], [2, 3]]
+    assert micro_batches([], 6) == []
+
+
+@given(st.lists(st.integers(1, 50), max_size=20), st.integers(1, 200))
+def test_micro_batches_hold_everything_in_order_within_the_budget(costs: list[int], budget: int):
+    parts = micro_batches(costs, budget)
+    assert [i for part in parts for i in part] == list(range(len(costs)))
+    assert all(len(part) == 1 or sum(costs[i] for i in part) <= budget for part in parts)
 
 
 def test_all_methods_see_the_same_instructions_in_the_same_order(benches):

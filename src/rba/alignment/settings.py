@@ -40,15 +40,13 @@ class AdaptiveSettings:
 class ValidationSettings:
     """How the checkpoint is picked and when training stops early.
 
-    The reward is the aim itself, but of few answers it is noise: below a hundred instructions it picks at random between
-    checkpoints that are 0.02 apart. The likelihood tells them apart with a dozen; it favours what cross-entropy teaches.
+    The reward is the aim itself, but noisy: a hundred answers can hardly tell checkpoints 0.02 apart, and with fewer
+    the pick is chance. The likelihood is far steadier, and favours what the cross-entropy term teaches.
     """
 
     every: int = 20  # updates between two validations; 0 = none: the last weights are kept
     groups: int = 32  # instructions, each spoken by one of its voices
-    by: Literal["reward", "likelihood"] = (
-        "reward"  # of greedy answers | mean log-prob of a token of the teacher's answer
-    )
+    by: Literal["reward", "likelihood"] = "reward"  # of greedy answers | log-prob a token of the teacher's answer
     patience: int = 5  # validations without a new best before training stops; 0 = it never stops early
 
 
@@ -83,15 +81,13 @@ class AlignSettings:
     sample: Sampling = field(default_factory=Sampling)
     refresh: Literal["once", "per_round", "online"] = "once"  # from the initial model | every round | every update
     round_steps: int = 20  # updates a round, with "per_round"
-    max_response: int = (
-        64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end token
-    )
+    max_response: int = 64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end
     lora: LoraSettings = field(default_factory=LoraSettings)
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen LLM and of autocast; the adapter is float32
-    batch_tokens: int = 3072  # padded tokens in one forward and backward pass: the gradient is summed over these
+    batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
     rollout_batch: int = 64  # answers generated at once
     checkpoint_minutes: float = 5.0
 

@@ -46,7 +46,18 @@ class Outcome:
 
 
 def micro_batches(costs: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in order, cut so that each part costs at most `budget` (or is one item): instructions stay whole."""
+    """Indices in order, in as few parts as cost at most `budget` each (or are one item), and those of even cost.
+
+    Instructions stay whole; even parts need the least memory at once.
+    """
+    parts = _cut(costs, budget)
+    cap = sum(costs) // max(1, len(parts))
+    while len(even := _cut(costs, min(cap, budget))) > len(parts):
+        cap += max(1, budget // 64)
+    return even
+
+
+def _cut(costs: Sequence[int], budget: int) -> list[list[int]]:
     parts: list[list[int]] = []
     spent = 0
     for i, cost in enumerate(costs):
