@@ -224,7 +224,9 @@ def test_a_verb_whose_inputs_are_of_other_settings_says_so(mine):
 
 
 def test_the_connect_verb_explains_that_a_recipe_brings_its_own_model(mine, tmp_path):
-    with pytest.raises(WorkspaceError, match=r'starts from a SpeechLM of its own \(model "shipped"\); add model=connect'):
+    with pytest.raises(
+        WorkspaceError, match=r'starts from a SpeechLM of its own \(model "shipped"\); add model=connect'
+    ):
         run(mine("model=shipped"), "connect")
 
 

@@ -57,17 +57,17 @@ def go(path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = Non
 
 
 def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
-    whole = go(tmp_path / "whole" / "rba-group")
+    whole = go(tmp_path / "whole" / "align" / "rba-group")
     script = (
         "import sys; from pathlib import Path; from alignment.test_resume import go; go(Path(sys.argv[1]), kill_at=4)"
     )
-    cut = tmp_path / "cut" / "rba-group"
+    cut = tmp_path / "cut" / "align" / "rba-group"
     place = Path(__file__).parents[2]
     paths = f"{place / 'src'}:{place / 'tests'}"
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     killed = subprocess.run([sys.executable, "-c", script, str(cut)], env=env, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (cut / "state" / "last").is_dir()
+    assert len(list((tmp_path / "cut" / "checkpoints").glob("rba-group-*/last"))) == 1
     assert not (cut / "model").exists()
     assert go(cut) == whole
     assert {"model/adapter/adapter_model.safetensors", "model/connector.safetensors"} <= whole.keys()

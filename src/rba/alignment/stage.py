@@ -25,6 +25,8 @@ from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
 from rba.workspace import StageFolder, fingerprint
 
+CHECKPOINTS = "checkpoints"
+
 
 def run(
     settings: AlignSettings,
@@ -105,6 +107,7 @@ def align(
         place = _rollout_folder(settings, folder, seed, data, teacher)
         ranked = value if objective.needs_rewards else None
         rollouts = Rollouts(speechlm, data.bank, data.plan, settings, ranked, place, seed, bare)
+    state = keep_only(folder.path.parents[1] / CHECKPOINTS, method, folder.manifest["fingerprint"])
     trainer = Trainer(
         speechlm,
         objective,
@@ -114,7 +117,7 @@ def align(
         rollouts=rollouts,
         validator=_validator(speechlm, settings, data, value if by_reward else None),
         probe=DriftProbe(speechlm, data.bank, data.probe, settings, seed) if bare and data.probe else None,
-        folder=folder.path / "state",
+        folder=state,
         seed=seed,
         log=log,
     )
@@ -127,6 +130,8 @@ def align(
         method, settings, base=Path(base).name, teacher=teacher, seed=seed, data=data.counts, outcome=facts
     )
     _write(speechlm, card, folder)
+    shutil.rmtree(state, ignore_errors=True)
+    folder.complete()
     return outcome
 
 
@@ -144,7 +149,7 @@ def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, dat
 
 
 def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
-    """The checkpoint folder, in one step; then the training state has served its time."""
+    """The checkpoint folder, in one step."""
     arriving, model = folder.path / ".model.arriving", folder.path / "model"
     for leftover in (arriving, model):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -152,5 +157,3 @@ def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
     tidy_adapter(arriving / "adapter", speechlm.lm.name)
     (arriving / "README.md").write_text(card)
     arriving.replace(model)
-    shutil.rmtree(folder.path / "state", ignore_errors=True)
-    folder.complete()

@@ -83,9 +83,7 @@ def ctc_loss(
     flat = torch.tensor([t for target in targets for t in target])
     sizes = torch.tensor([len(t) for t in targets])
     steps_B = mask_BT.sum(1).cpu()
-    loss_B = F.ctc_loss(
-        logp_BTV.float().transpose(0, 1), flat, steps_B, sizes, reduction="none", zero_infinity=True
-    )
+    loss_B = F.ctc_loss(logp_BTV.float().transpose(0, 1), flat, steps_B, sizes, reduction="none", zero_infinity=True)
     return loss_B.sum() / sizes.sum()
 
 

@@ -70,7 +70,8 @@ def make_shard(job: Job) -> int:
     from rba.speech.render import plan_utterance, render
     from rba.speech.speaker import SpeakerBank
 
-    bank, waves, rows = SpeakerBank(size=job.speakers), [], []
+    bank, waves = SpeakerBank(size=job.speakers), []
+    rows: list[dict[str, Any]] = []
     for position, text in enumerate(job.texts):
         name = instruction_id(text)
         place = (job.seed, name, job.index, position)

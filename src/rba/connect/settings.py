@@ -15,7 +15,8 @@ class CorpusSettings:
     files: tuple[str, ...] = ()  # JSON-lines files with a "text" each, beside what is generated
     self_synthesised: int = 20_000  # texts sampled from the LLM itself
     templated: int = 12_000  # texts from templates filled with names, numbers and places
-    acoustics: tuple[Literal["clean", "moderate", "hard"], ...] = ("clean", "moderate", "moderate", "hard")  # drawn from evenly, one an utterance
+    # profiles, one drawn evenly for each utterance: name one twice and it is drawn twice as often
+    acoustics: tuple[Literal["clean", "moderate", "hard"], ...] = ("clean", "moderate", "moderate", "hard")
     speakers: int = 1200  # size of the speaker bank
     renderings: int = 1  # times each text is spoken, each by another speaker
     held_out: int = 500  # texts kept from training to measure the WER on

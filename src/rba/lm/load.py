@@ -47,7 +47,7 @@ def load_lm(name: str, dtype: str = "bfloat16") -> TextLM:
     place = resolve(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
+        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:
         fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
         raise ModelError("cannot load the language model", name, fix) from error

@@ -54,7 +54,7 @@ class Block(nn.Module):
         """States [B, T, W] -> states; `mask_BT` is True at real steps."""
         batch, steps, width = x_BTW.shape
         qkv = self.qkv(self.attn_norm(x_BTW)).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*qkv, attn_mask=mask_BT[:, None, None, :])
+        mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask_BT[:, None, None, :])
         x_BTW = x_BTW + self.dropout(self.attn_out(mixed.transpose(1, 2).reshape(batch, steps, width)))
         local = self.conv_norm(x_BTW) * mask_BT[..., None]
         x_BTW = x_BTW + self.dropout(F.silu(self.conv(local.transpose(1, 2)).transpose(1, 2)))
@@ -67,6 +67,10 @@ class Connector(nn.Module):
     `token_ids` are the LLM's tokens the connector may read; `table` [vocabulary, D] is the LLM's embedding matrix,
     which is kept outside the checkpoint.
     """
+
+    ids_V: torch.Tensor
+    table_VD: torch.Tensor
+    keys_VD: torch.Tensor
 
     def __init__(self, config: ConnectorConfig, token_ids: Sequence[int], table: torch.Tensor):
         super().__init__()

@@ -21,6 +21,9 @@ class WhisperEncoder(torch.nn.Module):
     Pads are masked in the convolutions and in attention, so a clip's features do not depend on its batch.
     """
 
+    filters_FM: torch.Tensor
+    window: torch.Tensor
+
     def __init__(self, encoder: Any, n_mels: int):
         super().__init__()
         from transformers.audio_utils import mel_filter_bank
