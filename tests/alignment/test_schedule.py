@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.alignment.schedule import AdaptiveRate, Trend, warmup_cosine
+from rba.alignment.schedule import AdaptiveRate, Trend
 from rba.alignment.settings import AdaptiveSettings
+from rba.rates import warmup_cosine
 
 PLAIN = AdaptiveSettings(backoff=0.5, recover=1.25, floor=0.1, drift_target=0.2, smooth=0.0, tolerance=0.0)
 

@@ -24,13 +24,6 @@ def test_a_pass_holds_every_utterance_once_within_the_budget(lengths, seed):
         assert len(batch.items) == 1 or len(batch.items) * lengths[list(batch.items)].max() <= 400
 
 
-def test_the_learning_rate_warms_up_and_falls():
-    rates = [ctc.learning_rate(step, 1000, 1.0, 0.1) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.01) and rates[99] == pytest.approx(1.0)
-    assert rates[100] == pytest.approx(1.0) and rates[-1] == pytest.approx(0.01, abs=1e-4)
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:]))
-
-
 def test_masks_hide_about_the_asked_share_of_steps():
     frames, mask = torch.ones(64, 100, 40), torch.ones(64, 100, dtype=torch.bool)
     hidden = ctc.hide(frames, mask, 0.1, np.random.default_rng(0))

@@ -23,7 +23,7 @@ from rba.alignment.metrics import loss_metrics, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms
 from rba.alignment.optimizer import make_optimizer, set_rate, trained_parameters
 from rba.alignment.rollout import Rollouts
-from rba.alignment.schedule import AdaptiveRate, warmup_cosine
+from rba.alignment.schedule import AdaptiveRate
 from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.alignment.validation import Best, Validator
@@ -32,6 +32,7 @@ from rba.errors import ModelError
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
+from rba.rates import warmup_cosine
 
 MOST_BAD_UPDATES = 10
 

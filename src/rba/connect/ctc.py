@@ -19,6 +19,7 @@ from rba.connect.vocabulary import SpeechVocabulary
 from rba.data import seeds
 from rba.models.connector import Connector
 from rba.progress import progress
+from rba.rates import warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,6 @@ def plan_batches(lengths: np.ndarray, budget: int, rng: np.random.Generator) -> 
         current.append(i)
     batches.append(Batch(tuple(current)))
     return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def learning_rate(step: int, total: int, peak: float, warmup: float) -> float:
-    """Linear warm-up over a share of the updates, then cosine to 1 % of the peak."""
-    start = max(1, int(total * warmup))
-    if step < start:
-        return peak * (step + 1) / start
-    done = (step - start) / max(1, total - start)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
 def hide(frames_BTF: torch.Tensor, mask_BT: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
@@ -116,7 +108,7 @@ def train(
         for step in range(state["step"], len(plan)):
             turn, batch = plan[step]
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, len(plan), settings.lr, settings.warmup)
+                group["lr"] = settings.lr * warmup_cosine(step, len(plan), settings.warmup)
             torch.manual_seed(seeds.derive(seed, "dropout", step) % 2**31)
             connector.train()
             features = [store.features(i) for i in batch.items]

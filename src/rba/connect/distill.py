@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from rba import checkpoint
-from rba.connect.ctc import ctc_loss, learning_rate
+from rba.connect.ctc import ctc_loss
 from rba.connect.features import FeatureStore
 from rba.connect.settings import DistillSettings
 from rba.connect.vocabulary import SpeechVocabulary
@@ -26,6 +26,9 @@ from rba.lm.sampling import Sampling
 from rba.lm.scoring import response_logits
 from rba.models.connector import Connector
 from rba.progress import progress
+from rba.rates import warmup_cosine
+
+WARMUP = 0.05
 
 
 def forward_kl(teacher_logits_NV: torch.Tensor, student_logits_NV: torch.Tensor) -> torch.Tensor:
@@ -64,7 +67,7 @@ def distil(
     with progress("connector (distillation)", settings.updates - state["step"]) as bar:
         for step in range(state["step"], settings.updates):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, settings.updates, settings.lr, 0.05)
+                group["lr"] = settings.lr * warmup_cosine(step, settings.updates, WARMUP)
             items = seeds.rng(seed, "distil", step).choice(len(store), settings.batch, replace=False).tolist()
             texts = [store.rows[i].text for i in items]
             typed = [lm.embed(chat.prompt_ids(lm.tokenizer, t)) for t in texts]
