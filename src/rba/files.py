@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rba.errors import WorkspaceError
 
@@ -29,18 +30,28 @@ def file_hash(path: Path) -> str:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically. Raises WorkspaceError where the disk refuses."""
+    with writing(path, "cannot write") as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def writing(path: Path, complaint: str) -> Iterator[BinaryIO]:
+    """A stream whose bytes become the file `path` at the end of the block, or nothing does.
+
+    Raises WorkspaceError, which begins with `complaint`, where the disk refuses.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise refusal("cannot write", path, error) from error
+        raise refusal(complaint, path, error) from error
 
 
 def refusal(what: str, path: Path, error: OSError) -> WorkspaceError:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import types
 import typing
 from collections.abc import Sequence
@@ -16,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rba.data.audio import SAMPLE_RATE
-from rba.errors import DataError, WorkspaceError
+from rba.errors import DataError
+from rba.files import writing
 
 Row = TypeVar("Row")
 
@@ -60,19 +59,8 @@ def write(path: Path, rows: Sequence[Any], cls: type) -> None:
         if "audio" in record:
             record["audio"] = {"bytes": record["audio"], "path": f"{record['id']}.flac"}
     table = pa.Table.from_pylist(records, schema=schema_of(cls))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            pq.write_table(table, stream, compression="zstd")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        fix = "free some space or choose another run folder"
-        raise WorkspaceError(f"cannot write a shard: {error.strerror or error}", str(path), fix) from error
+    with writing(path, "cannot write a shard") as stream:
+        pq.write_table(table, stream, compression="zstd")
 
 
 def read(path: Path, cls: type[Row]) -> list[Row]:
