@@ -108,4 +108,5 @@ def test_a_real_lm_makes_up_texts_that_can_be_made_again(weights, monkeypatch):
     assert len({r["text"] for r in rows}) == 5
     assert all(corpus.speakable(r["text"], 3, 30) for r in rows)
     assert rows[0] == next(corpus.self_synthesised(lm, 1, seed=4))
-    assert len(pronounced_words(lm.tokenizer)) > 10_000
+    single, longer = pronounced_words(lm.tokenizer)
+    assert len(single) > 10_000 and len(longer) > 50_000 and not set(single) & set(longer)

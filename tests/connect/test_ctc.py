@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.connect import ctc
+from rba.connect.ctc_loss import ctc_nll
 from rba.connect.features import FeatureStore
 from rba.connect.settings import CtcSettings
 from rba.models.connector import Connector, ConnectorConfig
@@ -19,9 +21,9 @@ from rba.models.connector import Connector, ConnectorConfig
 def test_a_pass_holds_every_utterance_once_within_the_budget(lengths, seed):
     lengths = np.array(lengths)
     batches = ctc.plan_batches(lengths, 400, np.random.default_rng(seed))
-    assert sorted(i for b in batches for i in b.items) == list(range(len(lengths)))
+    assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch.items) == 1 or len(batch.items) * lengths[list(batch.items)].max() <= 400
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= 400
 
 
 def test_masks_hide_about_the_asked_share_of_steps():
@@ -30,6 +32,27 @@ def test_masks_hide_about_the_asked_share_of_steps():
     share = float((hidden.sum(-1) == 0).float().mean())
     assert 0.06 < share < 0.13
     assert torch.equal(ctc.hide(frames, mask, 0.0, np.random.default_rng(0)), frames)
+
+
+def test_the_loss_and_its_gradients_are_those_of_the_plain_path(monkeypatch):
+    monkeypatch.setattr("rba.connect.ctc_loss.ROWS", 16)
+    torch.manual_seed(0)
+    sizes, targets = torch.tensor([9, 6, 40, 3]), [[3, 3, 7], [1, 2], [9, 4, 9, 9, 2], [1, 2, 3, 4]]
+    steps = int(sizes.sum())
+    query, blank = torch.randn(steps, 16, requires_grad=True), torch.randn(steps, requires_grad=True)
+    keys, bias = torch.randn(50, 16), torch.randn(50, requires_grad=True)
+    logp = torch.cat([blank[:, None], query @ keys.T + bias], 1).log_softmax(-1)
+    padded = torch.nn.utils.rnn.pad_sequence(list(logp.split(sizes.tolist())))
+    labels, lengths = torch.tensor([1 + t for target in targets for t in target]), torch.tensor([3, 2, 5, 4])
+    plain = F.ctc_loss(padded, labels, sizes, lengths, reduction="none", zero_infinity=True)
+    assert plain[3] == 0  # three steps cannot hold four tokens
+    ours = ctc_nll(query, blank, keys, bias, targets, sizes)
+    assert torch.isclose(ours, plain.sum(), rtol=1e-6)
+    for a, b in zip(
+        torch.autograd.grad(2 * ours, (query, blank, bias)),
+        torch.autograd.grad(2 * plain.sum(), (query, blank, bias)),
+    ):
+        assert torch.allclose(a, b, atol=2e-4)
 
 
 class Spell:

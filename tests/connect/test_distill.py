@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from rba.connect.distill import distil, forward_kl, spoken_prompt
+from rba.connect.distill import distil, forward_kl
 from rba.connect.features import FeatureStore
 from rba.connect.settings import DistillSettings
-from rba.lm import chat
+from rba.models.compact import CompactSpeechLM
 from rba.models.connector import Connector, ConnectorConfig
 from rba.testing.tiny_lm import tiny_text_lm
 
@@ -40,7 +40,8 @@ def world(tmp_path):
     ids = sorted({i for t in texts for i in lm.tokenizer(t, add_special_tokens=False)["input_ids"]})
     torch.manual_seed(0)
     config = ConnectorConfig(features=6, stack=4, width=16, layers=1, heads=2, kernel=3)
-    return lm, Connector(config, ids, lm.model.get_input_embeddings().weight), FeatureStore(tmp_path)
+    connector = Connector(config, ids, lm.model.get_input_embeddings().weight)
+    return CompactSpeechLM(None, connector, lm, "tiny", "none"), FeatureStore(tmp_path)
 
 
 class Plain:
@@ -51,22 +52,13 @@ class Plain:
         return self.lm.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def test_a_spoken_prompt_stands_in_the_chat_frame(world):
-    lm, connector, store = world
-    logp = connector.logprobs([store.features(0).float()])[0]
-    before, after = chat.frame(lm.tokenizer)
-    prompt = spoken_prompt(lm, connector, logp)
-    assert torch.equal(prompt[: len(before)], lm.embed(before))
-    assert torch.equal(prompt[-len(after) :], lm.embed(after))
-    assert len(prompt) == len(before) + len(after) + len(connector.embed(logp))
-
-
 def test_the_connector_learns_and_the_llm_does_not(world, tmp_path):
-    lm, connector, store = world
+    speechlm, store = world
+    lm = speechlm.lm
     frozen = {name: p.clone() for name, p in lm.model.named_parameters()}
     records = []
     settings = DistillSettings(updates=25, batch=4, lr=5e-3, ctc_weight=0.3, max_response=8)
-    distil(connector, lm, store, Plain(lm), settings, seed=0, folder=tmp_path / "d", minutes=9, log=records.append)
+    distil(speechlm, store, Plain(lm), settings, seed=0, folder=tmp_path / "d", minutes=9, log=records.append)
     losses = [r["loss"] for r in records]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     for name, parameter in lm.model.named_parameters():

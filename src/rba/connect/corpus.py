@@ -26,6 +26,7 @@ TOP_P = 0.95
 QUERY_TOKENS, ANSWER_TOKENS = 40, 60
 ROUND, PER_OPENER, BATCH = 96, 8, 96
 HOPELESS_AFTER = 4
+WORD_SHARE = 0.6
 WORDS_SPOKEN = (3, 30)
 WORDS_ANSWER = (4, 25)
 
@@ -69,12 +70,13 @@ def opening(text: str) -> str:
     return " ".join(found[:2]) if len(found[0].split()) < 9 else found[0]
 
 
-def templated(n: int, seed: int, vocabulary: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+def templated(n: int, seed: int, vocabulary: Sequence[str] = (), rare: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """`n` distinct filled templates as {"text", "source": "template"}; the i-th draw depends on (seed, i) alone.
 
-    With a `vocabulary` (see `lexicon.pronounced_words`) four in ten come from templates of random words.
+    With a `vocabulary` (see `lexicon.pronounced_words`) six in ten come from templates of random words, of which one in
+    four is `rare`.
     """
-    slots, seen, index = Slots(vocabulary), set[str](), 0
+    slots, seen, index = Slots(vocabulary, rare), set[str](), 0
     while len(seen) < n:
         text = _filled(slots, rng(seed, "templated", index))
         index += 1
@@ -84,7 +86,7 @@ def templated(n: int, seed: int, vocabulary: Sequence[str] = ()) -> Iterator[dic
 
 
 def _filled(slots: Slots, g: np.random.Generator) -> str:
-    pool = lines("word_templates" if slots.vocabulary and g.random() < 0.4 else "templates")
+    pool = lines("word_templates" if slots.vocabulary and g.random() < WORD_SHARE else "templates")
     template = pool[int(g.integers(len(pool)))]
     text = slots.fill(template, g)
     if g.random() < 0.12:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from rba import checkpoint
+from rba.connect.ctc_loss import ctc_nll
 from rba.connect.features import FeatureStore
 from rba.connect.settings import CtcSettings
 from rba.connect.vocabulary import SpeechVocabulary
@@ -22,27 +21,20 @@ from rba.progress import progress
 from rba.rates import warmup_cosine
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Utterances of one update: indices into the store."""
-
-    items: tuple[int, ...]
-
-
-def plan_batches(lengths: np.ndarray, budget: int, rng: np.random.Generator) -> list[Batch]:
-    """One pass in random order, batched by similar length so that at most `budget` padded steps make a batch."""
+def plan_batches(lengths: np.ndarray, budget: int, rng: np.random.Generator) -> list[list[int]]:
+    """Indices of one pass in random order, batched by similar length: at most `budget` padded steps a batch."""
     # jitter mixes neighbours anew in every pass
     order = np.argsort(lengths * rng.uniform(0.93, 1.07, len(lengths)), kind="stable")
-    batches: list[Batch] = []
+    batches: list[list[int]] = []
     current: list[int] = []
     longest = 0
     for i in order.tolist():
         longest = max(longest, int(lengths[i]))
         if current and longest * (len(current) + 1) > budget:
-            batches.append(Batch(tuple(current)))
+            batches.append(current)
             current, longest = [], int(lengths[i])
         current.append(i)
-    batches.append(Batch(tuple(current)))
+    batches.append(current)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
@@ -66,17 +58,16 @@ def hide(frames_BTF: torch.Tensor, mask_BT: torch.Tensor, share: float, rng: np.
 def ctc_loss(
     connector: Connector, features: list[torch.Tensor], targets: list[list[int]], share: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Mean CTC loss a target token (nats); `targets` are 1-based indices into the connector's tokens."""
+    """Mean CTC loss a target token (nats); `targets` are rows of the connector's tokens."""
     frames_BTF, mask_BT = connector.stack(features)
     frames_BTF = hide(frames_BTF.float(), mask_BT, share, rng)
     device = connector.enter.weight.device
+    mask_BT = mask_BT.to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        logp_BTV = connector(frames_BTF.to(device), mask_BT.to(device)).cpu()
-    flat = torch.tensor([t for target in targets for t in target])
-    sizes = torch.tensor([len(t) for t in targets])
-    steps_B = mask_BT.sum(1).cpu()
-    loss_B = F.ctc_loss(logp_BTV.float().transpose(0, 1), flat, steps_B, sizes, reduction="none", zero_infinity=True)
-    return loss_B.sum() / sizes.sum()
+        query_BTD, blank_BT = connector.queries(frames_BTF.to(device), mask_BT)
+    query_ND = query_BTD[mask_BT].to(torch.bfloat16)
+    total = ctc_nll(query_ND, blank_BT[mask_BT], connector.keys_VD, connector.bias_V, targets, mask_BT.sum(1))
+    return total / sum(map(len, targets))
 
 
 def train(
@@ -95,13 +86,12 @@ def train(
 
     `validate` gives a WER that is logged after every pass and at the end.
     """
-    place = {token: 1 + v for v, token in enumerate(connector.ids_V.tolist())}
-    targets = [[place[t] for t in vocabulary.encode(row.text)] for row in store.rows]
+    targets = [connector.rows(vocabulary.encode(row.text)) for row in store.rows]
     steps = np.array([-(-row.length // settings.stack) for row in store.rows])
     usable = np.array([i for i in range(len(store)) if targets[i] and steps[i] >= _needed(targets[i])])
     plan = list(_plan(usable, steps, settings, seed))
     parameters = dict(connector.named_parameters())
-    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     state = checkpoint.load(folder, parameters, optimizer) or {"step": 0}
     saved = time.monotonic()
     with progress("connector (CTC)", len(plan) - state["step"]) as bar:
@@ -111,8 +101,8 @@ def train(
                 group["lr"] = settings.lr * warmup_cosine(step, len(plan), settings.warmup)
             torch.manual_seed(seeds.derive(seed, "dropout", step) % 2**31)
             connector.train()
-            features = [store.features(i) for i in batch.items]
-            wanted = [targets[i] for i in batch.items]
+            features = [store.features(i) for i in batch]
+            wanted = [targets[i] for i in batch]
             loss = ctc_loss(connector, features, wanted, settings.mask, seeds.rng(seed, "mask", step))
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
@@ -136,10 +126,10 @@ def _needed(target: list[int]) -> int:
     return len(target) + sum(a == b for a, b in zip(target, target[1:]))
 
 
-def _plan(usable: np.ndarray, steps: np.ndarray, settings: CtcSettings, seed: int) -> Iterator[tuple[int, Batch]]:
+def _plan(usable: np.ndarray, steps: np.ndarray, settings: CtcSettings, seed: int) -> Iterator[tuple[int, list[int]]]:
     """(pass, batch) of every update; a last share of a pass for a fractional `passes`."""
     for turn in range(math.ceil(settings.passes)):
         batches = plan_batches(steps[usable], settings.batch_steps, seeds.rng(seed, "pass", turn))
         keep = math.ceil(len(batches) * min(1.0, settings.passes - turn))
         for batch in batches[:keep]:
-            yield turn, Batch(tuple(int(usable[i]) for i in batch.items))
+            yield turn, usable[batch].tolist()

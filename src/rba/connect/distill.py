@@ -19,12 +19,10 @@ from rba.connect.features import FeatureStore
 from rba.connect.settings import DistillSettings
 from rba.connect.vocabulary import SpeechVocabulary
 from rba.data import seeds
-from rba.lm import chat
 from rba.lm.generation import generate
-from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
 from rba.lm.scoring import response_logits
-from rba.models.connector import Connector
+from rba.models.compact import CompactSpeechLM
 from rba.progress import progress
 from rba.rates import warmup_cosine
 
@@ -38,15 +36,8 @@ def forward_kl(teacher_logits_NV: torch.Tensor, student_logits_NV: torch.Tensor)
     return F.kl_div(student_NV, teacher_NV, reduction="batchmean", log_target=True)
 
 
-def spoken_prompt(lm: TextLM, connector: Connector, logp_TV: torch.Tensor) -> torch.Tensor:
-    """Prompt embeddings [T, D] of one utterance from the connector's log-probs."""
-    before, after = (lm.embed(ids) for ids in chat.frame(lm.tokenizer))
-    return torch.cat([before, connector.embed(logp_TV).to(before.dtype), after])
-
-
 def distil(
-    connector: Connector,
-    lm: TextLM,
+    speechlm: CompactSpeechLM,
     store: FeatureStore,
     vocabulary: SpeechVocabulary,
     settings: DistillSettings,
@@ -56,11 +47,11 @@ def distil(
     minutes: float,
     log: Callable[[dict], None],
 ) -> None:
-    """Train `connector` in place for `settings.updates`; resumes from `folder` exactly."""
+    """Train the connector of `speechlm` in place for `settings.updates`; resumes from `folder` exactly."""
+    lm, connector = speechlm.lm, speechlm.connector
     parameters = dict(connector.named_parameters())
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
     state = checkpoint.load(folder, parameters, optimizer) or {"step": 0}
-    place = {token: 1 + v for v, token in enumerate(connector.ids_V.tolist())}
     sampling = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=settings.max_response)
     saved = time.monotonic()
     connector.eval()  # a frozen dropout: teacher and student differ in the words' channel alone
@@ -70,15 +61,14 @@ def distil(
                 group["lr"] = settings.lr * warmup_cosine(step, settings.updates, WARMUP)
             items = seeds.rng(seed, "distil", step).choice(len(store), settings.batch, replace=False).tolist()
             texts = [store.rows[i].text for i in items]
-            typed = [lm.embed(chat.prompt_ids(lm.tokenizer, t)) for t in texts]
+            typed = speechlm.text_prompts(texts)
             answers = [c[0].ids for c in generate(lm, typed, sampling, [seeds.derive(seed, step, i) for i in items])]
             with torch.no_grad():
                 taught = response_logits(lm.model, typed, answers)
-            features = [store.features(i).float().to(lm.device) for i in items]
-            spoken = [spoken_prompt(lm, connector, p) for p in connector.logprobs(features)]
-            heard = response_logits(lm.model, spoken, answers)
+            features = [store.features(i) for i in items]
+            heard = response_logits(lm.model, speechlm.prompts(features), answers)
             kl = forward_kl(torch.cat(taught), torch.cat(heard))
-            wanted = [[place[t] for t in vocabulary.encode(text)] for text in texts]
+            wanted = [connector.rows(vocabulary.encode(text)) for text in texts]
             loss = kl + settings.ctc_weight * ctc_loss(connector, features, wanted, 0.0, seeds.rng(0)).to(kl.device)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)

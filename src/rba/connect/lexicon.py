@@ -50,18 +50,19 @@ def article(noun: str) -> str:
     return ("an " if vowel or noun.lower().startswith(("hour", "honest", "heir", "8", "11 ", "18")) else "a ") + noun
 
 
-def pronounced_words(tokenizer: Any) -> list[str]:
-    """Lower-case words of three or more letters that are one token for the LM and stand in hibari's dictionary.
+def pronounced_words(tokenizer: Any) -> tuple[list[str], list[str]]:
+    """Lower-case words of three or more letters in hibari's dictionary: those that are one LM token, and the others.
 
-    A connector that speaks in the LM's own tokens hears each of them only if the corpus holds it: these fill the gaps
-    that self-synthesis leaves in the vocabulary.
+    A connector that speaks in the LM's own tokens hears each of them only if the corpus holds it: the first list fills
+    the gaps that self-synthesis leaves in the vocabulary, the second teaches how pieces spell rare words.
     """
     import hibari
 
     place = files(hibari) / "assets" / "lexicon_us_gold.json.gz"
     known = json.loads(gzip.decompress(place.read_bytes()))
-    whole = {tokenizer.convert_ids_to_tokens(i)[1:] for i in range(len(tokenizer)) if _starts_word(tokenizer, i)}
-    return sorted(w for w in whole if len(w) >= 3 and w.isascii() and w.isalpha() and w.islower() and w in known)
+    single = {tokenizer.convert_ids_to_tokens(i)[1:] for i in range(len(tokenizer)) if _starts_word(tokenizer, i)}
+    plain = sorted(w for w in known if len(w) >= 3 and w.isascii() and w.isalpha() and w.islower())
+    return [w for w in plain if w in single], [w for w in plain if w not in single]
 
 
 def _starts_word(tokenizer: Any, index: int) -> bool:

@@ -17,6 +17,7 @@ RELATIVES = ("mother", "father", "sister", "brother", "daughter", "son", "wife",
              "grandmother", "grandfather", "best friend", "neighbor", "teacher")  # fmt: skip
 SMALL = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
          "fourteen", "fifteen", "sixteen", "twenty", "thirty", "forty", "fifty", "a hundred")  # fmt: skip
+RARE_SHARE = 0.25
 
 
 def suffixed(number: int) -> str:
@@ -28,10 +29,11 @@ def suffixed(number: int) -> str:
 class Slots:
     """Draws a value for a slot name. Each item has its own generator, so that no item depends on another.
 
-    Faker (the `corpus` extra) gives person, city, company, job and street names. `vocabulary` fills `{word}`.
+    Faker (the `corpus` extra) gives person, city, company, job and street names. `vocabulary` fills `{word}`,
+    and `rare`, if any, every fourth of them.
     """
 
-    def __init__(self, vocabulary: Sequence[str] = ()):
+    def __init__(self, vocabulary: Sequence[str] = (), rare: Sequence[str] = ()):
         try:
             from faker import Faker
         except ImportError as error:
@@ -39,7 +41,7 @@ class Slots:
 
             raise RecipeError("templated text needs Faker", "connect corpus", "pip install 'rba[corpus]'") from error
         self._fakers = [Faker(locale) for locale in LOCALES]
-        self.vocabulary = tuple(vocabulary)
+        self.vocabulary, self.rare = tuple(vocabulary), tuple(rare)
         self._draw: dict[str, Callable[[np.random.Generator, Any], str]] = {
             "person": _person, "first": lambda g, f: f.first_name(), "city": lambda g, f: f.city(),
             "company": _company, "job": _job, "street": _street, "phone": _phone, "date": _date, "time": _time,
@@ -52,8 +54,11 @@ class Slots:
             "noun": _from("nouns"), "nouns": _from("nouns", plural), "adj": _from("adjectives"), "verb": _from("verbs"),
             "food": _from("foods"), "animal": _from("animals"), "animals": _from("animals", plural),
             "topic": _from("topics"), "place": _from("places"), "famous": _from("people"),
-            "language": _from("languages"), "word": lambda g, f: _pick(g, self.vocabulary),
+            "language": _from("languages"), "word": lambda g, f: self._word(g),
         }  # fmt: skip
+
+    def _word(self, rng: np.random.Generator) -> str:
+        return _pick(rng, self.rare if self.rare and rng.random() < RARE_SHARE else self.vocabulary)
 
     def fill(self, template: str, rng: np.random.Generator) -> str:
         """The template with every `{slot}` drawn from `rng`; `{a:slot}` puts "a" or "an" before the value."""

@@ -73,6 +73,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     config = ConnectorConfig(encoder.width, c.stack, c.width, c.layers, dropout=c.dropout)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
     connector = Connector(config, vocabulary.ids, lm.model.get_input_embeddings().weight).to(lm.device)
+    model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     references = [row.text for row in held_out.rows]
 
     def wer(current: Connector) -> float:
@@ -82,12 +83,11 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     ctc.train(connector, store, vocabulary, c, folder=folder.path / "ctc", validate=wer, **common)
     if settings.distill.updates:
         place = folder.path / "distill"
-        distill.distil(connector, lm, store, vocabulary, settings.distill, folder=place, **common)
+        distill.distil(model, store, vocabulary, settings.distill, folder=place, **common)
     heard = measure.transcripts(connector.eval(), lm.tokenizer, held_out)
     low, high = measure.interval(references, heard)
     value = measure.word_error_rate(references, heard)
     folder.note("wer", {"value": value, "low": low, "high": high, "utterances": len(heard)})
-    model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     model.save(folder.path / "model")
     known = np.array(sorted({int(instruction_id(t), 16) for t in train_texts}), np.uint64)
     np.save(folder.path / "model" / "heard_texts.npy", known)  # evaluation leaves these texts out
@@ -144,7 +144,7 @@ def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str
     for name in settings.files:
         yield Path(name).name.split(".")[0], _read_lines(Path(name))
     if settings.templated:
-        yield "templated", list(templated(settings.templated, seed, pronounced_words(lm.tokenizer)))
+        yield "templated", list(templated(settings.templated, seed, *pronounced_words(lm.tokenizer)))
     if settings.self_synthesised:
         with progress("texts for the connector", settings.self_synthesised) as bar:
             yield "self-synthesised", list(self_synthesised(lm, settings.self_synthesised, seed, bar))

@@ -78,6 +78,7 @@ class Connector(nn.Module):
         ids_V = torch.tensor(list(token_ids), dtype=torch.long)
         chosen_VD = table.detach()[ids_V.to(table.device)].float().cpu()
         self.register_buffer("ids_V", ids_V)
+        self._row = {token: row for row, token in enumerate(ids_V.tolist())}
         self.register_buffer("table_VD", chosen_VD, persistent=False)
         keys = F.normalize(chosen_VD - chosen_VD.mean(0), dim=1)
         self.register_buffer("keys_VD", keys, persistent=False)
@@ -90,6 +91,10 @@ class Connector(nn.Module):
         self.bias_V = nn.Parameter(torch.zeros(len(ids_V)))
         self.log_scale = nn.Parameter(torch.tensor(3.0))
 
+    def rows(self, tokens: Sequence[int]) -> list[int]:
+        """Where LLM tokens stand in `ids_V`. Raises KeyError for one that the connector does not read."""
+        return [self._row[token] for token in tokens]
+
     def stack(self, features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [T_i, F] -> padded stacked frames [B, T, stack * F] and their mask [B, T] (True = real)."""
         width = self.config.stack
@@ -97,15 +102,20 @@ class Connector(nn.Module):
         batch_BTF, mask_BT = right_pad(frames)
         return batch_BTF, mask_BT.bool()
 
-    def forward(self, frames_BTF: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        """Log-probs [B, T, 1 + V] (float32); index 0 is the blank, index 1 + v stands for `ids_V[v]`."""
+    def queries(self, frames_BTF: torch.Tensor, mask_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries [B, T, D] and blank scores [B, T]; token v scores query . `keys_VD[v]` + `bias_V[v]`."""
         x_BTW = F.gelu(self.enter(self.norm(frames_BTF)))
         for block in self.blocks:
             x_BTW = block(x_BTW, mask_BT)
         x_BTW = self.out_norm(x_BTW)
-        query_BTD = F.normalize(self.out(x_BTW).float(), dim=-1).to(x_BTW.dtype)
-        scores_BTV = F.linear(query_BTD, self.keys_VD) * self.log_scale.exp() + self.bias_V
-        return torch.cat([self.blank(x_BTW), scores_BTV], -1).float().log_softmax(-1)
+        query_BTD = F.normalize(self.out(x_BTW).float(), dim=-1) * self.log_scale.exp()
+        return query_BTD.to(x_BTW.dtype), self.blank(x_BTW)[..., 0]
+
+    def forward(self, frames_BTF: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Log-probs [B, T, 1 + V] (float32); index 0 is the blank, index 1 + v stands for `ids_V[v]`."""
+        query_BTD, blank_BT = self.queries(frames_BTF, mask_BT)
+        scores_BTV = F.linear(query_BTD, self.keys_VD, self.bias_V)
+        return torch.cat([blank_BT[..., None], scores_BTV], -1).float().log_softmax(-1)
 
     def logprobs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Log-probs [T_i / stack, 1 + V] of each clip."""
