@@ -137,6 +137,7 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         utterances=_utterances(workspace),
         instructions=_instructions(workspace),
         teacher=recipe.teacher,
+        teacher_system=recipe.synthesis.answer_system,
     )
 
 

@@ -28,7 +28,7 @@ BAD = {
 class ScriptedTeacher(Teacher):
     """Asks one of `GOOD` or `BAD` by the seed; answers by echoing, at times at endless length."""
 
-    name = "scripted"
+    name, system = "scripted", ""
 
     def __init__(self, bad: int = 3, runaway: int = 7):
         self.bad, self.runaway = bad, runaway
@@ -39,7 +39,7 @@ class ScriptedTeacher(Teacher):
         bad = list(BAD)
         return [Reply(bad[s % len(bad)] if s % self.bad == 0 else GOOD[s % len(GOOD)], True) for s in seeds]
 
-    def replies(self, texts, sampling, seeds, system=None):
+    def replies(self, texts, sampling, seeds):
         answers = [f"You can read about it in this little book, which begins with: {text}" for text in texts]
         return [Reply(a, s % self.runaway != 0) for a, s in zip(answers, seeds)]
 

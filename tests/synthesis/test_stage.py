@@ -98,10 +98,10 @@ def test_killed_after_any_round_it_goes_on_to_the_same_files(done, tmp_path, lef
         pass
 
     class Mortal(ScriptedTeacher):
-        def replies(self, texts, sampling, seeds, system=None):
+        def replies(self, texts, sampling, seeds):
             if len(self.rounds) > left:
                 raise KilledError
-            return super().replies(texts, sampling, seeds, system)
+            return super().replies(texts, sampling, seeds)
 
     with pytest.raises(KilledError):
         made(tmp_path, teacher=Mortal())

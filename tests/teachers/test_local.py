@@ -9,6 +9,7 @@ from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.generation import Completion
 from rba.lm.sampling import Sampling
+from rba.lm.scoring import token_logprobs
 from rba.teachers import local
 from rba.teachers.load import load_teacher
 from rba.teachers.local import LocalTeacher
@@ -76,6 +77,17 @@ def test_first_words_are_part_of_the_request_and_stay_with_their_seed(teacher):
     replies = teacher.sample_queries([1, 2, 3, 4], None, SAMPLING, first)
     assert all(r.text.startswith(f) for r, f in zip(replies, first))
     assert teacher.sample_queries([4, 3], None, SAMPLING, first[:1:-1]) == replies[:1:-1]
+
+
+def test_answers_and_their_likelihood_come_under_the_teachers_own_turn(teacher):
+    told = LocalTeacher(teacher.lm, batch_size=4, system="Be brief.")
+    prompt, answer = chat.prompt_ids(teacher.lm.tokenizer, "Why?", "Be brief."), "Because."
+    end = teacher.lm.end_ids[0]
+    ids = chat.response_ids(teacher.lm.tokenizer, answer, end)
+    wanted = token_logprobs(teacher.lm.model, [teacher.lm.embed(prompt)], [ids])[0].sum().item()
+    assert told.log_likelihood(["Why?"], [answer])[0][0] == pytest.approx(wanted, abs=1e-4)
+    assert told.log_likelihood(["Why?"], [answer]) != teacher.log_likelihood(["Why?"], [answer])
+    assert told.replies(["Why?"], SAMPLING, [1]) != teacher.replies(["Why?"], SAMPLING, [1])
 
 
 def test_the_system_turn_changes_what_is_asked(teacher):

@@ -32,14 +32,15 @@ def run(
     utterances: Sequence[Utterance],
     instructions: Sequence[Instruction],
     teacher: str,
+    teacher_system: str = "",
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
 
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
-    front of it ("cascade") and the teacher. Raises DataError where there is nothing to test or test data leak into
-    training, ModelError where a model cannot be loaded.
+    front of it ("cascade") and the teacher, under the turn `teacher_system`. Raises DataError where there is nothing to
+    test or test data leak into training, ModelError where a model cannot be loaded.
     """
     test = [u for u in utterances if u.split == "test"]
     new = unheard(test, next(iter(models.values())))
@@ -47,7 +48,7 @@ def run(
     chosen = held_out(new, settings.instructions, settings.voices, seed)
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
-    loaders = loaders or standard_loaders(settings, teacher)
+    loaders = loaders or standard_loaders(settings, teacher, teacher_system)
     jobs = plan(models, chosen, settings, seed)
     collect(jobs, models, texts, settings, folder, seed, loaders)
     answers = folder.read(Answer)
@@ -73,7 +74,7 @@ def measure(cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loader
     return rows
 
 
-def standard_loaders(settings: EvaluateSettings, teacher: str) -> Loaders:
+def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: str = "") -> Loaders:
     """The package's own models, each imported when it is first needed."""
 
     def speechlm(name: str | Path):
@@ -90,7 +91,7 @@ def standard_loaders(settings: EvaluateSettings, teacher: str) -> Loaders:
     def load_teacher():
         from rba.teachers.load import load_teacher
 
-        return load_teacher(teacher)
+        return load_teacher(teacher, system=teacher_system)
 
     def embedder():
         from rba.lm.embedder import SentenceEmbedder

@@ -79,8 +79,8 @@ class Synthesiser:
         """The teacher's answer to each, or the reason why it is of no use."""
         texts = [c.text for c in candidates]
         seeds = [derive(self.seed, "answer", index, instruction_id(text)) for text in texts]
-        system, long = self.settings.answer_system or None, self.settings.long_answers
-        replies = self.teacher.replies(texts, self.settings.answer, seeds, system) if texts else []
+        long = self.settings.long_answers
+        replies = self.teacher.replies(texts, self.settings.answer, seeds) if texts else []
         return [
             replace(c, response=answers.settled(r, long) or r.text, reason=answers.why_dropped(c.text, r, long))
             for c, r in zip(candidates, replies)

@@ -30,7 +30,8 @@ def run(settings: SynthesisSettings, *, folder: StageFolder, seed: int, teacher:
     from rba.lm.embedder import SentenceEmbedder
     from rba.teachers.load import load_teacher
 
-    synthesise(settings, folder, seed, load_teacher(teacher, settings.batch), SentenceEmbedder(settings.embedder))
+    loaded = load_teacher(teacher, settings.batch, settings.answer_system)
+    synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder))
 
 
 def synthesise(

@@ -21,10 +21,10 @@ _NEXT_TURN = re.compile(r"(?:^|\n)\W*(?:assistant|user|system|human|model)\W*(?:
 
 
 class LocalTeacher(Teacher):
-    """A `TextLM` as a teacher; `batch_size` sequences are generated at once."""
+    """A `TextLM` as a teacher that answers under the turn `system`; `batch_size` sequences are generated at once."""
 
-    def __init__(self, lm: TextLM, batch_size: int = 96):
-        self.lm, self.name, self.batch_size = lm, lm.name, batch_size
+    def __init__(self, lm: TextLM, batch_size: int = 96, system: str = ""):
+        self.lm, self.name, self.batch_size, self.system = lm, lm.name, batch_size, system
 
     def sample_queries(
         self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
@@ -43,18 +43,16 @@ class LocalTeacher(Teacher):
                 replies[i] = self._query(first[i], completion)
         return replies
 
-    def replies(
-        self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int], system: str | None = None
-    ) -> list[Reply]:
+    def replies(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[Reply]:
         """One answer per request, through the full chat template."""
-        prompts = [chat.prompt_ids(self.lm.tokenizer, text, system) for text in texts]
+        prompts = self._prompts(texts)
         groups = generate(self.lm, prompts, sampling, seeds, batch_size=self.batch_size)
         return [Reply(group[0].text, group[0].finished) for group in groups]
 
     @torch.no_grad()
     def log_likelihood(self, texts: Sequence[str], responses: Sequence[str]) -> list[tuple[float, int]]:
         """Summed log-prob and tokens of each response followed by the end of turn, given its text in the chat frame."""
-        prompts = [chat.prompt_ids(self.lm.tokenizer, text) for text in texts]
+        prompts = self._prompts(texts)
         answers = [chat.response_ids(self.lm.tokenizer, text, self.lm.end_ids[0]) for text in responses]
         order = sorted(range(len(texts)), key=lambda i: len(prompts[i]) + len(answers[i]))
         scores = [(0.0, 0)] * len(order)
@@ -64,6 +62,9 @@ class LocalTeacher(Teacher):
             for i, logp_R in zip(chosen, token_logprobs(self.lm.model, embeds, [answers[i] for i in chosen])):
                 scores[i] = (float(logp_R.sum()), len(logp_R))
         return scores
+
+    def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        return [chat.prompt_ids(self.lm.tokenizer, text, self.system or None) for text in texts]
 
     def _ids(self, text: str) -> list[int]:
         return self.lm.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []

@@ -18,9 +18,14 @@ class Reply:
 
 
 class Teacher(Protocol):
-    """A text LLM behind four calls; each batches as it likes, and each text depends on its own seed."""
+    """A text LLM behind four calls; each batches as it likes, and each text depends on its own seed.
+
+    `system` is the turn under which it answers, and under which answers are likely or not to it; "" for the template's
+    own. Requests have one of their own, the domain.
+    """
 
     name: str
+    system: str
 
     def sample_queries(
         self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
@@ -31,9 +36,7 @@ class Teacher(Protocol):
         """
         ...
 
-    def replies(
-        self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int], system: str | None = None
-    ) -> list[Reply]:
+    def replies(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[Reply]:
         """One answer per request."""
         ...
 
