@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rba.errors import RecipeError
-from rba.rewards.reward import NAMES, WeightedReward, length_correlation, load_reward, parse_weights
+from rba.rewards.reward import load_reward
+from rba.rewards.spec import NAMES, parse_weights
+from rba.rewards.summary import length_correlation
+from rba.rewards.weighted import WeightedReward
 
 
 class Table:

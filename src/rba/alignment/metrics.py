@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 
 from rba.alignment.objectives.objective import Sample, Task, Terms
 from rba.rewards.deaf import did_not_hear
-from rba.rewards.reward import length_correlation
+from rba.rewards.summary import length_correlation
 
 
 def mean(values: Sequence[float]) -> float:

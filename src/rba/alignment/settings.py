@@ -8,7 +8,7 @@ from typing import Literal
 from rba.alignment.objectives import available
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
-from rba.rewards.reward import parse_weights
+from rba.rewards.spec import SCALINGS, parse_weights
 
 
 @dataclass(frozen=True)
