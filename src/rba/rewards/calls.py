@@ -15,7 +15,7 @@ def is_async(function: Callable[..., Any]) -> bool:
     """Whether a call gives a coroutine: an `async def`, or an object whose `__call__` is one."""
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def call_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:

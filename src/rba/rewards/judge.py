@@ -65,8 +65,11 @@ class WrittenJudge:
         **columns: Any,
     ) -> list[float | None]:
         """One mark in [1, 10] per completion; None for a reply without one."""
+        return _once(prompts, completions, self._written)
+
+    def _written(self, asked: Sequence[str]) -> list[float | None]:
         greedy = Sampling(temperature=0.0, max_new_tokens=16)
-        return _once(prompts, completions, lambda asked: map(read_mark, self.judge.answer(asked, greedy, [0] * len(asked))))
+        return [read_mark(reply) for reply in self.judge.answer(asked, greedy, [0] * len(asked))]
 
 
 class LikelihoodJudge:
@@ -108,7 +111,7 @@ def expected_mark(logp: Sequence[float]) -> float | None:
 
 
 def _once(
-    prompts: Sequence[str], completions: Sequence[str], grade: Callable[[Sequence[str]], Any]
+    prompts: Sequence[str], completions: Sequence[str], grade: Callable[[Sequence[str]], list[float | None]]
 ) -> list[float | None]:
     """Marks of all completions, equal requests asked once and in an order of their own."""
     asked = [PROMPT.format(text=text, answer=answer) for text, answer in zip(prompts, completions)]

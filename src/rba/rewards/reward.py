@@ -88,7 +88,7 @@ def load_reward(
 ) -> WeightedReward:
     """The reward that `spec` names. Models, or functions that load them, are used only if needed.
 
-    Raises RecipeError for an unreadable spec, where a named reward lacks its model, and where a user's `module:function`
+    Raises RecipeError for an unreadable spec, a named reward that lacks its model, and a user's `module:function` that
     cannot be imported.
     """
     models = {"teacher": teacher, "embedder": embedder, "reward_model": reward_model, "judge": judge}

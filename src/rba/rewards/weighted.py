@@ -33,7 +33,8 @@ class WeightedReward:
         if len(self.parts) < len(parts):
             raise ValueError(f"two rewards have the same name among {', '.join(_name(r) for r, _ in parts)}")
         self.scaling = scaling
-        self.name = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, (_, weight) in self.parts.items())
+        terms = ((name, weight) for name, (_, weight) in self.parts.items())
+        self.name = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, weight in terms)
         self.dropped: Counter[str] = Counter()
         self.parts_values: dict[str, list[float | None]] = {}
 
@@ -53,7 +54,11 @@ class WeightedReward:
         **columns: Any,
     ) -> list[float | None]:
         """One value per completion."""
-        batch = {"prompts": list(prompts), "completions": list(completions), "completion_ids": completion_ids}
+        batch: dict[str, Any] = {
+            "prompts": list(prompts),
+            "completions": list(completions),
+            "completion_ids": completion_ids,
+        }
         batch |= {"reference": reference, **columns}
         count = len(completions)
         found = call_all([partial(reward, **batch) for reward, _ in self.parts.values()])
@@ -91,11 +96,11 @@ class WeightedReward:
 
 
 def _name(reward: Any) -> str:
-    return getattr(reward, "name", None) or getattr(reward, "__name__", type(reward).__name__)
+    return str(getattr(reward, "name", "") or getattr(reward, "__name__", type(reward).__name__))
 
 
 def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str, Any], count: int) -> list[Any]:
-    """A part's values; where it failed on the whole batch, each completion's value alone, or the exception it raises."""
+    """A part's values; where it failed on the whole, each completion's value alone, or the exception it raises."""
     if not isinstance(outcome, Exception):
         values = list(outcome)
         if len(values) == count:
