@@ -46,7 +46,7 @@ def load_custom(name: str) -> CustomReward:
     except Exception as error:  # whatever a user's class does while it is made
         raise _faulty(name, error) from error
     if not callable(made):
-        raise RecipeError(f"a reward is a function, this is a {type(made).__name__}", name, "name another")
+        raise RecipeError(f"a reward is a function, not {type(made).__name__}", name, "name another")
     return (AsyncCustomReward if is_async(made) else CustomReward)(made, name)
 
 
