@@ -59,12 +59,15 @@ def test_runs_of_number_words_become_numbers(words, found):
     assert " ".join(join_numbers(words.split())) == found
 
 
+SMALL = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+nineteen
+"""
+
+
 def spelt(n: int) -> str:
     """An independent speller of 0 to 999,999,999."""
-    small = (
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen"
-    ).split()
+    small = SMALL.split()
     if n < 20:
         return small[n]
     if n < 100:

@@ -60,7 +60,9 @@ def test_what_is_no_number_at_all_is_counted():
 
 def test_too_few_values_are_a_failure():
     with pytest.raises(ValueError, match="gave 1 values for 2"):
-        WeightedReward([(lambda completions, **c: [1.0] * (len(completions) // 2), 1)])(["q"] * 2, ["a", "b"], reference="xy")
+        WeightedReward([(lambda completions, **c: [1.0] * (len(completions) // 2), 1)])(
+            ["q"] * 2, ["a", "b"], reference="xy"
+        )
 
 
 def test_a_part_of_weight_zero_is_watched_and_drops_nothing():
