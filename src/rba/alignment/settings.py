@@ -76,7 +76,9 @@ class AlignSettings:
     tie_eps: float = 1e-6  # a group whose best and worst reward differ by no more has no pair
     # ranks a group's answers and validates: "recall + 0.5*similarity - deaf", {recall: 1, deaf: -1}, "module:function"
     reward: str | dict[str, float] = "recall"
-    reward_scaling: Literal["none", "batch", "group"] = "none"  # z-scores of each part: over a draw | an instruction
+    reward_scaling: Literal["none", "batch", "group"] = (
+        "none"  # z-scores of parts: over those scored together | a group
+    )
     embedder: str = "all-minilm-l6-v2"  # sentence embedder of the reward "similarity"
     reward_model: str = ""  # sequence-classification model of the reward "reward-model"
     judge: str = ""  # LLM of the rewards "judge" and "judge-likelihood"; empty: the teacher
