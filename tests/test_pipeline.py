@@ -261,14 +261,14 @@ def test_a_reward_of_ones_own_is_imported_before_anything_is_done_and_an_edit_co
         run(mine(own))
     assert done() == [] and not mine().folder.exists()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_rewards", raising=False)  # and again when the test is over
     file = tmp_path / "own_rewards.py"
     file.write_text("def f(completions, **columns):\n    return [0] * len(completions)\n")
     run(mine(own))
     done()
     file.write_text(file.read_text().replace("[0]", "[1]"))
     run(mine(own))
-    assert done() == ["align/sft", "align/rba-group", "evaluation", "report"]
-    sys.modules.pop("own_rewards")
+    assert done() == ["align/sft", "align/rba-group", "report"]
 
 
 def test_two_runs_in_one_folder_exclude_each_other(mine):

@@ -40,12 +40,10 @@ def save_tiny_reward_model(folder: str | Path, seed: int = 0, kind: str = "class
     config = tiny_reward_config(**(armorm if kind == "armorm" else {}), **changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if kind == "armorm":
-            model = ArmoRM(config)
+        model = ArmoRM(config) if kind == "armorm" else LlamaForSequenceClassification(config)
+        if isinstance(model, ArmoRM):
             model.reward_transform_matrix.data += 0.1 * torch.randn(19, 19)
             model.gating.logit_scale.data.fill_(1.5)
-        else:
-            model = LlamaForSequenceClassification(config)
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     path = Path(folder) / "config.json"
