@@ -71,6 +71,7 @@ def test_a_part_of_weight_zero_is_watched_and_drops_nothing():
     assert reward.parts_values["length"] == [0, None]
     watched = WeightedReward([(lengths, 1), (lambda **c: [None, float("nan")], 0)])
     assert watched(["q"] * 2, ["a", "bb"], reference=[""] * 2) == [1, 2]
+    assert not watched.dropped
 
 
 def test_scaled_parts_are_of_one_size_whatever_their_unit():

@@ -65,7 +65,9 @@ class WeightedReward:
         total: list[float | None] = [0.0] * count
         self.parts_values = {}
         for (name, (reward, weight)), outcome in zip(self.parts.items(), found):
-            values = [self._checked(name, v) for v in _one_by_one_if_failed(name, reward, outcome, batch, count)]
+            given = _one_by_one_if_failed(name, reward, outcome, batch, count)
+            counted: Counter[str] = self.dropped if weight else Counter()
+            values = [_checked(name, value, counted) for value in given]
             self.parts_values[name] = values
             if weight:
                 terms = self._scaled(values, prompts)
@@ -77,22 +79,24 @@ class WeightedReward:
             return values
         return z_scores(values, prompts if self.scaling == "group" else None)
 
-    def _checked(self, name: str, value: Any) -> float | None:
-        """The value as a number, or None and a count of why it is none."""
+
+def _checked(name: str, value: Any, dropped: Counter[str]) -> float | None:
+    """The value as a finite number, or None and a count of why it is none."""
+    if isinstance(value, Exception):
+        why = type(value).__name__
+    elif value is None:
+        why = "no value"
+    else:
         try:
-            number = None if value is None or isinstance(value, Exception) else float(value)
+            number = float(value)
         except (TypeError, ValueError):
-            self.dropped[f"{name}: not a number"] += 1
-            return None
-        if isinstance(value, Exception):
-            self.dropped[f"{name}: {type(value).__name__}"] += 1
-        elif number is None:
-            self.dropped[f"{name}: no value"] += 1
-        elif not math.isfinite(number):
-            self.dropped[f"{name}: not finite"] += 1
+            why = "not a number"
         else:
-            return number
-        return None
+            if math.isfinite(number):
+                return number
+            why = "not finite"
+    dropped[f"{name}: {why}"] += 1
+    return None
 
 
 def _name(reward: Any) -> str:
