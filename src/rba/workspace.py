@@ -19,6 +19,7 @@ __all__ = [
     "Workspace",
     "file_hash",
     "fingerprint",
+    "keep_only",
     "write_bytes",
     "write_json",
     "write_text",
@@ -37,6 +38,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "fingerprint" not in manifest:
         raise WorkspaceError("this is not a stage's manifest", str(path), f"move {path.parent} away")
     return manifest
+
+
+def keep_only(shared: Path, what: str, mark: str) -> Path:
+    """The folder `what-mark` in `shared`; those of other marks are out of date and removed."""
+    place = shared / f"{what}-{mark}"
+    for other in shared.glob(f"{what}-*"):
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
+    return place
 
 
 class StageFolder:

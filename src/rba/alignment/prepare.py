@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.models.speechlm import SpeechLM
-from rba.workspace import file_hash, fingerprint
+from rba.workspace import file_hash, fingerprint, keep_only
 
 SHARED = ".shared"
 
@@ -82,15 +81,6 @@ def _choose(
     )
     reached = train[: settings.steps * settings.groups_per_step]
     return reached, held_out[:used], {**counts, "instructions_reached": len(reached)}
-
-
-def keep_only(shared: Path, what: str, mark: str) -> Path:
-    """The folder `what-mark` in `shared`; those of other marks are out of date and removed."""
-    place = shared / f"{what}-{mark}"
-    for other in shared.glob(f"{what}-*"):
-        if other != place:
-            shutil.rmtree(other, ignore_errors=True)
-    return place
 
 
 def model_mark(model: Path | str) -> str:

@@ -10,12 +10,12 @@ The result equals one padded pass over every prompt with its answer (`rba.lm.sco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from rba.alignment.likelihood import chosen_logprobs
+from rba.lm.attention import short_attention
 from rba.lm.load import TextLM
 from rba.lm.scoring import backbone, right_pad, token_logprobs
 
@@ -126,7 +126,7 @@ class _Prefix:
 
     def _pass(self, **inputs: Any) -> torch.Tensor:
         """The decoder's last hidden states, and its keys and values left in the cache."""
-        with _attention(self.lm.device):
+        with short_attention(self.lm.device):
             return self.decoder(**inputs, use_cache=True).last_hidden_state
 
     def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
@@ -149,13 +149,6 @@ class _Prefix:
             past_key_values=cache,
         )
         return [torch.cat([first[i : i + 1], states_BRD[i, : len(a) - 1]]) for i, a in enumerate(answers)]
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On the CPU the fused kernels lose to plain matrix products at a few dozen tokens, most of all backwards."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:

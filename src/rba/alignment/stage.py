@@ -13,7 +13,7 @@ from rba import config
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import load_objective
-from rba.alignment.prepare import SHARED, Prepared, keep_only, model_mark, prepare
+from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.settings import AlignSettings
 from rba.alignment.trainer import Outcome, Trainer
@@ -24,7 +24,7 @@ from rba.errors import ModelError
 from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
 from rba.rewards.custom import code_hashes
-from rba.workspace import StageFolder, fingerprint
+from rba.workspace import StageFolder, fingerprint, keep_only
 
 CHECKPOINTS = "checkpoints"
 

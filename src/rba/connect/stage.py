@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rba import config
 from rba.connect.settings import ConnectSettings, CorpusSettings
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
-from rba.workspace import StageFolder, write_json
+from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
 if TYPE_CHECKING:
     from rba.connect.features import FeatureStore
     from rba.models.connector import Connector
 
 HELD_OUT = "held-out"
+SPEECH = ".connector-speech"
 
 
 def run(
@@ -58,8 +60,11 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     from rba.models.whisper import load_encoder
 
     lm = load_lm(settings.llm)
-    parts = corpus(settings.corpus, lm, folder.path / "corpus", seed)
-    stores = {name: speak(settings, name, texts, folder.path / "features", seed) for name, texts in parts.items()}
+    words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
+    mark = fingerprint(config.to_tree(settings.corpus), words, settings.encoder, settings.llm, seed)
+    place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
+    parts = corpus(settings.corpus, lm, place, seed)
+    stores = {name: speak(settings, name, texts, place, seed) for name, texts in parts.items()}
     for name, store in stores.items():
         folder.note(
             f"speech: {name}", {"hours": round(store.hours, 2), "texts": len(parts[name]), "spoken": len(store)}
@@ -70,9 +75,9 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count)
     encoder = load_encoder(settings.encoder)
     c = settings.ctc
-    config = ConnectorConfig(encoder.width, c.stack, c.width, c.layers, dropout=c.dropout)
+    shape = ConnectorConfig(encoder.width, c.stack, c.width, c.layers, dropout=c.dropout)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
-    connector = Connector(config, vocabulary.ids, lm.model.get_input_embeddings().weight).to(lm.device)
+    connector = Connector(shape, vocabulary.ids, lm.model.get_input_embeddings().weight).to(lm.device)
     model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     references = [row.text for row in held_out.rows]
 
@@ -82,8 +87,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     common: dict[str, Any] = {"seed": seed, "minutes": settings.checkpoint_minutes, "log": log}
     ctc.train(connector, store, vocabulary, c, folder=folder.path / "ctc", validate=wer, **common)
     if settings.distill.updates:
-        place = folder.path / "distill"
-        distill.distil(model, store, vocabulary, settings.distill, folder=place, **common)
+        distill.distil(model, store, vocabulary, settings.distill, folder=folder.path / "distill", **common)
     heard = measure.transcripts(connector.eval(), lm.tokenizer, held_out)
     low, high = measure.interval(references, heard)
     value = measure.word_error_rate(references, heard)

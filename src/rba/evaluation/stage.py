@@ -41,8 +41,9 @@ def run(
     front of it ("cascade") and the teacher. Raises DataError where there is nothing to test or test data leak into
     training, ModelError where a model cannot be loaded.
     """
-    new = unheard(utterances, next(iter(models.values())))
-    folder.note("known_to_the_connector", len({u.instruction_id for u in utterances} - {u.instruction_id for u in new}))
+    test = [u for u in utterances if u.split == "test"]
+    new = unheard(test, next(iter(models.values())))
+    folder.note("known_to_the_connector", len({u.instruction_id for u in test} - {u.instruction_id for u in new}))
     chosen = held_out(new, settings.instructions, settings.voices, seed)
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
@@ -76,9 +77,10 @@ def standard_loaders(settings: EvaluateSettings, teacher: str) -> Loaders:
     """The package's own models, each imported when it is first needed."""
 
     def speechlm(name: str | Path):
+        from rba.models.adapters import for_inference
         from rba.models.load import load_speechlm
 
-        return load_speechlm(name, settings.dtype)
+        return for_inference(load_speechlm(name, settings.dtype))
 
     def transcriber():
         from rba.speech.transcriber import Transcriber

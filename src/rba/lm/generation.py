@@ -119,7 +119,7 @@ def _generate_batch(
     live_B = torch.ones(len(seeds), dtype=torch.bool, device=lm.device)
     for step in range(sampling.max_new_tokens):
         rows.token_B = draw(logits_BV, uniform_BS[rows.owner_B, step], sampling)
-        chosen_B = logits_BV.float().log_softmax(-1).gather(1, rows.token_B[:, None])[:, 0]
+        chosen_B = logits_BV.gather(1, rows.token_B[:, None])[:, 0].float() - logits_BV.float().logsumexp(-1)
         ended_B = torch.isin(rows.token_B, ends)
         for owner, token, logprob, live, end in zip(
             rows.owner_B.tolist(), rows.token_B.tolist(), chosen_B.tolist(), live_B.tolist(), ended_B.tolist()

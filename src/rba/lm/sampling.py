@@ -38,10 +38,10 @@ def draw(logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling) -
     """Next tokens [B] by inverse transform sampling of the tempered, nucleus-truncated distribution (exact)."""
     if sampling.temperature == 0:
         return logits_BV.argmax(-1)
-    probs_BV = (logits_BV.float() / sampling.temperature).softmax(-1)
+    tempered_BV = logits_BV.float() / sampling.temperature
     if sampling.top_p >= 1:
-        return _invert(probs_BV, uniform_B)
-    return _draw_nucleus(probs_BV, uniform_B, sampling.top_p)
+        return _invert(tempered_BV.softmax(-1), uniform_B)
+    return _draw_nucleus(tempered_BV, uniform_B, sampling.top_p)
 
 
 def _invert(weights_BV: torch.Tensor, uniform_B: torch.Tensor) -> torch.Tensor:
@@ -52,16 +52,17 @@ def _invert(weights_BV: torch.Tensor, uniform_B: torch.Tensor) -> torch.Tensor:
     return (total_BV <= target_B[:, None]).sum(-1).clamp(max=weights_BV.shape[-1] - 1)
 
 
-def _draw_nucleus(probs_BV: torch.Tensor, uniform_B: torch.Tensor, top_p: float) -> torch.Tensor:
+def _draw_nucleus(logits_BV: torch.Tensor, uniform_B: torch.Tensor, top_p: float) -> torch.Tensor:
     """Nucleus sampling that sorts a whole row only where its most likely tokens do not hold `top_p` already."""
     import torch
 
-    width = min(NUCLEUS_PROBE, probs_BV.shape[-1])
-    top_BK, index_BK = probs_BV.topk(width, dim=-1)
+    width = min(NUCLEUS_PROBE, logits_BV.shape[-1])
+    top_BK, index_BK = logits_BV.topk(width, dim=-1)
+    top_BK = (top_BK - logits_BV.logsumexp(-1, keepdim=True)).exp()
     tokens_B = index_BK.gather(1, _invert(_truncate(top_BK, top_p), uniform_B)[:, None])[:, 0]
     wide_B = top_BK.sum(-1) < top_p
     if wide_B.any():
-        sorted_WV, order_WV = probs_BV[wide_B].sort(dim=-1, descending=True)
+        sorted_WV, order_WV = logits_BV[wide_B].softmax(-1).sort(dim=-1, descending=True)
         picked_W = _invert(_truncate(sorted_WV, top_p), uniform_B[wide_B])
         tokens_B = tokens_B.masked_scatter(wide_B, order_WV.gather(1, picked_W[:, None])[:, 0])
     return torch.as_tensor(tokens_B)
