@@ -16,7 +16,7 @@ import fakes
 import pytest
 
 import rba
-from rba.errors import DataError, ModelError, WorkspaceError
+from rba.errors import DataError, ModelError, RecipeError, WorkspaceError
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
 from rba.workspace import Workspace
@@ -238,11 +238,37 @@ def test_an_unknown_verb_is_a_bug():
 # Faults
 
 
-@pytest.mark.parametrize("override", ["teacher=smolm2-135m-instruct", "model=shiped", "model=.", "model=/gone/a/b"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "teacher=smolm2-135m-instruct",
+        "model=shiped",
+        "model=.",
+        "model=/gone/a/b",
+        "align.judge=smolm2",
+        "align.reward_model=armo",
+    ],
+)
 def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
     with pytest.raises(ModelError):
         run(mine(override))
     assert done() == [] and not mine().folder.exists()
+
+
+def test_a_reward_of_ones_own_is_imported_before_anything_is_done_and_an_edit_counts(mine, tmp_path, monkeypatch):
+    own = "align.reward=own_rewards:f + recall"
+    with pytest.raises(RecipeError, match="cannot import the reward: ModuleNotFoundError"):
+        run(mine(own))
+    assert done() == [] and not mine().folder.exists()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_rewards", raising=False)  # and again when the test is over
+    file = tmp_path / "own_rewards.py"
+    file.write_text("def f(completions, **columns):\n    return [0] * len(completions)\n")
+    run(mine(own))
+    done()
+    file.write_text(file.read_text().replace("[0]", "[1]"))
+    run(mine(own))
+    assert done() == ["align/sft", "align/rba-group", "report"]
 
 
 def test_two_runs_in_one_folder_exclude_each_other(mine):

@@ -89,11 +89,19 @@ def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], o
 
 
 def _check_models(recipe: Recipe) -> None:
-    """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist."""
+    """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist.
+
+    Raises RecipeError for a reward of the user's own that cannot be imported.
+    """
+    from rba.rewards.custom import load_custom
+    from rba.rewards.spec import is_custom, parse_weights
     from rba.weights.registry import find
 
-    if "/" not in recipe.teacher and not Path(recipe.teacher).is_dir():
-        find(recipe.teacher)
+    for name in (recipe.teacher, recipe.align.judge, recipe.align.reward_model):
+        if name and "/" not in name and not Path(name).expanduser().is_dir():
+            find(name)
+    for name in filter(is_custom, parse_weights(recipe.align.reward)):
+        load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):
         return
     fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}" or a checkpoint folder that rba wrote'

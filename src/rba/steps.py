@@ -11,9 +11,10 @@ from typing import Any
 
 from rba import config
 from rba.recipe import CONNECT, SHIPPED, Recipe
+from rba.rewards.custom import code_hashes
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 1, "evaluate": 1}
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 1}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes"})
@@ -44,6 +45,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
+    rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
@@ -52,7 +54,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
         step("speech", "speak", (_facts(recipe.speech),), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
-        *(step(name, "align", (align, teacher, base), ("speech", *start), partial(_align, name)) for name in methods),
+        *(
+            step(name, "align", (align, teacher, base, rewards), ("speech", *start), partial(_align, name))
+            for name in methods
+        ),
         step(
             "evaluation",
             "evaluate",
@@ -80,7 +85,7 @@ def _model_mark(name: str) -> str:
     if name == SHIPPED:
         return _shipped_mark()
     folder = Path(name).expanduser()
-    if not folder.is_dir():
+    if not name or not folder.is_dir():
         return name
     return fingerprint(name, [_file_mark(p) for p in sorted(folder.rglob("*")) if p.is_file()])
 

@@ -13,6 +13,7 @@ from rba.alignment.groups import plan
 from rba.alignment.rollout import Rollouts, round_of
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora, lora_parameters
+from rba.rewards.weighted import WeightedReward
 
 from .conftest import SMALL, Bench, variety
 
@@ -102,3 +103,22 @@ def test_once_means_from_the_initial_model_also_when_drawn_later(bench: Bench, t
     move(bench)
     assert answers(rollouts(bench, tmp_path / "b"), 0) == first
     assert answers(rollouts(bench, tmp_path / "c", refresh="online"), 1) != first
+
+
+@pytest.mark.parametrize("refresh", ["once", "online"])
+def test_parts_of_a_reward_travel_with_the_samples_and_are_kept(bench: Bench, tmp_path: Path, refresh: str):
+    def made() -> Rollouts:
+        found = rollouts(bench, tmp_path, refresh=refresh)
+        found.reward = WeightedReward([(variety, 2), (spaces, 0)], "group")
+        return found
+
+    tasks = made().tasks(0)[0]
+    for sample in (s for task in tasks for s in task.samples):
+        assert dict(sample.parts) == {"variety": len(set(sample.text)) / 8, "spaces": sample.text.count(" ")}
+    for task in tasks:
+        assert sum(s.reward for s in task.samples) == pytest.approx(0, abs=1e-9)
+    assert made().tasks(0)[0] == tasks
+
+
+def spaces(completions: list[str], **columns: Any) -> list[int]:
+    return [text.count(" ") for text in completions]

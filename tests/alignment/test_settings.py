@@ -41,12 +41,23 @@ def test_the_defaults_are_the_papers():
         ({"refresh": "never"}, "align.refresh"),
         ({"ce_reduction": "max"}, "align.ce_reduction"),
         ({"reward": "recal"}, "align.reward"),
+        ({"reward": {"recall": 1, "def": -1}}, "align.reward: def"),
+        ({"reward": "recall + reward-model"}, "align.reward_model"),
+        ({"reward_scaling": "rows"}, "align.reward_scaling"),
+        ({"reward_scaling": "group"}, "align.validation.by=likelihood"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_key(tree: dict[str, Any], key: str):
     with pytest.raises(RecipeError) as refusal:
         config.build(AlignSettings, tree, "align")
     assert key in str(refusal.value)
+
+
+def test_a_reward_may_be_a_mapping_and_scaled_where_no_validation_compares_it():
+    tree = {"reward": {"recall": 1, "deaf": -1}, "reward_scaling": "group", "validation": {"by": "likelihood"}}
+    assert config.build(AlignSettings, tree, "align").reward == {"recall": 1.0, "deaf": -1.0}
+    config.build(AlignSettings, {"reward_scaling": "batch", "validation": {"every": 0}}, "align")
+    config.build(AlignSettings, {"reward": "reward-model", "reward_model": "org/model"}, "align")
 
 
 def test_they_load_without_torch():

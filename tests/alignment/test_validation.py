@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,19 @@ def test_rewards_ties_lengths_and_deafness_are_logged():
     assert found["completions/deaf"] == 0.25
     assert found["completions/clipped_ratio"] == 0
     assert -1 <= found["reward_length_correlation"] <= 1
+
+
+def test_each_part_of_a_reward_is_logged():
+    parts = [("recall", 0.5), ("length", None)], [("recall", 1.0), ("length", 0.2)]
+    rows = [replace(sample(v, text, 1.0), parts=tuple(p)) for v, (text, p) in enumerate(zip(["no", "long"], parts))]
+    found = {k: v for k, v in sample_metrics([task(rows)]).items() if k.startswith("rewards/")}
+    assert found == {
+        "rewards/recall/mean": 0.75,
+        "rewards/recall/std": 0.25,
+        "rewards/recall/length_correlation": pytest.approx(1),
+        "rewards/length/mean": 0.2,
+        "rewards/length/std": 0.0,
+    }
 
 
 def test_a_missing_reward_is_counted_not_averaged():

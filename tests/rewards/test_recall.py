@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.rewards.recall import Recall, length_penalty, recall
@@ -53,6 +53,7 @@ def test_saying_everything_scores_below_saying_the_point():
     assert point > flood
 
 
+@settings(deadline=None)
 @given(SENTENCES, SENTENCES)
 def test_the_reward_stays_in_the_unit_interval_and_an_echo_is_perfect(answer, reference):
     value = Recall()(["q"], [answer], reference=[reference])[0]
@@ -63,6 +64,7 @@ def test_the_reward_stays_in_the_unit_interval_and_an_echo_is_perfect(answer, re
         assert Recall()(["q"], [reference], reference=[reference]) == [1.0]
 
 
+@settings(deadline=None)
 @given(SENTENCES, SENTENCES, st.randoms())
 def test_word_order_does_not_matter(answer, reference, random):
     shuffled = answer.split()

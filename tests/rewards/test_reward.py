@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.errors import RecipeError
-from rba.rewards.reward import NAMES, WeightedReward, length_correlation, load_reward, parse_weights
+from rba.rewards.reward import load_reward
+from rba.rewards.spec import NAMES, parse_weights
+from rba.rewards.summary import length_correlation
+from rba.rewards.weighted import WeightedReward
 
 
 class Table:
@@ -47,6 +50,7 @@ def test_an_unreadable_spec_is_refused_in_one_line_that_shows_how(spec):
         parse_weights(spec)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), st.floats(0.001, 99).map(lambda w: round(w, 3)), min_size=1))
 def test_what_is_written_is_what_is_read(weights):
     assert parse_weights(" + ".join(f"{w}*{n}" for n, w in weights.items())) == weights

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 
 from rba.alignment.objectives.objective import Sample, Task, Terms
 from rba.rewards.deaf import did_not_hear
-from rba.rewards.reward import length_correlation
+from rba.rewards.summary import length_correlation, summarise
 
 
 def mean(values: Sequence[float]) -> float:
@@ -40,7 +40,7 @@ def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
         "completions/clipped_ratio": mean([float(not s.finished) for s in samples]),
         "completions/deaf": mean([float(did_not_hear(s.text)) for s in samples]),
     }
-    return found | _reward_metrics(tasks, samples)
+    return found | _reward_metrics(tasks, samples) | _part_metrics(samples)
 
 
 def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[str, float]:
@@ -54,3 +54,10 @@ def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[st
         found |= {"reward_group_std": mean(spread), "frac_reward_zero_std": mean([float(s == 0) for s in spread])}
     related = length_correlation([s.reward for s in samples], [len(s.ids) for s in samples])
     return found if related is None else found | {"reward_length_correlation": related}
+
+
+def _part_metrics(samples: Sequence[Sample]) -> dict[str, float]:
+    """The same of each part of the reward, `rewards/NAME/...`, as it was before scaling and weight."""
+    rows = [dict(s.parts) for s in samples]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return summarise({name: [row.get(name) for row in rows] for name in names}, [len(s.ids) for s in samples])

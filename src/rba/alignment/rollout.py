@@ -43,10 +43,12 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Valued:
-    """The reward of a kept self-sample; None where it could not be scored."""
+    """The reward of a kept self-sample and of its `parts`, by name; None where there is none."""
 
     utterance_id: str
     reward: float | None
+    names: list[str]
+    parts: list[float | None]
 
 
 def round_of(step: int, settings: AlignSettings) -> int:
@@ -134,16 +136,15 @@ class Rollouts:
             for (group, name), a in zip(spoken, answers)
         ]
 
-    def _kept_rewards(self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, float | None]:
+    def _kept_rewards(self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, Valued]:
         if self.reward is None:
             return {}
         place = place.with_name(f"rewards-{place.name}")
         if not place.is_file():
-            values = self._rewards(groups, drawn)
-            shards.write(place, [Valued(name, value) for name, value in values.items()], Valued)
-        return {row.utterance_id: row.reward for row in shards.read(place, Valued)}
+            shards.write(place, list(self._rewards(groups, drawn).values()), Valued)
+        return {row.utterance_id: row for row in shards.read(place, Valued)}
 
-    def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, float | None]:
+    def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, Valued]:
         """The reward of every answer; nothing where the objective needs none."""
         if self.reward is None:
             return {}
@@ -155,8 +156,13 @@ class Rollouts:
             [row.ids for row in drawn],
             reference=[group.response for group in asked],
         )
-        return {row.utterance_id: value for row, value in zip(drawn, values)}
+        parts: dict[str, list[float | None]] = getattr(self.reward, "parts_values", {})
+        return {
+            row.utterance_id: Valued(row.utterance_id, value, list(parts), [part[i] for part in parts.values()])
+            for i, (row, value) in enumerate(zip(drawn, values))
+        }
 
 
-def _sample(row: Drawn, reward: float | None) -> Sample:
-    return Sample(row.utterance_id, tuple(row.ids), row.text, row.finished, tuple(row.logprobs), reward)
+def _sample(row: Drawn, valued: Valued | None) -> Sample:
+    sample = Sample(row.utterance_id, tuple(row.ids), row.text, row.finished, tuple(row.logprobs))
+    return replace(sample, reward=valued.reward, parts=tuple(zip(valued.names, valued.parts))) if valued else sample

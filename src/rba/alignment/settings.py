@@ -8,7 +8,7 @@ from typing import Literal
 from rba.alignment.objectives import available
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
-from rba.rewards.reward import parse_weights
+from rba.rewards.spec import parse_weights
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,14 @@ class AlignSettings:
     ce_reduction: Literal["sum", "mean"] = "sum"  # over the tokens of an answer
     use_reference: bool = False  # log-ratios to the initial model instead of plain log-probs; one more forward pass
     tie_eps: float = 1e-6  # a group whose best and worst reward differ by no more has no pair
-    reward: str = "recall"  # ranks a group's answers and validates: "recall + 0.5*similarity - deaf", "likelihood", ...
+    # ranks a group's answers and validates: "recall + 0.5*similarity - deaf", {recall: 1, deaf: -1}, "module:function"
+    reward: str | dict[str, float] = "recall"
+    reward_scaling: Literal["none", "batch", "group"] = (
+        "none"  # z-scores of parts: over those scored together | a group
+    )
     embedder: str = "all-minilm-l6-v2"  # sentence embedder of the reward "similarity"
+    reward_model: str = ""  # sequence-classification model of the reward "reward-model"
+    judge: str = ""  # LLM of the rewards "judge" and "judge-likelihood"; empty: the teacher
     # how self-samples are drawn; much hotter than the teacher's answers, they are so unlikely beside them that the
     # reference-free rba-single has nothing left to prefer (watch pairs/live): draw both alike, or use a reference
     sample: Sampling = field(default_factory=Sampling)
@@ -107,10 +113,19 @@ class AlignSettings:
         _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")
         _check(self.sample.temperature > 0, "sample.temperature", "self-samples are drawn: give a temperature above 0")
         self._check_parts()
+        self._check_reward()
+
+    def _check_reward(self) -> None:
         try:
-            parse_weights(self.reward)
+            weights = parse_weights(self.reward)
         except RecipeError as error:
             raise RecipeError(error.what, f"align.reward: {error.where}", error.fix) from error
+        if "reward-model" in weights and not self.reward_model:
+            fix = "set it to a sequence-classification model: a registry name, a local folder or a hub id"
+            raise RecipeError('the reward "reward-model" needs a model', "align.reward_model", fix)
+        if self.reward_scaling != "none" and self.validation.every and self.validation.by == "reward":
+            fix = "set align.validation.by=likelihood, or align.reward_scaling=none"
+            raise RecipeError("scaled rewards cannot be compared between validations", "align.reward_scaling", fix)
 
     def _check_parts(self) -> None:
         a, v = self.adaptive, self.validation

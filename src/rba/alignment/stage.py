@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rba.data.utterance import Utterance
 from rba.errors import ModelError
 from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
+from rba.rewards.custom import code_hashes
 from rba.workspace import StageFolder, fingerprint, keep_only
 
 CHECKPOINTS = "checkpoints"
@@ -61,13 +62,21 @@ def run(
 
 
 def _load_reward(settings: AlignSettings, teacher: str) -> Reward:
-    """The recipe's reward; teacher and embedder are loaded only if it needs them."""
+    """The recipe's reward; the models are loaded only if it needs them, each of them once."""
     from rba.lm.embedder import SentenceEmbedder
+    from rba.lm.reward_model import load_reward_model
     from rba.rewards.reward import load_reward
     from rba.teachers.load import load_teacher
 
-    embedder = partial(SentenceEmbedder, settings.embedder)
-    return load_reward(settings.reward, teacher=partial(load_teacher, teacher), embedder=embedder)
+    load = cache(load_teacher)
+    return load_reward(
+        settings.reward,
+        scaling=settings.reward_scaling,
+        teacher=partial(load, teacher),
+        embedder=partial(SentenceEmbedder, settings.embedder),
+        reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
+        judge=partial(load, settings.judge or teacher),
+    )
 
 
 def align(
@@ -126,6 +135,7 @@ def align(
     facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
     folder.note("training", facts)
     folder.note("rewards_dropped", dict(dropped or {}))
+    folder.note("reward_signatures", getattr(value, "signatures", {}))
     card = model_card(
         method, settings, base=Path(base).name, teacher=teacher, seed=seed, data=data.counts, outcome=facts
     )
@@ -143,9 +153,11 @@ def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, dat
     """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage."""
     if settings.refresh != "once":
         return folder.path / "rollouts"
-    keys = ("sample", "reward", "embedder", "rollout_batch", "groups_per_step", "steps")
+    rewards = ("reward", "reward_scaling", "embedder", "reward_model", "judge")
+    keys = ("sample", *rewards, "rollout_batch", "groups_per_step", "steps")
     facts = {key: value for key, value in config.to_tree(settings).items() if key in keys}
-    return keep_only(folder.path.parent / SHARED, "answers", fingerprint(data.mark, facts, seed, teacher))
+    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher)
+    return keep_only(folder.path.parent / SHARED, "answers", mark)
 
 
 def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:

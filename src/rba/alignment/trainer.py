@@ -205,6 +205,8 @@ class Trainer:
             return score(self.speechlm.lm, [prompts[u] for u, _ in flat], answers, self.settings.batch_tokens)
 
     def _observe_rewards(self) -> None:
+        if self.settings.reward_scaling != "none":
+            return  # their mean is zero by construction
         rewards = [s.reward for s in self.rollouts.samples if s.reward is not None] if self.rollouts else []
         if rewards:
             self.rate.observe_score("reward", sum(rewards) / len(rewards))

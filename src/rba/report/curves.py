@@ -25,6 +25,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"loss/.+", "", "a term of the loss, with its weight"),
     (r"ce", "Cross-entropy", "on the teacher's answer, nats a token"),
     (r"reward", "Reward", "mean over the model's own answers"),
+    (r"rewards/.+/(mean|std|length_correlation)", "", "a part of the reward, before scaling and weight"),
     (r"(rewards/)?margins?", "Margin", "chosen over rejected, log-probs times beta"),
     (r"(rewards/)?accurac(y|ies)", "Preference accuracy", "share of pairs whose chosen answer is the likelier"),
     (r"(.*/)?(lr|learning_rate)", "Learning rate", "the schedule times its multiplier"),

@@ -9,15 +9,24 @@ A completion that cannot be scored gets None and is counted; it must be left out
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from rba.errors import RecipeError
-from rba.rewards.likelihood import Scorer
-from rba.rewards.similarity import Embedder
+from rba.rewards.custom import load_custom
+from rba.rewards.deaf import DidNotHear
+from rba.rewards.judge import LikelihoodJudge, Replier, WrittenJudge
+from rba.rewards.length import Length
+from rba.rewards.likelihood import Likelihood, Scorer
+from rba.rewards.model import AnswerScorer, ModelScore
+from rba.rewards.qa import Contains, ExactMatch
+from rba.rewards.recall import Recall
+from rba.rewards.repetition import Repetition
+from rba.rewards.similarity import Embedder, Similarity
+from rba.rewards.spec import is_custom, parse_weights
+from rba.rewards.translation import Bleu, Chrf
+from rba.rewards.weighted import WeightedReward
 
 
 class Reward(Protocol):
@@ -38,62 +47,62 @@ class Reward(Protocol):
         ...
 
 
-NAMES = ("recall", "similarity", "likelihood", "likelihood-sum", "deaf")
-_TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d+)?)\s*\*\s*)?([a-z][a-z0-9-]*)\s*")
+_PLAIN: dict[str, Callable[[], Any]] = {
+    "recall": Recall,
+    "bleu": Bleu,
+    "bleu-zh": partial(Bleu, "zh", "bleu-zh"),
+    "bleu-char": partial(Bleu, "char", "bleu-char"),
+    "chrf": Chrf,
+    "exact-match": ExactMatch,
+    "contains": Contains,
+    "deaf": DidNotHear,
+    "length": Length,
+    "repetition": Repetition,
+}
+"""Rewards that need nothing but texts."""
 
-
-def parse_weights(spec: str | Mapping[str, float]) -> dict[str, float]:
-    """The weight of each named reward. Raises RecipeError for an unreadable sum or an unknown or repeated name."""
-    fix = 'write e.g. "recall + 0.5*similarity - deaf", with ' + ", ".join(NAMES)
-    if isinstance(spec, Mapping):
-        weights = {str(k): float(v) for k, v in spec.items()}
-    else:
-        weights, position = {}, 0
-        while position < len(spec):
-            term = _TERM.match(spec, position)
-            if term is None or (position > 0 and not term[1]) or term[3] in weights:
-                raise RecipeError("not a sum of rewards", spec, fix)
-            weights[term[3]] = float(term[2] or 1) * (-1 if term[1] == "-" else 1)
-            position = term.end()
-    for name in weights:
-        if name not in NAMES:
-            raise RecipeError("unknown reward", name, fix)
-    if not weights:
-        raise RecipeError("no reward given", str(spec), fix)
-    return weights
+_WITH_MODEL: dict[str, tuple[Callable[[Any], Any], str, str, str]] = {
+    "similarity": (Similarity, "embedder", "encode", "a sentence embedder"),
+    "likelihood": (Likelihood, "teacher", "log_likelihood", "a teacher that gives log-probs"),
+    "likelihood-sum": (
+        partial(Likelihood, reduction="sum", name="likelihood-sum"),
+        "teacher",
+        "log_likelihood",
+        "a teacher that gives log-probs",
+    ),
+    "reward-model": (ModelScore, "reward_model", "score", "a reward model"),
+    "judge": (WrittenJudge, "judge", "answer", "a judge that answers"),
+    "judge-likelihood": (LikelihoodJudge, "judge", "log_likelihood", "a judge that gives log-probs"),
+}
+"""Rewards that need a model: what makes them, whose argument of `load_reward`, the method it must have, in words."""
 
 
 def load_reward(
     spec: str | Mapping[str, float],
     *,
+    scaling: str = "none",
     teacher: Scorer | Callable[[], Scorer] | None = None,
     embedder: Embedder | Callable[[], Embedder] | None = None,
+    reward_model: AnswerScorer | Callable[[], AnswerScorer] | None = None,
+    judge: Replier | Scorer | Callable[[], Replier | Scorer] | None = None,
 ) -> WeightedReward:
-    """The reward that `spec` names. `teacher` and `embedder`, or functions that load them, are used only if needed.
+    """The reward that `spec` names. Models, or functions that load them, are used only if needed.
 
-    Raises RecipeError for an unreadable spec and where a named reward lacks its teacher or embedder.
+    Raises RecipeError for an unreadable spec, a named reward that lacks its model, and a user's `module:function` that
+    cannot be imported.
     """
-    weights = parse_weights(spec)
-    return WeightedReward([(_load_one(name, teacher, embedder), weight) for name, weight in weights.items()])
+    models = {"teacher": teacher, "embedder": embedder, "reward_model": reward_model, "judge": judge}
+    parts = [(_load_one(name, models), weight) for name, weight in parse_weights(spec).items()]
+    return WeightedReward(parts, scaling)
 
 
-def _load_one(name: str, teacher: Any, embedder: Any) -> Reward:
-    if name == "recall":
-        from rba.rewards.recall import Recall
-
-        return Recall()
-    if name == "deaf":
-        from rba.rewards.deaf import DidNotHear
-
-        return DidNotHear()
-    if name == "similarity":
-        from rba.rewards.similarity import Similarity
-
-        return Similarity(_loaded(embedder, "encode", "a sentence embedder", name))
-    from rba.rewards.likelihood import Likelihood
-
-    reduction = "sum" if name == "likelihood-sum" else "mean"
-    return Likelihood(_loaded(teacher, "log_likelihood", "a teacher that gives log-probs", name), reduction, name)
+def _load_one(name: str, models: Mapping[str, Any]) -> Reward | Callable[..., Any]:
+    if is_custom(name):
+        return load_custom(name)
+    if name in _PLAIN:
+        return _PLAIN[name]()
+    make, model, method, what = _WITH_MODEL[name]
+    return make(_loaded(models[model], method, what, name))
 
 
 def _loaded(part: Any, method: str, what: str, reward: str) -> Any:
@@ -102,83 +111,3 @@ def _loaded(part: Any, method: str, what: str, reward: str) -> Any:
     if not hasattr(made, method):
         raise RecipeError(f"the reward needs {what}", reward, "name one, or choose another reward")
     return made
-
-
-class WeightedReward:
-    """A weighted sum of rewards; None wherever a part is None, not finite or fails. `dropped` counts why.
-
-    A part that raises on a batch is tried on each completion alone; one that raises on all of several is broken: its
-    error is raised.
-    """
-
-    def __init__(self, parts: Sequence[tuple[Reward, float]]):
-        self.parts = list(parts)
-        self.name = " + ".join(reward.name if weight == 1 else f"{weight:g}*{reward.name}" for reward, weight in parts)
-        self.dropped: Counter[str] = Counter()
-
-    def __call__(
-        self,
-        prompts: Sequence[str],
-        completions: Sequence[str],
-        completion_ids: Sequence[Sequence[int]] | None = None,
-        *,
-        reference: Sequence[str],
-        **columns: Any,
-    ) -> list[float | None]:
-        """One value per completion."""
-        total: list[float | None] = [0.0] * len(completions)
-        per_item = {"reference": reference, **columns}
-        for reward, weight in self.parts:
-            values = self._score(reward, prompts, completions, completion_ids, per_item)
-            total = [None if t is None or v is None else t + weight * v for t, v in zip(total, values)]
-        return total
-
-    def _score(
-        self, reward: Reward, prompts: Sequence[str], completions: Sequence[str], ids: Any, columns: dict[str, Any]
-    ) -> list[float | None]:
-        values: list[Any]
-        try:
-            values = list(reward(prompts, completions, ids, **columns))
-            if len(values) != len(completions):
-                raise ValueError(f"{reward.name} gave {len(values)} values for {len(completions)} completions")
-        except Exception as error:
-            values = [_score_one(reward, i, prompts, completions, ids, columns) for i in range(len(completions))]
-            if len(values) > 1 and all(isinstance(v, Exception) for v in values):
-                raise error
-        return [self._checked(reward.name, v) for v in values]
-
-    def _checked(self, name: str, value: Any) -> float | None:
-        if isinstance(value, Exception):
-            self.dropped[f"{name}: {type(value).__name__}"] += 1
-        elif value is None:
-            self.dropped[f"{name}: no value"] += 1
-        elif not math.isfinite(value):
-            self.dropped[f"{name}: not finite"] += 1
-        else:
-            return float(value)
-        return None
-
-
-def _score_one(reward: Reward, i: int, prompts: Any, completions: Any, ids: Any, columns: dict[str, Any]) -> Any:
-    """The value of completion i scored alone, or the exception it raises."""
-    own = {k: v[i : i + 1] if isinstance(v, (list, tuple)) else v for k, v in columns.items()}
-    try:
-        (value,) = reward(prompts[i : i + 1], completions[i : i + 1], ids[i : i + 1] if ids else None, **own)
-        return value
-    except Exception as error:
-        return error
-
-
-def length_correlation(rewards: Sequence[float | None], lengths: Sequence[int]) -> float | None:
-    """Pearson correlation of rewards with answer lengths over the scored answers; None if either does not vary.
-
-    Watch it in training: near 1, the reward pays for length.
-    """
-    pairs = [(r, n) for r, n in zip(rewards, lengths) if r is not None]
-    if len(pairs) < 2:
-        return None
-    n = len(pairs)
-    mean_r, mean_n = sum(r for r, _ in pairs) / n, sum(n for _, n in pairs) / n
-    cross = sum((r - mean_r) * (k - mean_n) for r, k in pairs)
-    spread = sum((r - mean_r) ** 2 for r, _ in pairs) * sum((k - mean_n) ** 2 for _, k in pairs)
-    return cross / math.sqrt(spread) if spread > 0 else None

@@ -28,7 +28,7 @@ class Sample:
     """The model's own answer to one utterance.
 
     `ids` hold the end token if the answer is `finished`; `logp` are the policy's log-probs when it was drawn; `reward`
-    is None where there is none.
+    is None where there is none, and `parts` are what it was summed from: (name, value before scaling and weight).
     """
 
     utterance: str
@@ -37,6 +37,7 @@ class Sample:
     finished: bool
     logp: tuple[float, ...] = ()
     reward: float | None = None
+    parts: tuple[tuple[str, float | None], ...] = ()
 
 
 @dataclass(frozen=True)

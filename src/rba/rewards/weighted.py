@@ -1,0 +1,127 @@
+"""A weighted sum of rewards, with the failure of a part as data: the sample goes without, and is counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rba.rewards.calls import call_all
+from rba.rewards.scaling import z_scores
+from rba.rewards.spec import SCALINGS
+
+if TYPE_CHECKING:
+    from rba.rewards.reward import Reward
+
+
+class WeightedReward:
+    """A weighted sum of rewards; None wherever a part is None, not finite or fails. `dropped` counts why.
+
+    A part is a reward, or any function of TRL's signature, sync or async; all are called with keywords. A part that
+    raises on a batch is tried on each completion alone; one that raises on all of several is broken: its error is
+    raised. One of weight 0 is only watched: it is scored and kept, and neither adds to the sum nor drops a sample.
+    `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the "group" of answers to
+    one prompt in it, or "none". `parts_values` holds what each part gave in the last call, unscaled, by name.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Reward | Callable[..., Any], float]], scaling: str = "none"):
+        if scaling not in SCALINGS:
+            raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}")
+        self.parts = {_name(reward): (reward, weight) for reward, weight in parts}
+        if len(self.parts) < len(parts):
+            raise ValueError(f"two rewards have the same name among {', '.join(_name(r) for r, _ in parts)}")
+        self.scaling = scaling
+        terms = ((name, weight) for name, (_, weight) in self.parts.items())
+        self.name = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, weight in terms)
+        self.dropped: Counter[str] = Counter()
+        self.parts_values: dict[str, list[float | None]] = {}
+
+    @property
+    def signatures(self) -> dict[str, str]:
+        """How parts that have several conventions computed their values, such as sacrebleu's signature of "bleu"."""
+        found = {name: getattr(reward, "signature", "") for name, (reward, _) in self.parts.items()}
+        return {name: signature for name, signature in found.items() if signature}
+
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        *,
+        reference: Sequence[str],
+        **columns: Any,
+    ) -> list[float | None]:
+        """One value per completion."""
+        batch: dict[str, Any] = {
+            "prompts": list(prompts),
+            "completions": list(completions),
+            "completion_ids": completion_ids,
+        }
+        batch |= {"reference": reference, **columns}
+        count = len(completions)
+        found = call_all([partial(reward, **batch) for reward, _ in self.parts.values()])
+        total: list[float | None] = [0.0] * count
+        self.parts_values = {}
+        for (name, (reward, weight)), outcome in zip(self.parts.items(), found):
+            given = _one_by_one_if_failed(name, reward, outcome, batch, count)
+            counted: Counter[str] = self.dropped if weight else Counter()
+            values = [_checked(name, value, counted) for value in given]
+            self.parts_values[name] = values
+            if weight:
+                terms = self._scaled(values, prompts)
+                total = [None if t is None or v is None else t + weight * v for t, v in zip(total, terms)]
+        return total
+
+    def _scaled(self, values: list[float | None], prompts: Sequence[str]) -> list[float | None]:
+        if self.scaling == "none":
+            return values
+        return z_scores(values, prompts if self.scaling == "group" else None)
+
+
+def _checked(name: str, value: Any, dropped: Counter[str]) -> float | None:
+    """The value as a finite number, or None and a count of why it is none."""
+    if isinstance(value, Exception):
+        why = type(value).__name__
+    elif value is None:
+        why = "no value"
+    else:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            why = "not a number"
+        else:
+            if math.isfinite(number):
+                return number
+            why = "not finite"
+    dropped[f"{name}: {why}"] += 1
+    return None
+
+
+def _name(reward: Any) -> str:
+    return str(getattr(reward, "name", "") or getattr(reward, "__name__", type(reward).__name__))
+
+
+def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str, Any], count: int) -> list[Any]:
+    """A part's values; where it failed on the whole, each completion's value alone, or the exception it raises."""
+    if not isinstance(outcome, Exception):
+        values = list(outcome)
+        if len(values) == count:
+            return values
+        outcome = ValueError(f"{name} gave {len(values)} values for {count} completions")
+    alone = call_all([partial(reward, **_row(batch, i, count)) for i in range(count)])
+    values = [v if isinstance(v, Exception) else _only(v) for v in alone]
+    if count > 1 and all(isinstance(v, Exception) for v in values):
+        raise outcome
+    return values
+
+
+def _row(batch: dict[str, Any], i: int, count: int) -> dict[str, Any]:
+    """The arguments for completion i alone; what is not one value a completion is left whole."""
+    return {k: v[i : i + 1] if isinstance(v, (list, tuple)) and len(v) == count else v for k, v in batch.items()}
+
+
+def _only(values: Any) -> Any:
+    values = list(values)
+    return values[0] if len(values) == 1 else ValueError(f"{len(values)} values for one completion")
