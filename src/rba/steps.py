@@ -44,6 +44,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
+    align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
