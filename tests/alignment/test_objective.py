@@ -23,7 +23,7 @@ OBJECTIVE = Nothing
 """
 
 
-METHODS = "dpo gkd grpo kd opd ppo rba-group rba-opd rba-single rloo sft tars".split()
+METHODS = ["dpo", "gkd", "grpo", "kd", "opd", "ppo", "rba-group", "rba-opd", "rba-single", "rloo", "sft", "tars"]
 
 
 def test_every_method_is_known_by_name():

@@ -33,7 +33,8 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
 def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
     """Length, end, deafness, entropy and rewards of the self-samples.
 
-    `frac_reward_zero_std` is the share of tied groups. The entropy (nats a token) is estimated by the samples themselves: minus the mean log-prob of a drawn token.
+    `frac_reward_zero_std` is the share of tied groups. The entropy (nats a token) is estimated by the samples
+    themselves: minus the mean log-prob of a drawn token.
     """
     samples = [sample for task in tasks for sample in task.samples]
     if not samples:

@@ -1,6 +1,7 @@
 """TARS: GRPO whose reward also asks that speech is represented, and answered, as text is.
 
-    A = r' - mean within its modality,   r' = r + w_r mean_l cos( h_l(y | x^(s)), h_l(y | q) ) + w_b cos( e(y), e(y_ref) )
+    r' = r + w_r mean_l cos( h_l(y | x^(s)), h_l(y | q) ) + w_b cos( e(y), e(y_ref) )
+    A  = r' - mean within its modality
 
 (arXiv 2601.05543.) h_l is layer l's mean state over the tokens of the answer, under the speech and under the typed
 request, of the policy as it is; e are sentence embeddings. Answers to the typed request are trained on, too: they
