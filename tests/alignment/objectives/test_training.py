@@ -26,7 +26,7 @@ METHODS: list[tuple[str, str, dict[str, Any]]] = [
     ("rba-opd", "loss", {}),
     ("rba-opd", "loss/preference", {"pairing": "all", "rba_opd": RbaOpdSettings(dense=0.0)}),
     ("grpo", "loss/policy", {"grpo": GrpoSettings(loss="grpo")}),
-    ("rloo", "loss/policy", {}),
+    ("rloo", "loss/policy", {"lr": 5e-3}),
     ("ppo", "loss/value", {}),
     ("tars", "loss/policy", {"tars": TarsSettings(behaviour=0.0, kl=0.01)}),
 ]
