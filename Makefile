@@ -4,9 +4,6 @@ BIN := .venv/bin
 WEIGHTS := smollm2-135m-instruct whisper-tiny.en all-minilm-l6-v2
 STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 
-# Idle OpenMP threads that spin would starve the ones that work.
-export OMP_WAIT_POLICY := PASSIVE
-
 .PHONY: help setup weights test run lint clean
 .DEFAULT_GOAL := help
 

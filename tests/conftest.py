@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-# Before any test imports torch: spinning threads starve everything else on a small machine.
+from rba import runtime
+
+# before any test imports torch
+runtime.prepare()
 for variable, value in {
-    "OMP_WAIT_POLICY": "PASSIVE",
     "OMP_NUM_THREADS": "2",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",

@@ -183,16 +183,6 @@ def test_a_reader_that_leaves_is_no_error():
     assert done.returncode == 141 and done.stderr == b""
 
 
-def test_threads_are_told_not_to_spin_and_the_users_choice_stays(monkeypatch, capsys):
-    ending(monkeypatch, ModelError("stop"))
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    cli.main(["show-config", "x"])
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    cli.main(["show-config", "x"])
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-
-
 def test_piped_questions_meet_a_missing_model_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n"))
     assert "no SpeechLM checkpoint here" in fault(capsys, "chat", str(tmp_path))

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from rba import __version__
+from rba import __version__, runtime
 from rba.errors import RbaError
 
 _STAGES = {
@@ -115,8 +115,6 @@ def _models(args: argparse.Namespace) -> None:
 
 def _quiet() -> None:
     """Settings of libraries that are read when they are imported; what the user has set stays."""
-    # spinning OpenMP threads slow a shared machine down tenfold
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -132,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Any other exception is a bug and is raised.
     """
     args = build_parser().parse_args(argv)
+    runtime.prepare()
     _quiet()
     try:
         args.call(args)

@@ -10,13 +10,13 @@ The result equals one padded pass over every prompt with its answer (`rba.lm.sco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from rba.alignment.likelihood import chosen_logprobs
+from rba.lm.attention import short_attention
 from rba.lm.load import TextLM
 from rba.lm.scoring import backbone, response_states, right_pad
 
@@ -155,7 +155,7 @@ class _Prefix:
 
     def _pass(self, **inputs: Any) -> Sequence[torch.Tensor]:
         """The decoder's last hidden states (before them those of all layers, if wanted); the cache keeps the rest."""
-        with _attention(self.lm.device):
+        with short_attention(self.lm.device):
             out = self.decoder(**inputs, use_cache=True, output_hidden_states=self.layers)
         return [*out.hidden_states[:-1], out.last_hidden_state] if self.layers else [out.last_hidden_state]
 
@@ -185,13 +185,6 @@ class _Prefix:
 
     def _states(self, rows: list[torch.Tensor]) -> States:
         return States(rows[-1], _mean(rows) if self.layers else None)
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On the CPU the fused kernels lose to plain matrix products at a few dozen tokens, most of all backwards."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:

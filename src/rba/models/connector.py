@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rba.lm.attention import short_attention
 from rba.lm.scoring import right_pad
 
 
@@ -54,7 +55,8 @@ class Block(nn.Module):
         """States [B, T, W] -> states; `mask_BT` is True at real steps."""
         batch, steps, width = x_BTW.shape
         qkv = self.qkv(self.attn_norm(x_BTW)).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask_BT[:, None, None, :])
+        with short_attention(x_BTW.device):
+            mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask_BT[:, None, None, :])
         x_BTW = x_BTW + self.dropout(self.attn_out(mixed.transpose(1, 2).reshape(batch, steps, width)))
         local = self.conv_norm(x_BTW) * mask_BT[..., None]
         x_BTW = x_BTW + self.dropout(F.silu(self.conv(local.transpose(1, 2)).transpose(1, 2)))
