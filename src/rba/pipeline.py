@@ -92,8 +92,9 @@ def _check_models(recipe: Recipe) -> None:
     """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist."""
     from rba.weights.registry import find
 
-    if "/" not in recipe.teacher and not Path(recipe.teacher).is_dir():
-        find(recipe.teacher)
+    for name in filter(None, (recipe.teacher, recipe.align.token_teacher)):
+        if "/" not in name and not Path(name).is_dir():
+            find(name)
     if recipe.model in (CONNECT, SHIPPED):
         return
     fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}" or a checkpoint folder that rba wrote'
