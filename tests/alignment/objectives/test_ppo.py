@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.alignment.objectives.objective import Batch, load_objective
@@ -19,6 +19,7 @@ CPU = torch.device("cpu")
 quarters = st.integers(0, 4).map(lambda n: n / 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=6), quarters, quarters)
 def test_gae_equals_its_definition(rewards: list[int], discount: float, trace: float):
     r = torch.tensor(rewards, dtype=torch.float64)

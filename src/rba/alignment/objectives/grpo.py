@@ -11,8 +11,20 @@ from __future__ import annotations
 
 import torch
 
-from rba.alignment.objectives.advantages import all_rewards, group_advantages, group_keys
-from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms, gather, own_requests
+from rba.alignment.objectives.advantages import group_advantages, group_keys
+from rba.alignment.objectives.objective import (
+    Batch,
+    Objective,
+    Request,
+    Scored,
+    Task,
+    Terms,
+    gather,
+    own_requests,
+    rewarded,
+    rewards_of,
+    sample_of,
+)
 from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, reduce, reference_kl
 from rba.alignment.settings import AlignSettings
 
@@ -29,19 +41,18 @@ class Grpo(Objective):
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers with a reward, each under its voice."""
-        return [r for r in own_requests(task) if task.samples[r.sample].reward is not None]  # type: ignore[index]
+        return rewarded(task, own_requests(task))
 
     def terms(self, batch: Batch) -> Terms:
         """Policy gradient and divergence from the reference, over all answers of the update."""
         policy, kl, seen = [], [], []
-        rewards = all_rewards(batch.whole)
+        whole = rewards_of([sample for task in batch.whole for sample in task.samples])
         for task, scored in zip(batch.tasks, batch.scored):
-            keys = group_keys(task, self.settings.group)
-            advantages = group_advantages([s.reward for s in task.samples], keys, self.settings.scale, rewards)
-            for s in scored:
-                advantage = advantages[s.request.sample]  # type: ignore[index]
-                assert advantage is not None
-                log_ratio_R = s.logp_R - drawn_logp(task.samples[s.request.sample], s.logp_R)  # type: ignore[index]
+            samples = [sample_of(task, s.request) for s in scored]
+            keys = group_keys(samples, self.settings.group)
+            advantages = group_advantages(rewards_of(samples), keys, self.settings.scale, whole)
+            for s, sample, advantage in zip(scored, samples, advantages):
+                log_ratio_R = s.logp_R - drawn_logp(sample, s.logp_R)
                 policy.append(self._policy(log_ratio_R, advantage))
                 seen.append(clip_metrics(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high))
                 if self.settings.kl:

@@ -221,3 +221,13 @@ def sample_of(task: Task, request: Request) -> Sample:
     """The own answer that a request is about."""
     assert request.sample is not None
     return (task.typed if request.voice == TYPED else task.samples)[request.sample]
+
+
+def rewarded(task: Task, requests: Sequence[Request]) -> list[Request]:
+    """Those about own answers with a reward."""
+    return [request for request in requests if sample_of(task, request).reward is not None]
+
+
+def rewards_of(samples: Sequence[Sample]) -> list[float]:
+    """The rewards that there are."""
+    return [sample.reward for sample in samples if sample.reward is not None]

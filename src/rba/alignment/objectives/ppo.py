@@ -9,12 +9,24 @@ without moving it. Answers train once, so returns are taken with the values of n
 
 from __future__ import annotations
 
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
 
-from rba.alignment.objectives.advantages import TINY, all_rewards
-from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms, gather, own_requests
+from rba.alignment.objectives.advantages import TINY, spread
+from rba.alignment.objectives.objective import (
+    Batch,
+    Objective,
+    Request,
+    Scored,
+    Task,
+    Terms,
+    gather,
+    own_requests,
+    rewarded,
+    rewards_of,
+    sample_of,
+)
 from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, reduce
 from rba.alignment.objectives.value import ValueHead, explained_variance, gae
 from rba.alignment.settings import AlignSettings
@@ -38,16 +50,15 @@ class Ppo(Objective):
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers with a reward, each under its voice."""
-        wanted = own_requests(task, states=True)
-        return [r for r in wanted if task.samples[r.sample].reward is not None]  # type: ignore[index]
+        return rewarded(task, own_requests(task, states=True))
 
     def terms(self, batch: Batch) -> Terms:
         """Policy and value loss, means over all tokens of the update."""
         policy, value, values, returns, seen = [], [], [], [], []
-        rewards = all_rewards(batch.whole)
+        rewards = rewards_of([sample for task in batch.whole for sample in task.samples])
         for task, scored in zip(batch.tasks, batch.scored):
             for s in scored:
-                sample = task.samples[s.request.sample]  # type: ignore[index]
+                sample = sample_of(task, s.request)
                 assert self.head is not None and s.states_RD is not None and sample.reward is not None
                 values_R = self.head(s.states_RD.detach())
                 rewards_R = self._rewards(s, self._scaled(sample.reward, rewards))
@@ -73,9 +84,9 @@ class Ppo(Objective):
 
     def _scaled(self, reward: float, rewards: list[float]) -> float:
         """The reward as the update's others make it look, so that one size of value fits every kind of reward."""
-        if self.settings.scale == "none" or len(rewards) < 2:
+        if self.settings.scale == "none":
             return reward
-        return (reward - fmean(rewards)) / (stdev(rewards) + TINY)
+        return (reward - fmean(rewards)) / (spread(rewards) + TINY)
 
     def _rewards(self, scored: Scored, reward: float) -> torch.Tensor:
         """The reward of every token."""

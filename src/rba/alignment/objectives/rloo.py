@@ -18,6 +18,9 @@ from rba.alignment.objectives.objective import (
     Terms,
     gather,
     own_requests,
+    rewarded,
+    rewards_of,
+    sample_of,
     total,
 )
 from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp
@@ -36,32 +39,26 @@ class Rloo(Objective):
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers with a reward, each under its voice."""
-        return [r for r in own_requests(task) if task.samples[r.sample].reward is not None]  # type: ignore[index]
+        return rewarded(task, own_requests(task))
 
     def terms(self, batch: Batch) -> Terms:
         """The policy gradient, a mean over all answers of the update."""
         rows, seen = [], []
         for task, scored in zip(batch.tasks, batch.scored):
-            worth: list[float | None] = [None] * len(task.samples)
-            for s in scored:
-                worth[s.request.sample] = self._worth(task, s)  # type: ignore[index]
-            advantages = leave_one_out(worth, group_keys(task, self.settings.group))
-            for s in scored:
-                advantage = advantages[s.request.sample]  # type: ignore[index]
-                assert advantage is not None
-                drawn_R = drawn_logp(task.samples[s.request.sample], s.logp_R)  # type: ignore[index]
-                log_ratio = s.lp - drawn_R.sum()
+            samples = [sample_of(task, s.request) for s in scored]
+            worth = [self._worth(reward, s) for reward, s in zip(rewards_of(samples), scored)]
+            advantages = leave_one_out(worth, group_keys(samples, self.settings.group))
+            for s, sample, advantage in zip(scored, samples, advantages):
+                log_ratio = s.lp - drawn_logp(sample, s.logp_R).sum()
                 rows.append(clipped_surrogate(log_ratio, advantage, self.settings.clip, self.settings.clip))
                 seen.append(clip_metrics(log_ratio, advantage, self.settings.clip, self.settings.clip))
                 if s.logp_ref_R is not None:
                     seen[-1]["kl/samples"] = [float((s.logp_R.detach() - s.logp_ref_R).mean())]
-        answers = sum(s.reward is not None for task in batch.whole for s in task.samples)
+        answers = len(rewards_of([sample for task in batch.whole for sample in task.samples]))
         return Terms({"policy": total(rows) / max(1, answers) / batch.part}, gather(seen))
 
-    def _worth(self, task: Task, scored: Scored) -> float:
+    def _worth(self, reward: float, scored: Scored) -> float:
         """The answer's reward less its weighted log-ratio to the reference."""
-        reward = task.samples[scored.request.sample].reward  # type: ignore[index]
-        assert reward is not None
         return (
             reward if scored.lp_ref is None else reward - self.settings.kl * float(scored.lp.detach() - scored.lp_ref)
         )

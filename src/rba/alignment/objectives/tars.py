@@ -27,6 +27,8 @@ from rba.alignment.objectives.objective import (
     Terms,
     gather,
     own_requests,
+    rewarded,
+    rewards_of,
     sample_of,
     typed_requests,
 )
@@ -48,8 +50,8 @@ class Tars(Objective):
     def requests(self, task: Task) -> list[Request]:
         """All own answers with a reward under what they answer, and those to speech once more under the text."""
         seen = bool(self.settings.representation)
-        spoken = [r for r in own_requests(task, layers=seen) if sample_of(task, r).reward is not None]
-        typed = [r for r in typed_requests(task) if sample_of(task, r).reward is not None]
+        spoken = rewarded(task, own_requests(task, layers=seen))
+        typed = rewarded(task, typed_requests(task))
         read = [Request(TYPED, r.ids, "reference", layers=True, train=False) for r in spoken] if seen else []
         return spoken + typed + read
 
@@ -61,12 +63,11 @@ class Tars(Objective):
             own = [s for s in scored if s.request.role == "own"]
             alignment = representation([s for s in own if s.request.voice != TYPED], scored)
             seen.append({"reward/representation": alignment})
-            worth = [_reward(task, s) for s in own]
+            worth = rewards_of([sample_of(task, s.request) for s in own])
             for i, cosine in enumerate(alignment):
                 worth[i] += self.settings.representation * cosine
             keys = [s.request.voice == TYPED for s in own]
             for s, advantage in zip(own, group_advantages(worth, keys, self.settings.scale)):
-                assert advantage is not None
                 log_ratio_R = s.logp_R - drawn_logp(sample_of(task, s.request), s.logp_R)
                 policy.append(clipped_surrogate(log_ratio_R, advantage, *clip))
                 seen.append(clip_metrics(log_ratio_R, advantage, *clip))
@@ -97,12 +98,6 @@ def layer_cosine(heard_LD: torch.Tensor | None, read_LD: torch.Tensor | None) ->
     """The mean cosine of corresponding rows, the first left out."""
     assert heard_LD is not None and read_LD is not None
     return float(F.cosine_similarity(heard_LD[1:], read_LD[1:], dim=-1).mean())
-
-
-def _reward(task: Task, scored: Scored) -> float:
-    reward = sample_of(task, scored.request).reward
-    assert reward is not None
-    return reward
 
 
 OBJECTIVE = Tars
