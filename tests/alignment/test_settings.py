@@ -30,6 +30,7 @@ def test_the_defaults_are_the_papers():
     [
         ({"methods": ["orpo"]}, "align.methods"),
         ({"methods": ["dpo"]}, "align.answers"),
+        ({"methods": ["grpo"], "grpo": {"group": "voice"}}, "align.answers"),
         ({"answers": 0}, "align.answers"),
         ({"pairing": "some"}, "align.pairing"),
         ({"kd": {"temperature": 0.0}}, "align.kd.temperature"),

@@ -138,11 +138,9 @@ class AlignSettings:
         _check(self.lam_single is None or self.lam_single >= 0, "lam_single", "give 0 or more, or null")
         _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")
         _check(self.sample.temperature > 0, "sample.temperature", "self-samples are drawn: give a temperature above 0")
-        _check(
-            self.answers > 1 or "dpo" not in self.methods,
-            "answers",
-            "dpo compares answers to one voice: give 2 or more",
-        )
+        within = {"dpo": True, "grpo": self.grpo.group == "voice", "rloo": self.rloo.group == "voice"}
+        for method in (name for name in self.methods if within.get(name)):
+            _check(self.answers > 1, "answers", f"{method} compares answers to one voice: give 2 or more")
         self._check_parts()
         try:
             parse_weights(self.reward)

@@ -41,7 +41,9 @@ class TokenTeacher:
     @property
     def head(self) -> Any:
         """The projection from states to the vocabulary."""
-        return self.lm.model.get_output_embeddings()
+        head = self.lm.model.get_output_embeddings()
+        # an adapter on the head itself is the policy's, and is still on when logits are taken
+        return getattr(head, "base_layer", head)
 
     def states(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """The last hidden states [R_i, D] that predict each token of the answers to typed requests; no gradients."""

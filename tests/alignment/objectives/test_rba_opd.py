@@ -11,7 +11,7 @@ import torch
 from rba.alignment.objectives.objective import Batch, Divergence, load_objective
 from rba.alignment.objectives.settings import RbaOpdSettings
 
-from ..conftest import SMALL, own, sample, scored, task
+from ..conftest import SMALL, own, sample, task
 
 TASK = task([sample(0, "no", 0.5), sample(1, "la", 0.1), sample(2, "an apple", 0.9)], voices=3)
 
@@ -53,8 +53,8 @@ def test_the_terms_by_hand():
     assert (rows[1].logp_R.grad > 0).all()
 
 
-def test_the_optimum_has_no_gradient_in_any_voice():
-    """Where pi = T exp(r / beta) / Z under every voice, margins are reward gaps: the normaliser has cancelled."""
+def test_at_the_optimum_margins_are_reward_gaps():
+    """Where pi = T exp(r / beta) / Z under every voice, the normaliser cancels between answers to two voices."""
     beta, rewards = 0.1, torch.tensor([0.02, -0.05, 0.03], dtype=torch.float64)
     teacher = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log()
     best = (teacher + rewards / beta).log_softmax(-1)
@@ -78,4 +78,15 @@ def test_all_pairs_share_one_mean():
     terms = found.terms(Batch([TASK], [rows]))
     assert float(terms.losses["preference"].detach()) == pytest.approx(math.log(2))
     assert len(terms.metrics["rewards/margins"]) == 3
-    assert scored(0, "own", [0.0]).lp == 0
+
+
+def test_the_order_of_the_voices_changes_nothing():
+    rows = [own(i, [-1.0 - i], divergence_R=[1.0 + i], logp_teacher_R=[-2.0 + i]) for i in range(3)]
+    plain = objective().terms(Batch([TASK], [rows])).total
+    turned = replace(TASK, utterances=TASK.utterances[::-1], samples=TASK.samples[::-1])
+    swapped = [
+        replace(s, request=replace(s.request, voice=2 - s.request.voice, sample=2 - i)) for i, s in enumerate(rows)
+    ]
+    assert float(objective().terms(Batch([turned], [swapped[::-1]])).total.detach()) == pytest.approx(
+        float(plain.detach())
+    )

@@ -60,6 +60,7 @@ class RbaSingle(Objective):
 
 
 def _answers(task: Task) -> int:
+    """Own answers of an instruction, at least one a voice."""
     return max(len(task.samples), len(task.utterances))
 
 
