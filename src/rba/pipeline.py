@@ -97,7 +97,7 @@ def _check_models(recipe: Recipe) -> None:
     from rba.rewards.spec import is_custom, parse_weights
     from rba.weights.registry import find
 
-    for name in (recipe.teacher, recipe.align.judge, recipe.align.reward_model):
+    for name in (recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.align.reward_model):
         if name and "/" not in name and not Path(name).expanduser().is_dir():
             find(name)
     for name in filter(is_custom, parse_weights(recipe.align.reward)):

@@ -46,6 +46,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
+    align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
@@ -128,6 +129,7 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
         model=base_model(recipe, workspace),
         utterances=_utterances(workspace),
         teacher=recipe.teacher,
+        teacher_system=recipe.synthesis.answer_system,
         log=partial(workspace.log, name),
     )
 

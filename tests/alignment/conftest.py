@@ -46,6 +46,13 @@ def scored(voice: int, role: Role, logp: Sequence[float], ref: Sequence[float] |
     return Scored(Request(voice, ids, role), torch.tensor(logp, dtype=torch.float64, requires_grad=True), reference)
 
 
+def own(number: int, logp: Sequence[float], *, voice: int | None = None, **parts: Any) -> Scored:
+    """Own answer number `number`, by default that of the voice of the same number, with lists as further parts."""
+    found = scored(number if voice is None else voice, "own", logp)
+    tensors = {k: torch.tensor(v, dtype=torch.float64) if isinstance(v, list) else v for k, v in parts.items()}
+    return replace(found, request=replace(found.request, sample=number), **tensors)
+
+
 def sample(voice: int, text: str, reward: float | None = None) -> Sample:
     """A finished self-sample of voice number `voice`."""
     return Sample(f"u{voice}", tuple(text.encode()), text, True, (), reward)

@@ -23,8 +23,11 @@ OBJECTIVE = Nothing
 """
 
 
-def test_the_three_methods_are_known_by_name():
-    assert objectives.available() == ["rba-group", "rba-single", "sft"]
+METHODS = ["dpo", "gkd", "grpo", "kd", "opd", "ppo", "rba-group", "rba-opd", "rba-single", "rloo", "sft", "tars"]
+
+
+def test_every_method_is_known_by_name():
+    assert objectives.available() == METHODS
     for name in objectives.available():
         assert load_objective(name, SMALL).name == name
 
@@ -37,20 +40,29 @@ def test_a_file_in_the_folder_is_a_new_method(tmp_path: Path, monkeypatch: pytes
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(RecipeError, match="rba-group, rba-single, sft"):
-        load_objective("ppo", SMALL)
+    with pytest.raises(RecipeError, match="rba-group, rba-opd, rba-single, rloo, sft"):
+        load_objective("orpo", SMALL)
 
 
 def test_what_a_method_needs_decides_what_is_prepared():
     needs = {
-        n: (o.needs_samples, o.needs_rewards, o.needs_reference)
+        n: (o.needs_samples, o.needs_rewards, o.needs_reference, o.needs_teacher, o.needs_typed)
         for n in objectives.available()
         for o in [load_objective(n, SMALL)]
     }
     assert needs == {
-        "sft": (False, False, False),
-        "rba-single": (True, False, False),
-        "rba-group": (True, True, False),
+        "sft": (False, False, False, False, False),
+        "kd": (False, False, False, True, False),
+        "gkd": (True, False, False, True, False),
+        "opd": (True, False, False, True, True),
+        "rba-single": (True, False, False, False, False),
+        "rba-group": (True, True, False, False, False),
+        "rba-opd": (True, True, False, True, False),
+        "dpo": (True, True, True, False, False),
+        "grpo": (True, True, True, False, False),
+        "rloo": (True, True, True, False, False),
+        "ppo": (True, True, True, False, False),
+        "tars": (True, True, False, False, True),
     }
 
 

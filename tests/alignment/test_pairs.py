@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.alignment.pairs import pair_across_voices, pairs_with_teacher
+from rba.alignment.pairs import all_pairs, pair_across_voices, pairs_with_teacher, pairs_within_voices
 
 from .conftest import sample, task
 
@@ -55,3 +55,18 @@ def test_a_pair_is_never_worse_than_its_rejected(values: list[float | None]):
 
 def test_answers_equal_to_the_teachers_are_dropped():
     assert pairs_with_teacher(task([sample(0, "no"), sample(1, "yes"), sample(2, " yes ")], voices=3)) == [0]
+
+
+@given(rewards)
+def test_all_pairs_hold_the_best_and_the_worst_and_every_other_gap(values: list[float | None]):
+    drawn = samples(values)
+    pairs = all_pairs(drawn, 1e-6)
+    assert len(set(pairs)) == len(pairs)
+    assert all(drawn[i].reward > drawn[j].reward and drawn[i].text != drawn[j].text for i, j in pairs)
+    best = pair_across_voices(drawn, 1e-6)
+    assert best.outcome != "pair" or (best.chosen, best.rejected) in pairs
+
+
+def test_within_a_voice_only_its_own_answers_are_compared():
+    drawn = [sample(0, "a", 0.1), sample(0, "b", 0.4), sample(1, "c", 0.9), sample(1, "d", None)]
+    assert pairs_within_voices(task(drawn, voices=2), 0.0) == [(1, 0)]

@@ -104,3 +104,16 @@ def test_the_order_of_the_voices_changes_nothing(benches):
         return bench.records[0]["loss"]
 
     assert first_loss([0, 1, 2]) == pytest.approx(first_loss([2, 0, 1]), abs=1e-5)
+
+
+def test_with_all_pairings_no_answer_is_thrown_away():
+    objective = load_objective("rba-group", replace(SMALL, lam=0.0, pairing="all"))
+    asked = objective.requests(task(RANKED))
+    assert [(r.voice, r.sample, r.role) for r in asked] == [(v, v, "own") for v in range(4)]
+    values = [-1.0, -2.0, -4.0, -3.0]
+    rows = [replace(scored(v, "own", [x]), request=asked[v]) for v, x in enumerate(values)]
+    terms = objective.terms(Batch([task(RANKED)], [rows]))
+    order = [2, 0, 3, 1]  # by reward
+    margins = [values[i] - values[j] for n, i in enumerate(order) for j in order[n + 1 :]]
+    mean = sum(math.log1p(math.exp(-0.1 * m)) for m in margins) / 6
+    assert float(terms.losses["preference"].detach()) == pytest.approx(mean)

@@ -90,3 +90,14 @@ def test_policy_and_reference_alike_lose_ln_2(bench):
     assert bench.records[0]["loss/preference"] == pytest.approx(math.log(2), abs=1e-6)
     assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
     assert "loss/ce" not in bench.records[0]
+
+
+def test_several_answers_a_voice_all_make_pairs():
+    drawn = [sample(0, "no"), sample(0, "yes"), sample(1, "la"), sample(1, "eh")]
+    objective = load_objective("rba-single", SMALL)
+    asked = objective.requests(task(drawn, voices=2))
+    assert [(r.voice, r.sample) for r in asked if r.role == "rejected"] == [(0, 0), (1, 2), (1, 3)]
+    rows = [scored(r.voice, r.role, [-2.0]) for r in asked]
+    terms = objective.terms(Batch([task(drawn, voices=2)], [rows]))
+    assert float(terms.losses["preference"].detach()) == pytest.approx(0.75 * math.log(2))
+    assert list(terms.metrics["pairs/dropped"]) == [0.25]

@@ -19,7 +19,8 @@ from rba.workspace import StageFolder
 
 from .conftest import SMALL, variety
 
-# everything that has a state: new rounds, rewards, an adaptive rate, drift, validation, the connector, dropout
+# everything that has a state: new rounds, several answers, rewards, an adaptive rate, drift, validation, the connector,
+# dropout
 SETTINGS = replace(
     SMALL,
     steps=6,
@@ -27,13 +28,16 @@ SETTINGS = replace(
     round_steps=2,
     train_connector=True,
     lora=replace(SMALL.lora, dropout=0.1),
+    answers=2,
     validation=ValidationSettings(every=2, groups=2, patience=0),
     adaptive=AdaptiveSettings(drift_every=1, drift_answers=2, drift_target=0.05),
     checkpoint_minutes=0.0,
 )
 
 
-def go(path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = None) -> dict[str, str]:
+def go(
+    path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = None, method: str = "rba-group"
+) -> dict[str, str]:
     """Align into `path`, killing this process after update `kill_at`; returns the hashes of all files."""
 
     def log(record: dict) -> None:
@@ -46,7 +50,7 @@ def go(path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = Non
         align(
             tiny_speechlm(),
             settings,
-            method="rba-group",
+            method=method,
             folder=folder,
             seed=3,
             utterances=rows,
@@ -56,18 +60,30 @@ def go(path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = Non
     return folder.manifest["files"]
 
 
-def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
-    whole = go(tmp_path / "whole" / "align" / "rba-group")
+def cut_and_whole(tmp_path: Path, method: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The files of a run that was killed after its fourth update and resumed, and of one that was not."""
+    whole = go(tmp_path / "whole" / "align" / method, method=method)
     script = (
-        "import sys; from pathlib import Path; from alignment.test_resume import go; go(Path(sys.argv[1]), kill_at=4)"
+        "import sys; from pathlib import Path; from alignment.test_resume import go;"
+        f"go(Path(sys.argv[1]), kill_at=4, method={method!r})"
     )
-    cut = tmp_path / "cut" / "align" / "rba-group"
+    cut = tmp_path / "cut" / "align" / method
     place = Path(__file__).parents[2]
     paths = f"{place / 'src'}:{place / 'tests'}"
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     killed = subprocess.run([sys.executable, "-c", script, str(cut)], env=env, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert len(list((tmp_path / "cut" / "checkpoints").glob("rba-group-*/last"))) == 1
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list((tmp_path / "cut" / "checkpoints").glob(f"{method}-*/last"))) == 1
     assert not (cut / "model").exists()
-    assert go(cut) == whole
+    return go(cut, method=method), whole
+
+
+def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
+    cut, whole = cut_and_whole(tmp_path, "rba-group")
+    assert cut == whole
     assert {"model/adapter/adapter_model.safetensors", "model/connector.safetensors"} <= whole.keys()
+
+
+def test_so_they_do_with_a_value_head(tmp_path: Path):
+    cut, whole = cut_and_whole(tmp_path, "ppo")
+    assert cut == whole

@@ -122,3 +122,35 @@ def test_parts_of_a_reward_travel_with_the_samples_and_are_kept(bench: Bench, tm
 
 def spaces(completions: list[str], **columns: Any) -> list[int]:
     return [text.count(" ") for text in completions]
+
+
+def test_several_answers_share_a_prompt_and_the_first_is_what_one_alone_would_be(bench: Bench, tmp_path: Path):
+    one = rollouts(bench, tmp_path / "a").tasks(0)[0]
+    three = rollouts(bench, tmp_path / "b", answers=3).tasks(0)[0]
+    for alone, many in zip(one, three):
+        assert [s.utterance for s in many.samples] == [u for u in many.utterances for _ in range(3)]
+        assert [s.ids for s in many.samples[::3]] == [s.ids for s in alone.samples]
+        assert len({s.ids for s in many.samples}) > len(many.utterances)
+        assert all(s.reward == variety([], [s.text])[0] for s in many.samples)
+
+
+def test_typed_requests_have_as_many_answers_as_all_voices_and_their_own_rewards(bench: Bench, tmp_path: Path):
+    made = rollouts(bench, tmp_path, answers=2)
+    spoken = rollouts(bench, tmp_path, answers=2).tasks(0)[0]
+    made.typed = True
+    for task, heard in zip(made.tasks(0)[0], spoken):
+        assert len(task.typed) == len(task.samples) == 2 * len(task.utterances)
+        assert task.samples == heard.samples
+        assert all(s.reward == variety([], [s.text])[0] for s in task.typed)
+    again = rollouts(bench, tmp_path, answers=2)
+    again.typed = True
+    assert again.tasks(0)[0] == made.tasks(0)[0]
+
+
+def test_rewards_of_another_sum_are_kept_apart(bench: Bench, tmp_path: Path):
+    first = rollouts(bench, tmp_path).tasks(0)[0]
+    other = rollouts(bench, tmp_path)
+    other.mark, other.reward = "more-", lambda prompts, texts, ids, **columns: [7.0] * len(texts)
+    for plain, task in zip(first, other.tasks(0)[0]):
+        assert [s.ids for s in task.samples] == [s.ids for s in plain.samples]
+        assert {s.reward for s in task.samples} == {7.0}

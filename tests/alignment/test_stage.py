@@ -107,6 +107,22 @@ def test_without_validation_instructions_the_last_weights_are_kept(tmp_path: Pat
     assert (outcome.best_step, outcome.best_score) == (2, None)
 
 
+def test_an_objective_adds_its_rewards_where_answers_are_ranked_but_not_where_they_validate(tmp_path: Path):
+    asked: list[Any] = []
+
+    def reward(extra: Any = None):
+        asked.append(extra)
+        return variety
+
+    folder = opened(tmp_path / "align" / "tars")
+    settings = replace(SETTINGS, answers=2, validation=ValidationSettings(every=2, groups=2, by="reward"))
+    align(tiny_speechlm(), settings, method="tars", folder=folder, seed=1, utterances=ROWS, reward=reward)
+    assert asked == [None, {"similarity": 1.0}]
+    names = {p.name.split("-round")[0] for p in (tmp_path / "align" / ".shared").glob("answers-*/*")}
+    assert {"round", "typed"} <= {name.split("-")[0] for name in names}
+    assert sum(name.startswith("rewards-") for name in names) == 2
+
+
 @pytest.mark.parametrize("rows", [[], tiny_utterances(2, 1, "test"), [replace(r, response="") for r in ROWS]])
 def test_nothing_to_train_on_is_refused(tmp_path: Path, rows: list[Any]):
     with pytest.raises(DataError, match="no spoken training instruction"):

@@ -13,6 +13,15 @@ from rba.alignment.settings import AlignSettings
 _TITLES = {
     "sft": "supervised fine-tuning on the teacher's answers (RBA Eq. 1)",
     "rba-single": "RBA-Single: the teacher's answer is preferred to the model's own (RBA Eqs. 6-8)",
+    "kd": "distillation of the reading teacher's distributions on its answers (forward KL)",
+    "gkd": "generalised distillation on the teacher's and its own answers (JSD)",
+    "opd": "on-policy distillation from the reading teacher (X-OPD)",
+    "dpo": "DPO: of the answers to one voice, the best is preferred to the worst",
+    "grpo": "GRPO: answers that earn more than their group become likelier",
+    "rloo": "RLOO: REINFORCE with a leave-one-out baseline",
+    "ppo": "PPO with a value head",
+    "tars": "TARS: GRPO with rewards for hearing as one reads",
+    "rba-opd": "RBA-OPD: preferences across voices against the reading teacher, and its signal at every token",
     "rba-group": "RBA-Group: of the answers to several voices, the best is preferred to the worst (RBA Eqs. 2-5)",
 }
 

@@ -17,7 +17,7 @@ from rba.lm.chat import response_ids
 class Group:
     """One instruction: its `text`, the teacher's answer `response` as token ids `reference`, and its utterances' ids.
 
-    `reference` ends with the end token unless the answer was cut at the longest length trained on.
+    `reference` ends with the end token if it is `finished`: not cut at the longest length trained on.
     """
 
     id: str
@@ -25,10 +25,11 @@ class Group:
     response: str
     reference: tuple[int, ...]
     utterances: tuple[str, ...]
+    finished: bool = True
 
     def task(self) -> Task:
         """What an objective sees, before there are self-samples."""
-        return Task(self.utterances, self.reference, self.response)
+        return Task(self.utterances, self.reference, self.response, text=self.text, finished=self.finished)
 
 
 def make_groups(
@@ -50,7 +51,8 @@ def make_groups(
         counts["cut_answers"] += len(ids) > max_response
         counts["instructions"] += 1
         counts["utterances"] += len(spoken)
-        groups.append(Group(key, spoken[0].text, answer, tuple(ids[:max_response]), tuple(u.id for u in spoken)))
+        cut, names = tuple(ids[:max_response]), tuple(u.id for u in spoken)
+        groups.append(Group(key, spoken[0].text, answer, cut, names, len(ids) <= max_response))
     return groups, dict(counts)
 
 

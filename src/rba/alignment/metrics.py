@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
-from rba.alignment.objectives.objective import Sample, Task, Terms
+from rba.alignment.objectives.objective import Batch, Sample, Task, Terms, sample_of
 from rba.rewards.deaf import did_not_hear
 from rba.rewards.summary import length_correlation, summarise
 
@@ -31,7 +31,11 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
 
 
 def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
-    """Length, end, deafness and rewards of the self-samples; `frac_reward_zero_std` is the share of tied groups."""
+    """Length, end, deafness, entropy and rewards of the self-samples.
+
+    `frac_reward_zero_std` is the share of tied groups. The entropy (nats a token) is estimated by the samples
+    themselves: minus the mean log-prob of a drawn token.
+    """
     samples = [sample for task in tasks for sample in task.samples]
     if not samples:
         return {}
@@ -39,8 +43,25 @@ def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
         "completions/mean_length": mean([len(s.ids) for s in samples]),
         "completions/clipped_ratio": mean([float(not s.finished) for s in samples]),
         "completions/deaf": mean([float(did_not_hear(s.text)) for s in samples]),
+        "entropy": -mean([logp for s in samples for logp in s.logp]),
     }
-    return found | _reward_metrics(tasks, samples) | _part_metrics(samples)
+    typed = [s.reward for task in tasks for s in task.typed if s.reward is not None]
+    found |= _reward_metrics(tasks, samples) | _part_metrics(samples)
+    return found | ({"reward/typed": mean(typed)} if typed else {})
+
+
+def rollout_drift(batch: Batch) -> dict[str, list[float]]:
+    """How far the log-probs of own answers lie from those they were drawn with, nats a token.
+
+    On fresh answers (`refresh: online`) it is the difference of generation and scoring; else the policy's steps too.
+    """
+    gaps = []
+    for task, rows in zip(batch.tasks, batch.scored):
+        for row in rows:
+            if row.request.sample is not None and (drawn := sample_of(task, row.request).logp):
+                logp_R = row.logp_R.detach()
+                gaps.append(float((logp_R - logp_R.new_tensor(drawn)).abs().mean()))
+    return {"sampling/sampling_logp_difference/mean": gaps} if gaps else {}
 
 
 def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[str, float]:

@@ -11,6 +11,8 @@ from rba.models.adapters import lora_parameters
 from rba.models.speechlm import SpeechLM
 
 PEAK = "peak"
+OWN = "own."
+"""What the names of an objective's own weights begin with."""
 
 
 def trained_parameters(speechlm: SpeechLM, settings: AlignSettings) -> dict[str, torch.nn.Parameter]:
@@ -23,10 +25,12 @@ def trained_parameters(speechlm: SpeechLM, settings: AlignSettings) -> dict[str,
     return named | {f"connector.{i}": p for i, p in enumerate(connector)}
 
 
-def make_optimizer(parameters: Mapping[str, torch.nn.Parameter], settings: AlignSettings) -> torch.optim.AdamW:
-    """AdamW (betas 0.9 and 0.98) with a peak learning rate for each kind of weight."""
+def make_optimizer(
+    parameters: Mapping[str, torch.nn.Parameter], settings: AlignSettings, own_lr: float = 0.0
+) -> torch.optim.AdamW:
+    """AdamW (betas 0.9 and 0.98) with a peak learning rate for each kind of weight; `own_lr` is of the objective's."""
     groups = []
-    for kind, lr in (("lora.", settings.lr), ("connector.", settings.connector_lr)):
+    for kind, lr in (("lora.", settings.lr), ("connector.", settings.connector_lr), (OWN, own_lr)):
         chosen = [p for name, p in parameters.items() if name.startswith(kind)]
         if chosen:
             groups.append({"params": chosen, "lr": lr, PEAK: lr})

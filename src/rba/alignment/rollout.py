@@ -1,7 +1,8 @@
-"""Self-samples: the model's own answers to the spoken instructions, one a voice, fresh once, each round or each update.
+"""Self-samples: the model's own answers to the spoken instructions, fresh once, each round or each update.
 
 A round is a run of updates that share self-samples: all of them ("once": drawn from the initial model), `round_steps`
-of them, or a single one ("online"). An answer depends on the policy, the utterance and the round, not on the method.
+of them, or a single one ("online"). An answer depends on the policy, the utterance, the round and its number among the
+answers to that utterance, not on the method.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ Reward = Callable[..., Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """One self-sample as it is kept on disk; `ids` and `logprobs` are lists of equal length."""
+    """One self-sample as it is kept on disk; `ids` and `logprobs` are lists of equal length.
+
+    `utterance_id` is the instruction's id where the request was typed; `member` numbers the answers to it.
+    """
 
     utterance_id: str
     instruction_id: str
     round: int
+    member: int
     text: str
     ids: list[int]
     logprobs: list[float]
@@ -46,6 +51,7 @@ class Valued:
     """The reward of a kept self-sample and of its `parts`, by name; None where there is none."""
 
     utterance_id: str
+    member: int
     reward: float | None
     names: list[str]
     parts: list[float | None]
@@ -61,9 +67,10 @@ def round_of(step: int, settings: AlignSettings) -> int:
 class Rollouts:
     """Hands out tasks with self-samples for every update of a plan; `reward` is None for objectives without.
 
-    Answers of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them
-    there, and so do other methods, where all of them come from the initial model and share the folder. `bare` says that
-    the initial model has no adapter of its own.
+    Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. Answers
+    of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
+    and so do other methods, where all of them come from the initial model and share the folder; their rewards are told
+    apart by `mark`. `bare` says that the initial model has no adapter of its own.
     """
 
     def __init__(
@@ -76,10 +83,13 @@ class Rollouts:
         folder: Path,
         seed: int,
         bare: bool = True,
+        typed: bool = False,
+        mark: str = "",
     ):
         self.speechlm, self.bank, self.plan, self.settings = speechlm, bank, plan, settings
         self.reward, self.folder, self.seed, self.bare = reward, folder, seed, bare
-        self._round, self._samples = -1, dict[str, Sample]()
+        self.typed, self.mark = typed, mark
+        self._round, self._samples = -1, dict[str, list[Sample]]()
 
     def tasks(self, step: int) -> tuple[list[Task], bool]:
         """The tasks of update `step`, and whether their self-samples begin a new round."""
@@ -87,64 +97,89 @@ class Rollouts:
         fresh = number != self._round
         if fresh:
             self._round, self._samples = number, self._draw_round(number)
-        tasks = [group.task() for group in self.plan[step]]
-        return [replace(t, samples=tuple(self._samples[u] for u in t.utterances)) for t in tasks], fresh
+        return [self._task(group) for group in self.plan[step]], fresh
+
+    def _task(self, group: Group) -> Task:
+        spoken = tuple(sample for name in group.utterances for sample in self._samples[name])
+        return replace(group.task(), samples=spoken, typed=tuple(self._samples.get(group.id, ())))
 
     @property
     def samples(self) -> list[Sample]:
         """The self-samples of the current round."""
-        return list(self._samples.values())
+        return [sample for samples in self._samples.values() for sample in samples]
 
-    def _draw_round(self, number: int) -> dict[str, Sample]:
+    def _draw_round(self, number: int) -> dict[str, list[Sample]]:
         """All answers of a round, shard by shard."""
         steps = [s for s in range(len(self.plan)) if round_of(s, self.settings) == number]
         groups = list({group.id: group for step in steps for group in self.plan[step]}.values())
         pieces = [groups[i : i + SHARD] for i in range(0, len(groups), SHARD)]
-        samples: dict[str, Sample] = {}
+        samples: dict[str, list[Sample]] = {}
         online = self.settings.refresh == "online"
-        total = sum(len(group.utterances) for group in groups)
+        kinds = (False, True) if self.typed else (False,)
+        total = len(kinds) * self.settings.answers * sum(len(group.utterances) for group in groups)
         with nullcontext() if online else progress("own answers", total) as bar:
             for index, piece in enumerate(pieces):
-                place = self.folder / f"round-{number:05d}-{index:05d}.parquet"
-                drawn = self._draw(piece, number) if online else self._kept(place, piece, number)
-                rewards = self._rewards(piece, drawn) if online else self._kept_rewards(place, piece, drawn)
-                for row in drawn:
-                    samples[row.utterance_id] = _sample(row, rewards.get(row.utterance_id))
-                if bar:
-                    bar.advance(len(drawn))
+                for typed in kinds:
+                    name = f"{'typed-' if typed else ''}round-{number:05d}-{index:05d}.parquet"
+                    place = self.folder / name
+                    drawn = self._draw(piece, number, typed) if online else self._kept(place, piece, number, typed)
+                    rewards = self._rewards(piece, drawn) if online else self._kept_rewards(place, piece, drawn)
+                    for row in drawn:
+                        value = rewards.get((row.utterance_id, row.member))
+                        samples.setdefault(row.utterance_id, []).append(_sample(row, value))
+                    if bar:
+                        bar.advance(len(drawn))
         return samples
 
-    def _kept(self, place: Path, groups: Sequence[Group], number: int) -> list[Drawn]:
+    def _kept(self, place: Path, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
         if not place.is_file():
-            shards.write(place, self._draw(groups, number), Drawn)
+            shards.write(place, self._draw(groups, number, typed), Drawn)
         return shards.read(place, Drawn)
 
-    def _draw(self, groups: Sequence[Group], number: int) -> list[Drawn]:
-        """One answer to every utterance, from the policy as it is now."""
-        spoken = [(group, utterance) for group in groups for utterance in group.utterances]
-        names = [utterance for _, utterance in spoken]
-        marks = [seeds.derive(self.seed, "rollout", number, name) for name in names]
+    def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
+        """The answers to every utterance, or to every typed request, from the policy as it is now."""
         # before the first update a new adapter changes nothing: it is left out to save its work
         as_initial = number == 0 and self.bare
         with torch.no_grad(), reference(self.speechlm) if as_initial else nullcontext():
-            prompts = self.bank.initial(names) if as_initial else self.bank.current(names)
-            answers = generate(
-                self.speechlm.lm, prompts, self.settings.sample, marks, batch_size=self.settings.rollout_batch
-            )
+            if not typed:
+                spoken = [(group, name) for group in groups for name in group.utterances]
+                names = [name for _, name in spoken]
+                prompts = self.bank.initial(names) if as_initial else self.bank.current(names)
+                return self._answers(spoken, prompts, number, self.settings.answers)
+            drawn = []
+            for voices in sorted({len(group.utterances) for group in groups}):
+                asked = [(group, group.id) for group in groups if len(group.utterances) == voices]
+                prompts = self.speechlm.text_prompts([group.text for group, _ in asked])
+                drawn += self._answers(asked, prompts, number, voices * self.settings.answers)
+            return drawn
+
+    def _answers(
+        self, asked: Sequence[tuple[Group, str]], prompts: Sequence[torch.Tensor], number: int, count: int
+    ) -> list[Drawn]:
+        marks = [
+            seeds.derive(self.seed, "rollout", number, name, *((member,) if member else ()))
+            for _, name in asked
+            for member in range(count)
+        ]
+        size = self.settings.rollout_batch
+        answers = generate(self.speechlm.lm, prompts, self.settings.sample, marks, group=count, batch_size=size)
         return [
-            Drawn(name, group.id, number, a[0].text, a[0].ids, a[0].logprobs, a[0].finished)
-            for (group, name), a in zip(spoken, answers)
+            Drawn(name, group.id, number, member, a.text, a.ids, a.logprobs, a.finished)
+            for (group, name), row in zip(asked, answers)
+            for member, a in enumerate(row)
         ]
 
-    def _kept_rewards(self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, Valued]:
+    def _kept_rewards(
+        self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn]
+    ) -> dict[tuple[str, int], Valued]:
         if self.reward is None:
             return {}
-        place = place.with_name(f"rewards-{place.name}")
+        place = place.with_name(f"rewards-{self.mark}{place.name}")
         if not place.is_file():
             shards.write(place, list(self._rewards(groups, drawn).values()), Valued)
-        return {row.utterance_id: row for row in shards.read(place, Valued)}
+        return {(row.utterance_id, row.member): row for row in shards.read(place, Valued)}
 
-    def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[str, Valued]:
+    def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[tuple[str, int], Valued]:
         """The reward of every answer; nothing where the objective needs none."""
         if self.reward is None:
             return {}
@@ -158,7 +193,9 @@ class Rollouts:
         )
         parts: dict[str, list[float | None]] = getattr(self.reward, "parts_values", {})
         return {
-            row.utterance_id: Valued(row.utterance_id, value, list(parts), [part[i] for part in parts.values()])
+            (row.utterance_id, row.member): Valued(
+                row.utterance_id, row.member, value, list(parts), [part[i] for part in parts.values()]
+            )
             for i, (row, value) in enumerate(zip(drawn, values))
         }
 

@@ -10,6 +10,7 @@ The result equals one padded pass over every prompt with its answer (`rba.lm.sco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import torch
 from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
 from rba.lm.load import TextLM
-from rba.lm.scoring import backbone, right_pad, token_logprobs
+from rba.lm.scoring import backbone, response_states, right_pad
 
 FULL_ENOUGH = 256
 ALIKE = 0.8
@@ -52,6 +53,17 @@ def shared_rows(prompts: Sequence[torch.Tensor]) -> int:
     return int(same_BT.all(0).long().cumprod(0).sum())
 
 
+@dataclass(frozen=True)
+class States:
+    """What an answer's tokens were predicted from: the last hidden states, and the mean state of every layer.
+
+    `layers_LD` (input embeddings and every block, no gradient) is there only if it was asked for.
+    """
+
+    last_RD: torch.Tensor
+    layers_LD: torch.Tensor | None = None
+
+
 def score(
     lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], budget: int
 ) -> list[torch.Tensor]:
@@ -59,35 +71,52 @@ def score(
 
     The same tensor given for several answers is one prompt. At most `budget` padded tokens pass at once.
     """
+    if not answers:
+        return []
+    states_ND = torch.cat([row.last_RD for row in answer_states(lm, prompts, answers, budget)])
+    labels_N = torch.tensor([token for answer in answers for token in answer], device=lm.device)
+    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), states_ND, labels_N)
+    return list(logp_N.split([len(answer) for answer in answers]))
+
+
+def answer_states(
+    lm: TextLM,
+    prompts: Sequence[torch.Tensor],
+    answers: Sequence[Sequence[int]],
+    budget: int,
+    layers: bool = False,
+) -> list[States]:
+    """The hidden states that predict each answer's tokens, as `score` needs them, and on request those of `layers`."""
+    if not answers:
+        return []
     heads = {id(p): p for p in prompts}
     number = {key: i for i, key in enumerate(heads)}
     owners = [number[id(p)] for p in prompts]
+    found: list[Any] = [None] * len(answers)
     if not _keeps_everything(lm):
-        return _score_plainly(lm, prompts, answers, budget)
-    prefix = _Prefix(lm, list(heads.values()))
-    states, labels, order = [], [], []
+        for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
+            rows = _plain_states(lm, [prompts[i] for i in batch], [answers[i] for i in batch], layers)
+            for i, row in zip(batch, rows):
+                found[i] = row
+        return found
+    prefix = _Prefix(lm, list(heads.values()), layers)
     for batch in plan_forwards([len(a) for a in answers], budget):
-        states += prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])
-        labels += [t for i in batch for t in answers[i]]
-        order += batch
-    found: list[Any] = [None] * len(answers)
-    labels_N = torch.tensor(labels, device=lm.device)
-    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), torch.cat(states), labels_N)
-    for i, row in zip(order, logp_N.split([len(answers[i]) for i in order])):
-        found[i] = row
-    return found
-
-
-def _score_plainly(
-    lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], budget: int
-) -> list[torch.Tensor]:
-    """The same with nothing shared, for models whose memory is more than keys and values."""
-    found: list[Any] = [None] * len(answers)
-    for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
-        rows = token_logprobs(lm.model, [prompts[i] for i in batch], [list(answers[i]) for i in batch])
-        for i, row in zip(batch, rows):
+        for i, row in zip(batch, prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])):
             found[i] = row
     return found
+
+
+def _plain_states(
+    lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], layers: bool
+) -> list[States]:
+    """The same with nothing shared, for models whose memory is more than keys and values."""
+    rows = response_states(lm.model, prompts, [list(answer) for answer in answers], layers)
+    return [States(row[-1], _mean(row) if layers else None) for row in rows]
+
+
+def _mean(layers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Layers of states [R, D] -> their means [L, D] (float32), without a gradient."""
+    return torch.stack([layer_RD.detach().float().mean(0) for layer_RD in layers])
 
 
 def _keeps_everything(lm: TextLM) -> bool:
@@ -99,12 +128,12 @@ def _keeps_everything(lm: TextLM) -> bool:
 
 
 class _Prefix:
-    """The LLM's memory of some prompts: their keys and values, right-padded, and the state each one ends in."""
+    """The LLM's memory of some prompts: their keys and values, right-padded, and the states each one ends in."""
 
-    def __init__(self, lm: TextLM, prompts: Sequence[torch.Tensor]):
+    def __init__(self, lm: TextLM, prompts: Sequence[torch.Tensor], layers: bool = False):
         from transformers import DynamicCache
 
-        self.lm, self.decoder = lm, backbone(lm.model)
+        self.lm, self.decoder, self.layers = lm, backbone(lm.model), layers
         common = shared_rows(prompts)
         cache = DynamicCache(config=lm.model.config)
         if common:
@@ -113,42 +142,49 @@ class _Prefix:
         rest_BTD, mask_BT = right_pad([p[common:] for p in prompts])
         self.mask_BT = torch.cat([mask_BT.new_ones(len(prompts), common), mask_BT], 1)
         positions = torch.arange(common, self.mask_BT.shape[1], device=lm.device)
-        states_BTD = self._pass(
+        states = self._pass(
             inputs_embeds=rest_BTD,
             attention_mask=self.mask_BT,
             position_ids=positions[None].expand(len(prompts), -1),
             past_key_values=cache,
         )
         lengths_B = mask_BT.sum(1)
-        self.last_BD = states_BTD[torch.arange(len(prompts), device=lm.device), lengths_B - 1]
+        self.last = [layer_BTD[torch.arange(len(prompts), device=lm.device), lengths_B - 1] for layer_BTD in states]
         self.length_B = lengths_B + common
         self.memory: list[Any] = [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr]
 
-    def _pass(self, **inputs: Any) -> torch.Tensor:
-        """The decoder's last hidden states, and its keys and values left in the cache."""
+    def _pass(self, **inputs: Any) -> Sequence[torch.Tensor]:
+        """The decoder's last hidden states (before them those of all layers, if wanted); the cache keeps the rest."""
         with short_attention(self.lm.device):
-            return self.decoder(**inputs, use_cache=True).last_hidden_state
+            out = self.decoder(**inputs, use_cache=True, output_hidden_states=self.layers)
+        return [*out.hidden_states[:-1], out.last_hidden_state] if self.layers else [out.last_hidden_state]
 
-    def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """The states [R_i, D] that predict each answer's tokens; answer i follows prompt `owners[i]`."""
+    def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[States]:
+        """The states that predict each answer's tokens; answer i follows prompt `owners[i]`."""
         from transformers import DynamicCache
 
         index_B = torch.tensor(owners, device=self.lm.device)
-        first = self.last_BD[index_B]
+        first = [layer_BD[index_B] for layer_BD in self.last]
         width = max(len(a) for a in answers) - 1
         if not width:
-            return [row[None] for row in first]
+            return [self._states([layer_BD[i, None] for layer_BD in first]) for i in range(len(answers))]
         cache = DynamicCache([(k[index_B], v[index_B]) for k, v in self.memory])
         tails = [torch.tensor(a[:-1], dtype=torch.long, device=self.lm.device) for a in answers]
         tokens_BR, mask_BR = right_pad(tails)
         steps_R = torch.arange(width, device=self.lm.device)
-        states_BRD = self._pass(
+        states = self._pass(
             input_ids=tokens_BR,
             attention_mask=torch.cat([self.mask_BT[index_B], mask_BR], 1),
             position_ids=self.length_B[index_B][:, None] + steps_R,
             past_key_values=cache,
         )
-        return [torch.cat([first[i : i + 1], states_BRD[i, : len(a) - 1]]) for i, a in enumerate(answers)]
+        return [
+            self._states([torch.cat([f[i : i + 1], s[i, : len(a) - 1]]) for f, s in zip(first, states)])
+            for i, a in enumerate(answers)
+        ]
+
+    def _states(self, rows: list[torch.Tensor]) -> States:
+        return States(rows[-1], _mean(rows) if self.layers else None)
 
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:

@@ -6,6 +6,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rba.alignment.objectives import available
+from rba.alignment.objectives.settings import (
+    GkdSettings,
+    GrpoSettings,
+    KdSettings,
+    OpdSettings,
+    PpoSettings,
+    RbaOpdSettings,
+    RlooSettings,
+    TarsSettings,
+)
+from rba.alignment.objectives.settings import check as _check
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
 from rba.rewards.spec import parse_weights
@@ -74,6 +85,9 @@ class AlignSettings:
     ce_reduction: Literal["sum", "mean"] = "sum"  # over the tokens of an answer
     use_reference: bool = False  # log-ratios to the initial model instead of plain log-probs; one more forward pass
     tie_eps: float = 1e-6  # a group whose best and worst reward differ by no more has no pair
+    pairing: Literal["best-worst", "all"] = (
+        "best-worst"  # of a group's answers: the paper's pair | every pair with a gap
+    )
     # ranks a group's answers and validates: "recall + 0.5*similarity - deaf", {recall: 1, deaf: -1}, "module:function"
     reward: str | dict[str, float] = "recall"
     reward_scaling: Literal["none", "batch", "group"] = (
@@ -85,9 +99,19 @@ class AlignSettings:
     # how self-samples are drawn; much hotter than the teacher's answers, they are so unlikely beside them that the
     # reference-free rba-single has nothing left to prefer (watch pairs/live): draw both alike, or use a reference
     sample: Sampling = field(default_factory=Sampling)
+    answers: int = 1  # self-samples a voice; they share one pass over its prompt
     refresh: Literal["once", "per_round", "online"] = "once"  # from the initial model | every round | every update
     round_steps: int = 20  # updates a round, with "per_round"
     max_response: int = 64  # tokens of a teacher's answer that are trained on; a longer one is cut, without its end
+    token_teacher: str = ""  # who gives token distributions: empty = the SpeechLM's own LLM as it was, reading the text
+    kd: KdSettings = field(default_factory=KdSettings)
+    gkd: GkdSettings = field(default_factory=GkdSettings)
+    opd: OpdSettings = field(default_factory=OpdSettings)
+    rba_opd: RbaOpdSettings = field(default_factory=RbaOpdSettings)
+    grpo: GrpoSettings = field(default_factory=GrpoSettings)
+    rloo: RlooSettings = field(default_factory=RlooSettings)
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    tars: TarsSettings = field(default_factory=TarsSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
@@ -103,7 +127,15 @@ class AlignSettings:
         for method in self.methods:
             _check(method in known, f"methods: {method}", f"choose from {', '.join(known)}")
         _check(len(set(self.methods)) == len(self.methods), "methods", "name each method once")
-        for key in ("steps", "groups_per_step", "round_steps", "max_response", "batch_tokens", "rollout_batch"):
+        for key in (
+            "steps",
+            "groups_per_step",
+            "round_steps",
+            "max_response",
+            "batch_tokens",
+            "rollout_batch",
+            "answers",
+        ):
             _check(getattr(self, key) >= 1, key, "give 1 or more")
         for key in ("lr", "connector_lr", "beta", "clip"):
             _check(getattr(self, key) > 0, key, "give a number above 0")
@@ -112,6 +144,9 @@ class AlignSettings:
         _check(self.lam_single is None or self.lam_single >= 0, "lam_single", "give 0 or more, or null")
         _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")
         _check(self.sample.temperature > 0, "sample.temperature", "self-samples are drawn: give a temperature above 0")
+        within = {"dpo": True, "grpo": self.grpo.group == "voice", "rloo": self.rloo.group == "voice"}
+        for method in (name for name in self.methods if within.get(name)):
+            _check(self.answers > 1, "answers", f"{method} compares answers to one voice: give 2 or more")
         self._check_parts()
         self._check_reward()
 
@@ -143,8 +178,3 @@ class AlignSettings:
         if self.lam_single is not None:
             return self.lam_single
         return 0.0 if self.use_reference else self.lam
-
-
-def _check(good: bool, key: str, fix: str) -> None:
-    if not good:
-        raise RecipeError("this value cannot work", f"align.{key}", fix)

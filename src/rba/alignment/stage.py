@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from rba.alignment.objectives.objective import load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.settings import AlignSettings
+from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
 from rba.data import seeds
@@ -38,9 +39,12 @@ def run(
     model: Path | str,
     utterances: list[Utterance],
     teacher: str,
+    teacher_system: str = "",
     log: Callable[[dict[str, Any]], None],
 ) -> None:
     """Align the SpeechLM `model` with `method` and write `model/`, a checkpoint folder with a model card.
+
+    The teacher of rewards and of token distributions reads under the turn `teacher_system`, as it answered.
 
     A stopped run goes on from its own checkpoint. Raises ModelError for a model that does not listen, DataError where
     there is nothing to train on.
@@ -54,25 +58,32 @@ def run(
         folder=folder,
         seed=seed,
         utterances=utterances,
-        reward=lambda: _load_reward(settings, teacher),
+        reward=partial(_load_reward, settings, teacher, teacher_system),
         mark=model_mark(model),
         teacher=teacher,
+        teacher_system=teacher_system,
         log=log,
     )
 
 
-def _load_reward(settings: AlignSettings, teacher: str) -> Reward:
-    """The recipe's reward; the models are loaded only if it needs them, each of them once."""
+def _load_reward(
+    settings: AlignSettings, teacher: str, system: str, extra: Mapping[str, float] | None = None
+) -> Reward:
+    """The recipe's reward, plus `extra` ones; the models are loaded only if it needs them, each of them once."""
     from rba.lm.embedder import SentenceEmbedder
     from rba.lm.reward_model import load_reward_model
     from rba.rewards.reward import load_reward
+    from rba.rewards.spec import parse_weights
     from rba.teachers.load import load_teacher
 
     load = cache(load_teacher)
+    weights = parse_weights(settings.reward)
+    for name, weight in (extra or {}).items():
+        weights[name] = weights.get(name, 0.0) + weight
     return load_reward(
-        settings.reward,
+        weights,
         scaling=settings.reward_scaling,
-        teacher=partial(load, teacher),
+        teacher=partial(load, teacher, system=system),
         embedder=partial(SentenceEmbedder, settings.embedder),
         reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
         judge=partial(load, settings.judge or teacher),
@@ -87,26 +98,32 @@ def align(
     folder: StageFolder,
     seed: int,
     utterances: Sequence[Utterance],
-    reward: Callable[[], Reward],
+    reward: Callable[..., Reward],
     mark: str = "",
     teacher: str = "",
+    teacher_system: str = "",
     log: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> Outcome:
     """`run` with a SpeechLM and a loader of the reward at hand. Trains `speechlm` in place.
 
-    `mark` identifies the model: what was computed from it is shared by the methods of a run, beside `folder`.
+    `mark` identifies the model: what was computed from it is shared by the methods of a run, beside `folder`. An
+    objective with rewards of its own gives them, by name and weight, to `reward`.
     """
     objective = load_objective(method, settings)
     bare = not has_lora(speechlm.lm)
     if objective.needs_reference and not bare:
-        raise ModelError("an aligned model cannot be its own reference", speechlm.name, "set align.use_reference=false")
+        fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
+        raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
     base = speechlm.name
+    token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
     shared = folder.path.parent / SHARED
     data = prepare(speechlm, utterances, settings, seed, mark=mark or speechlm.name, shared=shared)
     folder.note("data", data.counts)
     folder.note("bad_clips", data.lost)
     by_reward = bool(data.validation) and settings.validation.by == "reward"
-    value = reward() if objective.needs_rewards or by_reward else None
+    extra = dict(objective.reward_terms)
+    value = reward() if by_reward or (objective.needs_rewards and not extra) else None
+    ranked = (reward(extra) if extra else value) if objective.needs_rewards else None
     if settings.lora.rank:
         lora = settings.lora
         targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -114,8 +131,18 @@ def align(
     rollouts = None
     if objective.needs_samples:
         place = _rollout_folder(settings, folder, seed, data, teacher)
-        ranked = value if objective.needs_rewards else None
-        rollouts = Rollouts(speechlm, data.bank, data.plan, settings, ranked, place, seed, bare)
+        rollouts = Rollouts(
+            speechlm,
+            data.bank,
+            data.plan,
+            settings,
+            ranked,
+            place,
+            seed,
+            bare,
+            typed=objective.needs_typed,
+            mark=f"{fingerprint(extra)[:8]}-" if extra else "",
+        )
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, method, folder.manifest["fingerprint"])
     trainer = Trainer(
         speechlm,
@@ -129,9 +156,10 @@ def align(
         folder=state,
         seed=seed,
         log=log,
+        teacher=token_teacher,
     )
     outcome = trainer.run()
-    dropped = getattr(value, "dropped", None)
+    dropped = getattr(ranked or value, "dropped", None)
     facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
     folder.note("training", facts)
     folder.note("rewards_dropped", dict(dropped or {}))
@@ -154,7 +182,7 @@ def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, dat
     if settings.refresh != "once":
         return folder.path / "rollouts"
     rewards = ("reward", "reward_scaling", "embedder", "reward_model", "judge")
-    keys = ("sample", *rewards, "rollout_batch", "groups_per_step", "steps")
+    keys = ("sample", "answers", *rewards, "rollout_batch", "groups_per_step", "steps")
     facts = {key: value for key, value in config.to_tree(settings).items() if key in keys}
     mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher)
     return keep_only(folder.path.parent / SHARED, "answers", mark)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,19 @@ import torch
 
 from rba.alignment.bank import PromptBank
 from rba.alignment.drift import DriftProbe
+from rba.alignment.engine import Engine
 from rba.alignment.groups import Group
 from rba.alignment.keeper import Keeper
-from rba.alignment.metrics import loss_metrics, sample_metrics
-from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms
-from rba.alignment.optimizer import make_optimizer, set_rate, trained_parameters
+from rba.alignment.metrics import loss_metrics, rollout_drift, sample_metrics
+from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms
+from rba.alignment.optimizer import OWN, make_optimizer, set_rate, trained_parameters
 from rba.alignment.rollout import Rollouts
 from rba.alignment.schedule import AdaptiveRate
-from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
+from rba.alignment.token_teacher import TokenTeacher, own_teacher
 from rba.alignment.validation import Best, Validator
 from rba.data import seeds
 from rba.errors import ModelError
-from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 from rba.rates import warmup_cosine
@@ -73,8 +73,9 @@ def _cut(costs: Sequence[int], budget: int) -> list[list[int]]:
 class Trainer:
     """Trains a SpeechLM in place with one objective over a plan of instructions, update by update.
 
-    `rollouts` is None for objectives without self-samples; `validator` and `probe` may be None. Checkpoints go to
-    `folder`, one record an update to `log`.
+    `rollouts` is None for objectives without self-samples; `validator` and `probe` may be None. Without a `teacher` of
+    its own, an objective that needs one gets the SpeechLM's LLM as it was. Checkpoints go to `folder`, one record an
+    update to `log`.
     """
 
     def __init__(
@@ -91,12 +92,16 @@ class Trainer:
         folder: Path,
         seed: int,
         log: Callable[[dict[str, Any]], None],
+        teacher: TokenTeacher | None = None,
     ):
         self.speechlm, self.objective, self.plan, self.bank, self.settings = speechlm, objective, plan, bank, settings
         self.rollouts, self.validator, self.probe, self.seed = rollouts, validator, probe, seed
         self.log = lambda record: log({k: v for k, v in record.items() if v == v})  # no NaN: JSON has none
-        self.parameters = trained_parameters(speechlm, settings)
-        self.optimizer = make_optimizer(self.parameters, settings)
+        self.engine = Engine(speechlm, bank, settings, teacher or own_teacher(speechlm, settings))
+        width = speechlm.lm.model.config.get_text_config().hidden_size
+        own = objective.own_parameters(width, speechlm.lm.device)
+        self.parameters = trained_parameters(speechlm, settings) | {OWN + name: p for name, p in own.items()}
+        self.optimizer = make_optimizer(self.parameters, settings, objective.own_lr)
         self.keeper = Keeper(folder, self.parameters, self.optimizer)
         self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
         self.step, self.bad = 0, 0
@@ -104,8 +109,8 @@ class Trainer:
 
     @property
     def size(self) -> int:
-        """How many numbers are trained."""
-        return sum(p.numel() for p in self.parameters.values())
+        """How many numbers of the model are trained."""
+        return sum(p.numel() for name, p in self.parameters.items() if not name.startswith(OWN))
 
     def run(self) -> Outcome:
         """Train to the end, from the last checkpoint if there is one, and leave the kept weights in the model."""
@@ -158,19 +163,28 @@ class Trainer:
         """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
         torch.manual_seed(seeds.derive(self.seed, "update", self.step) % 2**31)
         self.speechlm.lm.model.train(self.settings.lora.dropout > 0)
+        tasks = [replace(task, seed=seeds.derive(self.seed, "task", self.step, task.text)) for task in tasks]
         wanted = [self.objective.requests(task) for task in tasks]
-        costs = [self._cost(task, requests) for task, requests in zip(tasks, wanted)]
+        costs = [self.engine.cost(task, requests) for task, requests in zip(tasks, wanted)]
         seen = []
         for part in micro_batches(costs, self.settings.batch_tokens):
-            terms = self._terms([tasks[i] for i in part], [wanted[i] for i in part])
+            terms = self._terms([tasks[i] for i in part], [wanted[i] for i in part], tasks)
             share = len(part) / len(tasks)
             if terms.total.requires_grad:
                 (share * terms.total).backward()
             seen.append((terms, share))
         self.speechlm.lm.model.eval()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip))
+        norm = self._clip()
         self._apply(norm)
         return {**loss_metrics(seen), "grad_norm": norm, "tokens": float(sum(costs))}
+
+    def _clip(self) -> float:
+        """Clip the gradients of the model and of the objective's own weights, each by itself; the model's norm."""
+        norms = []
+        for own in (True, False):
+            chosen = [p for name, p in self.parameters.items() if name.startswith(OWN) == own]
+            norms.append(float(torch.nn.utils.clip_grad_norm_(chosen, self.settings.clip)) if chosen else 0.0)
+        return norms[1] if math.isfinite(norms[0]) else norms[0]
 
     def _apply(self, norm: float) -> None:
         """Step, unless the gradient is no number: such updates are left out; many in a row end the run."""
@@ -182,27 +196,11 @@ class Trainer:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _cost(self, task: Task, requests: Sequence[Request]) -> int:
-        """Tokens that pass the LLM: a voice's prompt once, and all answers."""
-        spoken = {task.utterances[request.voice] for request in requests}
-        return sum(map(self.bank.length, spoken)) + sum(len(request.ids) for request in requests)
-
-    def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> Terms:
-        """Score what the objective wants for these instructions, in few forward passes, and hand it back."""
-        flat = [(task.utterances[r.voice], r) for task, requests in zip(tasks, wanted) for r in requests]
-        spoken = list(dict.fromkeys(utterance for utterance, _ in flat))
-        logp_ref: list[torch.Tensor | None] = [None] * len(flat)
-        if self.objective.needs_reference:
-            with reference(self.speechlm):
-                logp_ref = list(self._score(flat, dict(zip(spoken, self.bank.initial(spoken)))))
-        logp = self._score(flat, dict(zip(spoken, self.bank.current(spoken))))
-        scored = iter([Scored(r, policy, ref) for (_, r), policy, ref in zip(flat, logp, logp_ref)])
-        return self.objective.terms(Batch(tasks, [[next(scored) for _ in requests] for requests in wanted]))
-
-    def _score(self, flat: Sequence[tuple[str, Request]], prompts: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        with precision(self.speechlm.lm, self.settings.dtype):
-            answers = [request.ids for _, request in flat]
-            return score(self.speechlm.lm, [prompts[u] for u, _ in flat], answers, self.settings.batch_tokens)
+    def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]], update: Sequence[Task]) -> Terms:
+        """Score what the objective wants for these instructions, a part of the update, and hand it back."""
+        batch = Batch(tasks, self.engine.score(self.objective, tasks, wanted), update)
+        terms = self.objective.terms(batch)
+        return Terms(terms.losses, {**terms.metrics, **rollout_drift(batch)})
 
     def _observe_rewards(self) -> None:
         if self.settings.reward_scaling != "none":

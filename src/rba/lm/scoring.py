@@ -20,8 +20,7 @@ def right_pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Ten
 
 def response_logits(model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]) -> list[torch.Tensor]:
     """Logits [R_i, V] of every response token, given prompt embeddings [T_i, D]; keeps the graph."""
-    hidden = _response_states(model, prompts, responses)
-    return [_head(model)(h) for h in hidden]
+    return [_head(model)(h[-1]) for h in response_states(model, prompts, responses)]
 
 
 def token_logprobs(
@@ -32,7 +31,7 @@ def token_logprobs(
     The vocabulary projection runs over chunks of response positions and is recomputed in the backward pass, so logits
     of a whole batch never exist at once.
     """
-    hidden = _response_states(model, prompts, responses)
+    hidden = [states[-1] for states in response_states(model, prompts, responses)]
     flat_ND = torch.cat(hidden)
     labels_N = torch.tensor([t for r in responses for t in r], device=flat_ND.device)
     pieces = []
@@ -48,8 +47,10 @@ def _gather(head: Any, hidden_ND: torch.Tensor, labels_N: torch.Tensor, temperat
     return logits_NV.gather(1, labels_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
 
 
-def _response_states(model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]) -> list[torch.Tensor]:
-    """Last hidden states [R_i, D] at the positions that predict each response token."""
+def response_states(
+    model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]], layers: bool = False
+) -> list[Sequence[torch.Tensor]]:
+    """Hidden states [R_i, D] at the positions that predict each response token: of the last layer, or of all layers."""
     embed = model.get_input_embeddings()
     rows = []
     for prompt, response in zip(prompts, responses):
@@ -57,9 +58,12 @@ def _response_states(model: Any, prompts: Sequence[torch.Tensor], responses: Seq
         rows.append(torch.cat([prompt, embed(tail).to(prompt.dtype)]))
     inputs_BTD, mask_BT = right_pad(rows)
     # with right padding and causal attention no real position sees a pad, so plain position ids are right
-    states_BTD = backbone(model)(inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False).last_hidden_state
+    out = backbone(model)(
+        inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False, output_hidden_states=layers
+    )
+    states = [*out.hidden_states[:-1], out.last_hidden_state] if layers else [out.last_hidden_state]
     return [
-        states_BTD[i, len(prompt) - 1 : len(prompt) - 1 + len(response)]
+        [layer_BTD[i, len(prompt) - 1 : len(prompt) - 1 + len(response)] for layer_BTD in states]
         for i, (prompt, response) in enumerate(zip(prompts, responses))
     ]
 

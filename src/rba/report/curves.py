@@ -30,6 +30,8 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"(rewards/)?accurac(y|ies)", "Preference accuracy", "share of pairs whose chosen answer is the likelier"),
     (r"(.*/)?(lr|learning_rate)", "Learning rate", "the schedule times its multiplier"),
     (r"(.*lr.*|.*)(multiplier|scale|factor)", "Learning-rate multiplier", "backs off when the policy drifts"),
+    (r"teacher/divergence.*", "", "from the teacher that reads, nats a token"),
+    (r"kl/samples", "KL on own answers", "policy from reference, nats a token"),
     (r".*(kl|drift|divergence).*", "Drift", "divergence from the reference, nats a token"),
     (r"validation/score", "Validation score", "picks the checkpoint; held-out requests and voices"),
     (r"validation/logp", "Validation log-prob", "of the teacher's answer, nats a token"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from rba.alignment.objectives.objective import Batch, Request, Scored, Task, Terms, by_voice, gather, total
+from rba.alignment.objectives.objective import Batch, Objective, Request, Scored, Task, Terms, by_voice, gather, total
 from rba.alignment.settings import AlignSettings
 
 
@@ -19,9 +20,9 @@ def cross_entropy(logp_K: torch.Tensor, tokens: int, reduction: str) -> torch.Te
     return loss / tokens if reduction == "mean" else loss
 
 
-def reference_requests(task: Task) -> list[Request]:
+def reference_requests(task: Task, **wanted: Any) -> list[Request]:
     """The teacher's answer under every voice."""
-    return [Request(voice, task.reference, "reference") for voice in range(len(task.utterances))]
+    return [Request(voice, task.reference, "reference", **wanted) for voice in range(len(task.utterances))]
 
 
 def anchor(scored: Sequence[Scored], reduction: str) -> torch.Tensor:
@@ -39,11 +40,10 @@ def ce_metrics(scored: Sequence[Scored]) -> dict[str, list[float]]:
     }
 
 
-class Sft:
+class Sft(Objective):
     """L = L_CE: every voice of an instruction is answered as the teacher answers its text."""
 
     name = "sft"
-    needs_samples = needs_rewards = needs_reference = False
 
     def __init__(self, settings: AlignSettings):
         self.reduction = settings.ce_reduction

@@ -1,0 +1,100 @@
+"""How far the policy's next-token distributions lie from the teacher's, through the heads in chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from rba.alignment.likelihood import CHUNK
+
+Row = Callable[[torch.Tensor, slice], torch.Tensor]
+
+
+def generalised_jsd(
+    logits_NV: torch.Tensor, teacher_NV: torch.Tensor, beta: float, temperature: float = 1.0
+) -> torch.Tensor:
+    """beta KL(T || M) + (1 - beta) KL(pi || M) with M = beta T + (1 - beta) pi, nats [N] (GKD, arXiv 2306.13649).
+
+    Its ends are taken as TRL does: beta 0 is the forward KL(T || pi), beta 1 the reverse KL(pi || T). `temperature`
+    divides both logits; the divergence is not multiplied by its square.
+    """
+    own_NV = (logits_NV.float() / temperature).log_softmax(-1)
+    other_NV = (teacher_NV.float() / temperature).log_softmax(-1)
+    if beta == 0:
+        return _kl(other_NV, own_NV)
+    if beta == 1:
+        return _kl(own_NV, other_NV)
+    mixed_NV = torch.logaddexp(own_NV + math.log1p(-beta), other_NV + math.log(beta))
+    return beta * _kl(other_NV, mixed_NV) + (1 - beta) * _kl(own_NV, mixed_NV)
+
+
+def _kl(p_NV: torch.Tensor, q_NV: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) [N] of log-probs."""
+    return (p_NV.exp() * (p_NV - q_NV)).sum(-1)
+
+
+def divergences(
+    head: Any,
+    states_ND: torch.Tensor,
+    teacher_head: Any,
+    teacher_ND: torch.Tensor,
+    beta: float,
+    temperature: float = 1.0,
+) -> torch.Tensor:
+    """`generalised_jsd` [N] (float32) from last hidden states; keeps the graph to `states_ND`, none to the teacher's.
+
+    Logits of no more than one chunk of positions exist at a time. Heads of different width (padded vocabularies) are
+    compared on the tokens that both have.
+    """
+
+    def row(states_CD: torch.Tensor, part: slice) -> torch.Tensor:
+        own_CV = head(states_CD)
+        with torch.no_grad():
+            other_CV = teacher_head(teacher_ND[part].to(teacher_head.weight.dtype))
+        common = min(own_CV.shape[-1], other_CV.shape[-1])
+        return generalised_jsd(own_CV[:, :common], other_CV[:, :common], beta, temperature)
+
+    with torch.autocast(states_ND.device.type, enabled=False):
+        states_ND = states_ND.to(head.weight.dtype)
+        if type(head) is torch.nn.Linear and not any(p.requires_grad for p in head.parameters()):
+            return _Rowwise.apply(states_ND, row)
+        pieces = []
+        for start in range(0, len(states_ND), CHUNK):
+            part = slice(start, start + CHUNK)
+            pieces.append(checkpoint(row, states_ND[part], part, use_reentrant=False))
+        return torch.cat(pieces)
+
+
+class _Rowwise(torch.autograd.Function):
+    """A function of each row of states through a frozen head, its gradient taken while the logits are at hand.
+
+    Row i of the result depends on row i alone, so the gradient of a chunk's sum holds the slope of every row: the
+    backward pass needs neither the logits nor a second projection to the vocabulary.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states_ND: torch.Tensor, row: Row) -> torch.Tensor:
+        found_N = states_ND.new_empty(len(states_ND), dtype=torch.float32)
+        slope_ND = torch.empty_like(states_ND) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(states_ND), CHUNK):
+            part = slice(start, start + CHUNK)
+            if slope_ND is None:
+                found_N[part] = row(states_ND[part], part)
+                continue
+            with torch.enable_grad():
+                leaf_CD = states_ND[part].detach().requires_grad_()
+                value_C = row(leaf_CD, part)
+                (slope_ND[part],) = torch.autograd.grad(value_C.sum(), leaf_CD)
+            found_N[part] = value_C.detach()
+        if slope_ND is not None:
+            ctx.save_for_backward(slope_ND)
+        return found_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (slope_ND,) = ctx.saved_tensors
+        return (grads[0][:, None] * slope_ND.float()).to(slope_ND.dtype), None

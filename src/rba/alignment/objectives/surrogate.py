@@ -1,0 +1,57 @@
+"""The clipped policy-gradient loss that GRPO, RLOO, PPO and the sampled form of distillation share: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from rba.alignment.drift import k3
+from rba.alignment.objectives.objective import Sample, total
+
+Loss = Literal["dapo", "grpo", "dr_grpo"]
+
+
+def clipped_surrogate(
+    log_ratio_R: torch.Tensor, advantage: torch.Tensor | float, low: float, high: float
+) -> torch.Tensor:
+    """-min(rho A, clip(rho, 1 - low, 1 + high) A), elementwise, rho = exp(log_ratio) (PPO, arXiv 1707.06347)."""
+    ratio_R = log_ratio_R.exp()
+    return -torch.minimum(ratio_R * advantage, ratio_R.clamp(1 - low, 1 + high) * advantage)
+
+
+def drawn_logp(sample: Sample, logp_R: torch.Tensor) -> torch.Tensor:
+    """The log-probs the answer was drawn with; those of now, without a gradient, where they were not kept."""
+    return logp_R.new_tensor(sample.logp) if sample.logp else logp_R.detach()
+
+
+def reference_kl(logp_R: torch.Tensor, logp_ref_R: torch.Tensor) -> torch.Tensor:
+    """Elementwise estimate of KL(policy || reference) from tokens that the policy drew ("k3")."""
+    return k3(logp_ref_R, logp_R)
+
+
+def reduce(rows: Sequence[torch.Tensor], kind: Loss, answers: int, tokens: int, longest: int) -> torch.Tensor:
+    """Token losses [R_i] of a part of an update as a scalar; `answers` and `tokens` count the whole update.
+
+    "grpo": mean over answers of the mean over tokens. "dapo": mean over all tokens (arXiv 2503.14476). "dr_grpo": sum
+    over tokens divided by answers times the `longest` length an answer may have, so that length has no weight.
+    """
+    if kind == "grpo":
+        return total(row.mean() for row in rows) / max(1, answers)
+    return total(row.sum() for row in rows) / max(1, tokens if kind == "dapo" else answers * longest)
+
+
+def clip_metrics(
+    log_ratio_R: torch.Tensor, advantage: torch.Tensor | float, low: float, high: float
+) -> dict[str, list[float]]:
+    """Shares of tokens whose gradient the clip cut off, under TRL's names."""
+    ratio_R = log_ratio_R.detach().exp()
+    sign_R = torch.as_tensor(advantage, dtype=ratio_R.dtype, device=ratio_R.device)
+    below = ((ratio_R < 1 - low) & (sign_R < 0)).float().mean()
+    above = ((ratio_R > 1 + high) & (sign_R > 0)).float().mean()
+    return {
+        "clip_ratio/low_mean": [float(below)],
+        "clip_ratio/high_mean": [float(above)],
+        "clip_ratio/region_mean": [float(below + above)],
+    }

@@ -1,0 +1,65 @@
+"""Divergences from the teacher: values, bounds, and gradients through the head in chunks."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rba.alignment.divergence import divergences, generalised_jsd
+from rba.alignment.likelihood import CHUNK
+
+P, Q = torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[0.25, 0.5, 0.25]]).log()
+
+
+def test_the_ends_are_the_two_kl_divergences():
+    policy, teacher = torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5]]).log()
+    forward = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
+    reverse = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
+    assert float(generalised_jsd(policy, teacher, 0.0)) == pytest.approx(forward, rel=1e-5)
+    assert float(generalised_jsd(policy, teacher, 1.0)) == pytest.approx(reverse, rel=1e-5)
+
+
+def test_the_middle_is_symmetric_and_at_most_ln_2():
+    assert float(generalised_jsd(P, Q, 0.5)) == pytest.approx(float(generalised_jsd(Q, P, 0.5)))
+    apart = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
+    assert float(generalised_jsd(*apart, 0.5)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+@settings(deadline=None)
+@given(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.sampled_from([0.5, 1.0, 4.0]), st.integers(0, 1000))
+def test_never_negative_and_zero_where_both_agree(beta: float, temperature: float, seed: int):
+    torch.manual_seed(seed)
+    logits, other = torch.randn(3, 7, dtype=torch.float32), torch.randn(3, 7)
+    assert (generalised_jsd(logits, other, beta, temperature) > -1e-5).all()
+    assert generalised_jsd(logits, logits + 3.0, beta, temperature).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_values_and_gradients_equal_the_plain_way(beta: float, frozen: bool):
+    torch.manual_seed(0)
+    head, other = torch.nn.Linear(6, 11, bias=False), torch.nn.Linear(5, 13, bias=False).requires_grad_(False)
+    head.requires_grad_(not frozen)
+    states = torch.randn(CHUNK + 5, 6, requires_grad=True)
+    taught, weights = torch.randn(CHUNK + 5, 5), torch.randn(CHUNK + 5)
+    found = []
+    for way in (
+        lambda: divergences(head, states, other, taught, beta, 2.0),
+        lambda: generalised_jsd(head(states), other(taught)[:, :11], beta, 2.0),
+    ):
+        states.grad = None
+        value = way()
+        (value * weights).sum().backward()
+        found.append((value.detach(), states.grad))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-5, rtol=1e-4)
+
+
+def test_no_gradient_is_computed_where_none_is_wanted():
+    head = torch.nn.Linear(6, 11, bias=False).requires_grad_(False)
+    with torch.no_grad():
+        assert not divergences(head, torch.randn(3, 6), head, torch.randn(3, 6), 1.0).requires_grad
