@@ -130,7 +130,7 @@ def align(
         add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
     rollouts = None
     if objective.needs_samples:
-        place = _rollout_folder(settings, folder, seed, data, teacher)
+        place = _rollout_folder(settings, folder, seed, data, teacher, teacher_system)
         rollouts = Rollouts(
             speechlm,
             data.bank,
@@ -177,14 +177,15 @@ def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, rewa
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
 
 
-def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, teacher: str) -> Path:
+def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, *teacher: str) -> Path:
     """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage."""
     if settings.refresh != "once":
         return folder.path / "rollouts"
     rewards = ("reward", "reward_scaling", "embedder", "reward_model", "judge")
     keys = ("sample", "answers", *rewards, "rollout_batch", "groups_per_step", "steps")
     facts = {key: value for key, value in config.to_tree(settings).items() if key in keys}
-    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher)
+    wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
+    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher, wanted)
     return keep_only(folder.path.parent / SHARED, "answers", mark)
 
 
