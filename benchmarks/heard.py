@@ -51,7 +51,7 @@ def main() -> None:
     clips = test_utterances(args.source, args.model) if args.source.is_dir() else recordings(args.source, args.text)
     waves, references = [decode(sound) for sound, _ in clips], [words for _, words in clips]
     model = load_speechlm(args.model)
-    heard = {f"connector ({args.model})": model.transcripts(model.encode(waves))}
+    heard = {f"connector ({args.model})": model.listen(model.encode(waves))[1]}
     heard[f"ASR ({args.asr})"] = Transcriber(args.asr).transcribe(waves)
     figures = {}
     for name, texts in heard.items():

@@ -21,14 +21,11 @@ class Parrot:
     def encode(self, waves):
         return [len(wave) for wave in waves]
 
-    def prompts(self, features, system=None):
-        return [f"{system or ''}<{n} samples>" for n in features]
+    def listen(self, features, system=None):
+        return [f"{system or ''}<{n} samples>" for n in features], [f"{n / 16_000:g} seconds" for n in features]
 
     def text_prompts(self, texts, system=None):
         return [f"{system or ''}{text}" for text in texts]
-
-    def transcripts(self, features):
-        return [f"{n / 16_000:g} seconds" for n in features]
 
 
 @pytest.fixture

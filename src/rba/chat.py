@@ -47,7 +47,7 @@ def ask(
     if audio is not None and text is None:
         wave = decode(audio) if isinstance(audio, str | Path | bytes) else check(audio)
         features = speechlm.encode([wave])
-        prompts, heard = speechlm.prompts(features, system), speechlm.transcripts(features)[0]
+        prompts, (heard,) = speechlm.listen(features, system)
     elif text is not None and audio is None:
         prompts, heard = speechlm.text_prompts([text], system), text
     else:

@@ -47,10 +47,7 @@ def answer_speech(
     batch: int,
 ) -> list[Answer]:
     """The SpeechLM's answers to spoken utterances, from their encoder features [T, F]."""
-    import torch
-
-    with torch.inference_mode():
-        prompts, heard = speechlm.prompts(features), speechlm.transcripts(features)
+    prompts, heard = speechlm.listen(features)
     return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 
 

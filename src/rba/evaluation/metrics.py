@@ -1,6 +1,6 @@
 """From answers to result rows: every figure of every model, with paired bootstrap intervals.
 
-recall, similarity          agreement with the teacher's answer (`rba.evaluation.scores`)
+recall, f1, similarity      agreement with the teacher's answer (`rba.evaluation.scores`)
 deaf, finished              shares of answers that did not hear, and that ended by themselves
 length, tokens              words and tokens of an answer
 transcript_wer              word error rate of what the connector (or the cascade's recogniser) read
@@ -30,7 +30,7 @@ from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 
 BENCHMARK = "heldout"
 BASE, SFT = "base", "sft"
-_DELTAS = ("recall", "similarity")
+_DELTAS = ("recall", "f1", "similarity")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from rba.evaluation.answers import READ, Answer
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER
 from rba.rewards.deaf import did_not_hear
-from rba.rewards.recall import recall
+from rba.rewards.recall import f1, recall
 from rba.rewards.similarity import unit_embeddings
 from rba.rewards.words import words
 
@@ -36,13 +36,14 @@ class RememberingEmbedder:
 def score(cells: Cells, model: str, embedder: Any) -> dict[str, np.ndarray]:
     """Scores [M] of a model's answers by name; NaN where there is none.
 
-    "recall" and "similarity" compare with the teacher's stored answer (for the teacher: its second answer with its
-    first), "deaf" and "finished" are 0 or 1, "length" counts words and "tokens" tokens.
+    "recall", "f1" and "similarity" compare with the teacher's stored answer (for the teacher: its second answer with
+    its first), "deaf" and "finished" are 0 or 1, "length" counts words and "tokens" tokens.
     """
     rows, said = cells.answers[model], cells.said(model)
     compared = cells.again if model == TEACHER else said
     scores = {
         "recall": _values([None if c is None else recall(c, r) for c, r in zip(compared, cells.references)]),
+        "f1": _values([None if c is None else f1(c, r) for c, r in zip(compared, cells.references)]),
         "similarity": _similarity(compared, cells.references, embedder),
         "deaf": np.array([did_not_hear(t) for t in said], dtype=float),
         "length": np.array([len(words(t)) for t in said], dtype=float),

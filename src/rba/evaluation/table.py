@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "recall": "recall",
     "delta_recall": "recall\nover base",
+    "delta_f1": "word F1\nover base",
     "similarity": "similarity",
     "win_rate": "win rate %",
     "lc_win_rate": "LC win rate %",

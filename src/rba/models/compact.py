@@ -43,22 +43,28 @@ class CompactSpeechLM:
 
     def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame."""
-        before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
-        spoken = [self.connector.embed(p).to(before.dtype) for p in self._logprobs(features)]
-        return [torch.cat([before, s, after]) for s in spoken]
+        return self._framed(self._logprobs(features), system)
 
     def text_prompts(self, texts: Sequence[str], system: str | None = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed."""
         return [self.lm.embed(chat.prompt_ids(self.lm.tokenizer, text, system)) for text in texts]
 
     @torch.inference_mode()
-    def transcripts(self, features: Sequence[torch.Tensor]) -> list[str]:
-        """The words on the connector's best CTC path."""
-        return [self.lm.tokenizer.decode(self.connector.read(p)).strip() for p in self._logprobs(features)]
+    def listen(
+        self, features: Sequence[torch.Tensor], system: str | None = None
+    ) -> tuple[list[torch.Tensor], list[str]]:
+        """`prompts`, and the words on the connector's best CTC path, in one pass."""
+        logprobs = self._logprobs(features)
+        heard = [self.lm.tokenizer.decode(self.connector.read(p)).strip() for p in logprobs]
+        return self._framed(logprobs, system), heard
 
     def connector_parameters(self) -> Iterator[torch.nn.Parameter]:
         """The connector's weights."""
         return self.connector.parameters()
+
+    def _framed(self, logprobs: Sequence[torch.Tensor], system: str | None) -> list[torch.Tensor]:
+        before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
+        return [torch.cat([before, self.connector.embed(p).to(before.dtype), after]) for p in logprobs]
 
     def _logprobs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         weight = self.connector.enter.weight

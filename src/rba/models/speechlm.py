@@ -34,8 +34,10 @@ class SpeechLM(Protocol):
         """Prompt embeddings [T_i, D] of the same requests typed: the model's own text-input ceiling."""
         ...
 
-    def transcripts(self, features: Sequence[torch.Tensor]) -> list[str]:
-        """What the connector read off the speech."""
+    def listen(
+        self, features: Sequence[torch.Tensor], system: str | None = None
+    ) -> tuple[list[torch.Tensor], list[str]]:
+        """`prompts` without gradients, and what was read off the speech."""
         ...
 
     def connector_parameters(self) -> Iterator[torch.nn.Parameter]:

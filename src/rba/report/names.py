@@ -70,6 +70,7 @@ class Metric:
 
 METRICS = {
     "recall": Metric("Reference-word recall", "share of the teacher's content words that the answer holds", main=True),
+    "f1": Metric("Word F1", "harmonic mean of that recall and the precision: saying more gains nothing", main=True),
     "similarity": Metric("Similarity", "cosine of sentence embeddings with the teacher's answer", main=True),
     "text_share": Metric(
         "Of text ceiling", "recall as a share of the same LLM's when it reads the words", percent=True
@@ -86,6 +87,7 @@ METRICS = {
     "finished": Metric("Ended", "answers that ended by themselves, in per cent", percent=True),
     "length": Metric("Words", "mean length of an answer", decimals=1, better=0),
     "tokens": Metric("Tokens", "mean length of an answer", decimals=1, better=0),
+    "delta_f1": Metric("Word F1", "difference in word F1", signed=True),
     "delta_recall": Metric("Recall", "difference in reference-word recall", signed=True),
     "delta_similarity": Metric("Similarity", "difference in similarity", signed=True),
     "delta_consistency": Metric("Consistency", "difference in consistency", signed=True),

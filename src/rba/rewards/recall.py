@@ -20,6 +20,15 @@ def recall(answer: str, reference: str) -> float | None:
     return len(wanted & content_words(answer)) / len(wanted) if wanted else None
 
 
+def f1(answer: str, reference: str) -> float | None:
+    """Harmonic mean of `recall` and its mirror image, the share of the answer's content words that the reference holds.
+
+    In [0, 1]; None for a wordless reference. Unlike recall it gains nothing from saying more.
+    """
+    wanted, said = content_words(reference), content_words(answer)
+    return 2 * len(wanted & said) / (len(wanted) + len(said)) if wanted else None
+
+
 def length_penalty(answer: str, reference: str, free: float = FREE_LENGTH) -> float:
     """The factor in (0, 1] that keeps recall from being bought with length.
 
