@@ -95,7 +95,8 @@ def make_case(args: argparse.Namespace) -> Case:
     with torch.no_grad():
         prompts = speechlm.prompts([features])
     drawn = generate(lm, prompts, Sampling(max_new_tokens=args.tokens), marks, group=args.answers)
-    settings = AlignSettings(train_connector=args.train_connector, dtype=str(lm.model.dtype).removeprefix("torch."))
+    half = lm.model.dtype == torch.bfloat16
+    settings = AlignSettings(train_connector=args.train_connector, dtype="bfloat16" if half else "float32")
     add_lora(speechlm, settings.lora.rank, settings.lora.alpha, seed=args.seed)
     parameters = trained_parameters(speechlm, settings)
     torch.manual_seed(args.seed)

@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class Phases:
     """Where the time of a step goes: `seconds` by phase, since they were last cleared."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def _timed(self, call: Callable[..., Any], phase: str) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -155,13 +155,15 @@ def count(trainer: Trainer, decoder: Decoder, tasks: Sequence[Task], machine: Ma
 def measure_speed(args: argparse.Namespace, folder: Path) -> float:
     """Time steps and their phases and print them; the achieved share of the matmul rate."""
     trainer, phases = make_trainer(args, folder), Phases()
+    rollouts = trainer.rollouts
+    assert rollouts is not None
     decoder, size = Decoder.of(trainer.speechlm.lm.model), 256 if args.tiny else 2048
     records: list[tuple[dict[str, float], Sequence[Task]]] = []
 
     def step() -> None:
         phases.seconds.clear()
         trainer._step()
-        records.append((dict(phases.seconds), trainer.rollouts.tasks(trainer.step - 1)[0]))
+        records.append((dict(phases.seconds), rollouts.tasks(trainer.step - 1)[0]))
 
     with phases.watch(trainer):
         times = interleaved({STEP: step, **probes(trainer.speechlm.lm.device, size)}, args.rounds)
