@@ -1,0 +1,133 @@
+"""What a decoder needs at least for given work: FLOPs, bytes where they bind, and the seconds they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from timing import Machine
+
+
+@dataclass(frozen=True)
+class Work:
+    """What passes a decoder: `tokens`, pairs of a token and one it attends to, and `positions` through the head."""
+
+    tokens: int
+    pairs: int
+    positions: int
+
+
+def attended(start: int, count: int) -> int:
+    """Pairs of `count` tokens, the first of which has `start` before it, with all up to themselves."""
+    return count * start + count * (count + 1) // 2
+
+
+def shared_work(prompts: Sequence[int], answers: Sequence[Sequence[int]], common: int = 0) -> Work:
+    """Scoring answers of these lengths to prompts of these lengths, with nothing done twice.
+
+    The `common` first rows of all prompts pass once, the rest of each prompt once, and each answer but its last token.
+    """
+    tails = [(prompt, n - 1) for prompt, lengths in zip(prompts, answers) for n in lengths]
+    tokens = common + sum(prompt - common for prompt in prompts) + sum(n for _, n in tails)
+    pairs = attended(0, common) + sum(attended(common, prompt - common) for prompt in prompts)
+    return Work(tokens, pairs + sum(attended(*tail) for tail in tails), sum(map(sum, answers)))
+
+
+def row_work(prompts: Sequence[int], answers: Sequence[Sequence[int]]) -> Work:
+    """The same with a whole row, prompt included, for every answer."""
+    rows = [(prompt, [n]) for prompt, lengths in zip(prompts, answers) for n in lengths]
+    return shared_work([prompt for prompt, _ in rows], [row for _, row in rows])
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The shape of a decoder with gated MLPs (Llama, Qwen, SmolLM), and what it costs at least.
+
+    Norms, rotations, activations and softmax are left out. The base is frozen: backwards its weights cost one product,
+    not two; an adapter of `rank` on every weight matrix of a block costs both.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    inner: int
+    vocabulary: int
+    rank: int = 0
+    itemsize: int = 2
+
+    @classmethod
+    def of(cls, model: Any) -> Decoder:
+        """The shape of a causal LM of transformers, also under PEFT."""
+        config = model.config.get_text_config()
+        heads = config.num_attention_heads
+        return cls(
+            config.num_hidden_layers,
+            config.hidden_size,
+            heads,
+            config.num_key_value_heads,
+            getattr(config, "head_dim", None) or config.hidden_size // heads,
+            config.intermediate_size,
+            config.vocab_size,
+            rank=model.peft_config["default"].r if hasattr(model, "peft_config") else 0,
+            itemsize=model.get_input_embeddings().weight.element_size(),
+        )
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of a block's weight matrices."""
+        queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
+        attention = [(self.width, queries), (self.width, keys), (self.width, keys), (queries, self.width)]
+        return [*attention, (self.width, self.inner), (self.width, self.inner), (self.inner, self.width)]
+
+    @property
+    def weights(self) -> int:
+        """The numbers in the weight matrices of all blocks."""
+        return self.layers * sum(i * o for i, o in self._shapes)
+
+    @property
+    def adapter(self) -> int:
+        """The numbers in an adapter on all of them."""
+        return self.layers * self.rank * sum(i + o for i, o in self._shapes)
+
+    def forward(self, work: Work) -> int:
+        """FLOPs of the blocks."""
+        attention = 4 * self.layers * self.heads * self.head_size * work.pairs
+        return 2 * work.tokens * (self.weights + self.adapter) + attention
+
+    def backward(self, work: Work) -> int:
+        """FLOPs of the gradient through the blocks, to the adapter and the prompts."""
+        attention = 8 * self.layers * self.heads * self.head_size * work.pairs
+        return 2 * work.tokens * (self.weights + 2 * self.adapter) + attention
+
+    def head(self, work: Work) -> int:
+        """FLOPs of the logits; their gradient costs as much again."""
+        return 2 * work.positions * self.width * self.vocabulary
+
+    def read(self, kept: int) -> int:
+        """Bytes that one step of decoding reads: all weights, and the keys and values of `kept` positions."""
+        memory = 2 * self.layers * self.kv_heads * self.head_size * kept
+        return self.itemsize * (self.weights + self.width * self.vocabulary + memory) + 4 * self.adapter
+
+    def decoding_floor(self, machine: Machine, prompts: Sequence[int], answers: Sequence[Sequence[int]]) -> float:
+        """Seconds that drawing answers of these lengths takes at least, in one batch.
+
+        Each prompt passes once, its keys are read once a step for all its answers, and ended answers cost nothing.
+        """
+        prefill = shared_work(prompts, [() for _ in prompts])
+        logits = self.head(Work(0, 0, len(prompts)))
+        seconds = machine.floor(self.forward(prefill) + logits, self.read(0))
+        for step in range(1, max(map(max, answers))):
+            alive = [(prompt, sum(n > step for n in lengths)) for prompt, lengths in zip(prompts, answers)]
+            rows = sum(count for _, count in alive)
+            work = Work(rows, sum((prompt + step) * count for prompt, count in alive), rows)
+            kept = sum(prompt for prompt, count in alive if count) + step * rows
+            seconds += machine.floor(self.forward(work) + self.head(work), self.read(kept))
+        return seconds
+
+    def decoding(self, prompts: Sequence[int], answers: Sequence[Sequence[int]]) -> int:
+        """FLOPs of drawing them: the passes of scoring, logits included."""
+        work = shared_work(prompts, answers)
+        return self.forward(work) + self.head(work)
