@@ -17,6 +17,7 @@ from rba.models.connector import Connector
 from rba.models.whisper import WhisperEncoder
 
 ENCODE_SECONDS = 120.0
+LISTEN_BATCH = 16
 
 
 @dataclass
@@ -67,8 +68,16 @@ class CompactSpeechLM:
         return [torch.cat([before, self.connector.embed(p).to(before.dtype), after]) for p in logprobs]
 
     def _logprobs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Log-probs of every clip, a few of similar length at a time: they are wide."""
         weight = self.connector.enter.weight
-        return self.connector.logprobs([f.to(weight.device, weight.dtype) for f in features])
+        order = sorted(range(len(features)), key=lambda i: len(features[i]))
+        found: list[Any] = [None] * len(features)
+        for start in range(0, len(order), LISTEN_BATCH):
+            chosen = order[start : start + LISTEN_BATCH]
+            rows = self.connector.logprobs([features[i].to(weight.device, weight.dtype) for i in chosen])
+            for i, row in zip(chosen, rows):
+                found[i] = row.clone()  # of its own size, not a view of the padded batch
+        return found
 
     def save(self, folder: Path) -> None:
         """Write `speechlm.json`, `connector.safetensors` (float16) and, with LoRA, `adapter/`; base models by name."""

@@ -18,7 +18,7 @@ def shipped_folder() -> Path:
 
 
 def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
-    """Open a checkpoint folder, or "shipped". The LLM is in `dtype`, encoder and connector in float32.
+    """Open a checkpoint folder, or "shipped". LLM and encoder are in `dtype`, the connector in float32.
 
     Raises ModelError where the folder is no checkpoint or its parts do not fit together.
     """
@@ -34,7 +34,7 @@ def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
         raise ModelError("no SpeechLM checkpoint here", str(folder), fix)
     names = json.loads((folder / "speechlm.json").read_text())
     lm = load_lm(names["llm"], dtype)
-    encoder = load_encoder(names["encoder"])
+    encoder = load_encoder(names["encoder"], dtype)
     state = {
         k: v.float() if v.is_floating_point() else v.long()
         for k, v in load_file(folder / "connector.safetensors").items()

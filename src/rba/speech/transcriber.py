@@ -39,7 +39,7 @@ class Transcriber:
             raise ModelError(f"cannot load a Whisper model: {error}", name, "name another recogniser") from error
         self._model.generation_config.update(do_sample=False, num_beams=1, max_length=MAX_TOKENS)
 
-    def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 8) -> list[str]:
+    def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 24) -> list[str]:
         """What is heard in each 16 kHz mono wave [samples] of at most 30 s."""
         return [text for i in range(0, len(waves), batch_size) for text in self._batch(waves[i : i + batch_size])]
 
