@@ -69,11 +69,20 @@ def connect(settings: Any, *, folder: Any, seed: int, log: Any) -> None:
 
 
 def align(
-    settings: Any, *, method: str, folder: Any, seed: int, model: Any, utterances: Any, teacher: str, log: Any
+    settings: Any,
+    *,
+    method: str,
+    folder: Any,
+    seed: int,
+    model: Any,
+    utterances: Any,
+    teacher: str,
+    teacher_system: str,
+    log: Any,
 ) -> None:
     """A model that depends on its base, its data and its method."""
     base = [p.read_text() for p in sorted(Path(model).glob("*.txt"))]
-    start = digest(settings.lr, seed, base, utterances, teacher)
+    start = digest(settings.lr, seed, base, utterances, teacher, teacher_system)
     for index in range(2):
         work(f"align/{method}", index)
         log({"step": index, "loss": 1.0})
@@ -83,7 +92,15 @@ def align(
 
 
 def evaluate(
-    settings: Any, *, folder: Any, seed: int, models: Any, utterances: Any, instructions: Any, teacher: str
+    settings: Any,
+    *,
+    folder: Any,
+    seed: int,
+    models: Any,
+    utterances: Any,
+    instructions: Any,
+    teacher: str,
+    teacher_system: str,
 ) -> None:
     """A score per model."""
     work("evaluation")
