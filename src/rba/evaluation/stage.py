@@ -17,7 +17,7 @@ from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import check_leaks, unheard
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
-from rba.evaluation.selection import held_out
+from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import EvaluateSettings
 from rba.progress import progress
 from rba.workspace import StageFolder
@@ -42,7 +42,7 @@ def run(
     front of it ("cascade") and the teacher, under the turn `teacher_system`. Raises DataError where there is nothing to
     test or test data leak into training, ModelError where a model cannot be loaded.
     """
-    test = [u for u in utterances if u.split == "test"]
+    test = [u for u in utterances if u.split == TEST]
     new = unheard(test, next(iter(models.values())))
     folder.note("known_to_the_connector", len({u.instruction_id for u in test} - {u.instruction_id for u in new}))
     chosen = held_out(new, settings.instructions, settings.voices, seed)

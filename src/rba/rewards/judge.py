@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rba.lm.sampling import Sampling
 from rba.rewards.likelihood import Scorer
+from rba.rewards.once import once
 
 MARKS = tuple(range(1, 11))
 
@@ -65,7 +66,7 @@ class WrittenJudge:
         **columns: Any,
     ) -> list[float | None]:
         """One mark in [1, 10] per completion; None for a reply without one."""
-        return _once(prompts, completions, self._written)
+        return once(_asked(prompts, completions), self._written)
 
     def _written(self, asked: Sequence[str]) -> list[float | None]:
         greedy = Sampling(temperature=0.0, max_new_tokens=16)
@@ -92,7 +93,7 @@ class LikelihoodJudge:
         **columns: Any,
     ) -> list[float | None]:
         """One mark in [1, 10] per completion."""
-        return _once(prompts, completions, self._expected)
+        return once(_asked(prompts, completions), self._expected)
 
     def _expected(self, asked: Sequence[str]) -> list[float | None]:
         rows = [(text, str(mark)) for text in asked for mark in MARKS]
@@ -110,11 +111,6 @@ def expected_mark(logp: Sequence[float]) -> float | None:
     return sum(m * w for m, w in zip(MARKS, weights)) / sum(weights)
 
 
-def _once(
-    prompts: Sequence[str], completions: Sequence[str], grade: Callable[[Sequence[str]], list[float | None]]
-) -> list[float | None]:
-    """Marks of all completions, equal requests asked once and in an order of their own."""
-    asked = [PROMPT.format(text=text, answer=answer) for text, answer in zip(prompts, completions)]
-    distinct = sorted(set(asked))
-    marks = dict(zip(distinct, grade(distinct))) if distinct else {}
-    return [marks[text] for text in asked]
+def _asked(prompts: Sequence[str], completions: Sequence[str]) -> list[str]:
+    """What the judge is asked about every completion."""
+    return [PROMPT.format(text=text, answer=answer) for text, answer in zip(prompts, completions)]

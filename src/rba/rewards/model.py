@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from rba.rewards.once import once
+
 
 class AnswerScorer(Protocol):
     """A reward model, such as `rba.lm.reward_model.RewardModel`."""
@@ -33,10 +35,7 @@ class ModelScore:
         **columns: Any,
     ) -> list[float | None]:
         """One value per completion; references are not looked at."""
-        pairs = list(zip(prompts, completions))
-        distinct = sorted(set(pairs))
-        if not distinct:
-            return []
-        values = self.model.score([text for text, _ in distinct], [answer for _, answer in distinct])
-        found = dict(zip(distinct, values))
-        return [found[pair] for pair in pairs]
+        return once(list(zip(prompts, completions)), self._score)
+
+    def _score(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+        return list(self.model.score([text for text, _ in pairs], [answer for _, answer in pairs]))

@@ -25,7 +25,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, reduce, reference_kl
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -67,9 +67,7 @@ class Grpo(Objective):
         return clipped_surrogate(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high)
 
     def _reduce(self, rows: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-        answers = [s for task in batch.whole for s in task.samples if s.reward is not None]
-        tokens = sum(len(s.ids) for s in answers)
-        return reduce(rows, self.settings.loss, len(answers), tokens, self.longest) / batch.part
+        return over_update(rows, self.settings.loss, batch, self.longest)
 
 
 def _kl(scored: Scored) -> torch.Tensor:

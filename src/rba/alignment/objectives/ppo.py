@@ -27,7 +27,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, reduce
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update
 from rba.alignment.objectives.value import ValueHead, explained_variance, gae
 from rba.alignment.settings import AlignSettings
 
@@ -77,9 +77,7 @@ class Ppo(Objective):
             seen.append(
                 {"value/mean": [float(found[0].mean())], "value/explained_variance": [explained_variance(*found)]}
             )
-        answers = [s for task in batch.whole for s in task.samples if s.reward is not None]
-        tokens = sum(len(s.ids) for s in answers)
-        mean = [reduce(rows, "dapo", len(answers), tokens, 1) / batch.part for rows in (policy, value)]
+        mean = [over_update(rows, "dapo", batch, 1) for rows in (policy, value)]
         return Terms({"policy": mean[0], "value": self.settings.value_weight * mean[1]}, gather(seen))
 
     def _scaled(self, reward: float, rewards: list[float]) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from rba.alignment.drift import k3
-from rba.alignment.objectives.objective import Sample, total
+from rba.alignment.objectives.objective import Batch, Sample, total
 
 Loss = Literal["dapo", "grpo", "dr_grpo"]
 
@@ -40,6 +40,12 @@ def reduce(rows: Sequence[torch.Tensor], kind: Loss, answers: int, tokens: int, 
     if kind == "grpo":
         return total(row.mean() for row in rows) / max(1, answers)
     return total(row.sum() for row in rows) / max(1, tokens if kind == "dapo" else answers * longest)
+
+
+def over_update(rows: Sequence[torch.Tensor], kind: Loss, batch: Batch, longest: int) -> torch.Tensor:
+    """`reduce` over all rewarded answers, spoken to or typed, of the update of which `batch` is a part: its share."""
+    lengths = [len(s.ids) for task in batch.whole for s in (*task.samples, *task.typed) if s.reward is not None]
+    return reduce(rows, kind, len(lengths), sum(lengths), longest) / batch.part
 
 
 def clip_metrics(

@@ -21,7 +21,6 @@ from rba.alignment.objectives.objective import (
     Batch,
     Objective,
     Request,
-    Sample,
     Scored,
     Task,
     Terms,
@@ -32,7 +31,7 @@ from rba.alignment.objectives.objective import (
     sample_of,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, reduce, reference_kl
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -80,9 +79,7 @@ class Tars(Objective):
         return Terms(losses, gather(seen))
 
     def _reduce(self, rows: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-        answers: list[Sample] = [s for t in batch.whole for s in (*t.samples, *t.typed) if s.reward is not None]
-        tokens = sum(len(s.ids) for s in answers)
-        return reduce(rows, self.grpo.loss, len(answers), tokens, self.longest) / batch.part
+        return over_update(rows, self.grpo.loss, batch, self.longest)
 
 
 def representation(spoken: Sequence[Scored], scored: Sequence[Scored]) -> list[float]:
