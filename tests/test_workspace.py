@@ -231,12 +231,13 @@ def test_two_runs_exclude_each_other_and_a_killed_one_lets_go(tmp_workspace):
 
 
 def test_workers_that_outlive_a_killed_run_do_not_keep_its_lock(tmp_workspace):
-    orphan = "import os; child = os.fork(); child or time.sleep(30); print(child, flush=True)"
+    # both sides of the fork print; the child's line says that what it does after a fork is done
+    orphan = "import os; child = os.fork(); print(child, flush=True); child or time.sleep(30)"
     code = HOLD.format(inside=orphan).replace('print("held", flush=True)', "")
     command = [sys.executable, "-c", code, str(tmp_workspace.root)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    child = max(int(parent.stdout.readline()) for _ in range(2))
     try:
         parent.kill()
         parent.wait()
