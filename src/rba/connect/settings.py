@@ -56,6 +56,7 @@ class ConnectSettings:
     connector: Literal["shipped", "train"] = "shipped"
     encoder: str = "whisper-tiny.en"
     llm: str = "smollm2-135m-instruct"
+    start: str = ""  # a SpeechLM checkpoint, or "shipped", whose connector is trained on; "" begins anew
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     ctc: CtcSettings = field(default_factory=CtcSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)

@@ -53,12 +53,13 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     """Corpus, features, CTC, distillation, WER; every part resumes where it was stopped."""
     from rba.connect import ctc, distill, measure
     from rba.connect.features import FeatureStore
+    from rba.connect.start import HEARD, Start
     from rba.connect.vocabulary import build_vocabulary
     from rba.lm.load import load_lm
     from rba.models.compact import CompactSpeechLM
-    from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
+    start = Start(settings)
     lm = load_lm(settings.llm)
     words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
     mark = fingerprint(config.to_tree(settings.corpus), words, settings.encoder, settings.llm, seed)
@@ -72,12 +73,11 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     held_out = stores.pop(HELD_OUT)
     store = FeatureStore.join(list(stores.values()))
     train_texts = [row.text for row in store.rows]
-    vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count)
+    vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count, start.token_ids)
     encoder = load_encoder(settings.encoder)
-    c = settings.ctc
-    shape = ConnectorConfig(encoder.width, c.stack, c.width, c.layers, dropout=c.dropout)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
-    connector = Connector(shape, vocabulary.ids, lm.model.get_input_embeddings().weight).to(lm.device)
+    table_VD = lm.model.get_input_embeddings().weight
+    connector = start.connector(encoder.width, vocabulary.ids, table_VD).to(lm.device)
     model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     references = [row.text for row in held_out.rows]
 
@@ -85,7 +85,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
         return measure.word_error_rate(references, measure.transcripts(current, lm.tokenizer, held_out))
 
     common: dict[str, Any] = {"seed": seed, "minutes": settings.checkpoint_minutes, "log": log}
-    ctc.train(connector, store, vocabulary, c, folder=folder.path / "ctc", validate=wer, **common)
+    ctc.train(connector, store, vocabulary, settings.ctc, folder=folder.path / "ctc", validate=wer, **common)
     if settings.distill.updates:
         distill.distil(model, store, vocabulary, settings.distill, folder=folder.path / "distill", **common)
     heard = measure.transcripts(connector.eval(), lm.tokenizer, held_out)
@@ -93,8 +93,8 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     value = measure.word_error_rate(references, heard)
     folder.note("wer", {"value": value, "low": low, "high": high, "utterances": len(heard)})
     model.save(folder.path / "model")
-    known = np.array(sorted({int(instruction_id(t), 16) for t in train_texts}), np.uint64)
-    np.save(folder.path / "model" / "heard_texts.npy", known)  # evaluation leaves these texts out
+    heard_texts = np.array([int(instruction_id(t), 16) for t in train_texts], np.uint64)
+    np.save(folder.path / "model" / HEARD, np.union1d(start.heard, heard_texts))  # evaluation leaves these texts out
 
 
 def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> FeatureStore:

@@ -48,15 +48,20 @@ def _split(piece: str, id_of: dict[str, int], longest: int) -> Iterable[int]:
             start += 1  # a character no token spells alone is not heard
 
 
-def build_vocabulary(tokenizer: Any, texts: Iterable[str], min_count: int) -> SpeechVocabulary:
-    """The vocabulary of a corpus: tokens seen at least `min_count` times, and all one- and two-letter ASCII pieces."""
+def build_vocabulary(
+    tokenizer: Any, texts: Iterable[str], min_count: int, known: Iterable[int] = ()
+) -> SpeechVocabulary:
+    """The vocabulary of a corpus: tokens seen at least `min_count` times, and all one- and two-letter ASCII pieces.
+
+    `known` tokens belong to it in any case.
+    """
     counts: Counter[int] = Counter()
     for text in texts:
         counts.update(tokenizer(text, add_special_tokens=False)["input_ids"])
     frequent = {token for token, count in counts.items() if count >= min_count}
     special = set(tokenizer.all_special_ids)
     pieces = {i for piece, i in tokenizer.get_vocab().items() if _is_short(piece)}
-    return SpeechVocabulary(tokenizer, (frequent | pieces) - special)
+    return SpeechVocabulary(tokenizer, (frequent | pieces | set(known)) - special)
 
 
 def _is_short(piece: str) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from rba.errors import ModelError
 from rba.models.compact import CompactSpeechLM
@@ -17,28 +20,34 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("rba.models") / "shipped"))
 
 
+def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What `speechlm.json` of a checkpoint folder says, and the connector's weights in float32.
+
+    Raises ModelError where the folder is no checkpoint.
+    """
+    from safetensors.torch import load_file
+
+    if not (folder / "speechlm.json").is_file() or not (folder / "connector.safetensors").is_file():
+        fix = 'give a folder that `rba connect` or `rba align` wrote, or "shipped"'
+        raise ModelError("no SpeechLM checkpoint here", str(folder), fix)
+    weights = load_file(folder / "connector.safetensors")
+    state = {k: v.float() if v.is_floating_point() else v.long() for k, v in weights.items()}
+    return json.loads((folder / "speechlm.json").read_text()), state
+
+
 def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
     """Open a checkpoint folder, or "shipped". LLM and encoder are in `dtype`, the connector in float32.
 
     Raises ModelError where the folder is no checkpoint or its parts do not fit together.
     """
-    from safetensors.torch import load_file
-
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
     folder = shipped_folder() if str(name) == SHIPPED else Path(name)
-    if not (folder / "speechlm.json").is_file() or not (folder / "connector.safetensors").is_file():
-        fix = 'give a folder that `rba connect` or `rba align` wrote, or "shipped"'
-        raise ModelError("no SpeechLM checkpoint here", str(folder), fix)
-    names = json.loads((folder / "speechlm.json").read_text())
+    names, state = connector_files(folder)
     lm = load_lm(names["llm"], dtype)
     encoder = load_encoder(names["encoder"], dtype)
-    state = {
-        k: v.float() if v.is_floating_point() else v.long()
-        for k, v in load_file(folder / "connector.safetensors").items()
-    }
     table = lm.model.get_input_embeddings().weight
     connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
     try:

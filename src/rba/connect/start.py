@@ -1,0 +1,58 @@
+"""The connector that training begins from: a new one, or that of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rba.connect.settings import ConnectSettings
+from rba.errors import ModelError
+from rba.models.connector import Connector, ConnectorConfig
+from rba.models.load import SHIPPED, connector_files, shipped_folder
+
+HEARD = "heard_texts.npy"
+
+
+class Start:
+    """Where training begins: token ids that are known already, hashes of texts heard already, and weights."""
+
+    def __init__(self, settings: ConnectSettings):
+        """Raises ModelError where the named checkpoint is none, or belongs to another encoder or LLM."""
+        self.settings = settings
+        self.state: dict[str, torch.Tensor] = {}
+        self.heard = np.empty(0, np.uint64)
+        if not settings.start:
+            return
+        folder = shipped_folder() if settings.start == SHIPPED else Path(settings.start)
+        names, self.state = connector_files(folder)
+        if (names["encoder"], names["llm"]) != (settings.encoder, settings.llm):
+            fix = f"use encoder {names['encoder']} and llm {names['llm']}, or another connect.start"
+            raise ModelError("this connector belongs to another encoder or LLM", settings.start, fix)
+        self.config = ConnectorConfig(**names["connector"])
+        if (folder / HEARD).is_file():
+            self.heard = np.load(folder / HEARD)
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The tokens that the checkpoint's connector reads; none if training begins anew."""
+        return self.state["ids_V"].tolist() if self.state else []
+
+    def connector(self, features: int, token_ids: list[int], table_VD: torch.Tensor) -> Connector:
+        """The connector to train over `token_ids`, among them all of the checkpoint's; new tokens have a bias of zero.
+
+        The shape is that of the settings for a new one, else the checkpoint's; dropout is always the settings'.
+        """
+        c = self.settings.ctc
+        if not self.state:
+            return Connector(ConnectorConfig(features, c.stack, c.width, c.layers, dropout=c.dropout), token_ids, table_VD)
+        connector = Connector(replace(self.config, dropout=c.dropout), token_ids, table_VD)
+        bias_V = torch.zeros(len(token_ids))
+        bias_V[connector.rows(self.token_ids)] = self.state["bias_V"]
+        state: dict[str, Any] = {**self.state, "bias_V": bias_V, "ids_V": connector.ids_V}
+        connector.load_state_dict(state)
+        return connector
