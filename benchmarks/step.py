@@ -1,4 +1,4 @@
-"""A whole RBA-Single step as a share of the cores' bf16 matmul rate, its phases, and its peak memory.
+"""A whole RBA-Single step as a share of the cores' matmul rate, its phases, and its peak memory.
 
     python benchmarks/step.py [--instructions 4] [--voices 4] [--answers 1] [--tokens 64] [--rounds 5] [--tiny]
 
@@ -63,7 +63,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
         refresh="online",
         adaptive=AdaptiveSettings(enabled=False, drift_every=0),
         validation=ValidationSettings(every=0),
-        dtype="float32" if args.tiny else "bfloat16",
+        dtype="float32" if args.tiny else "auto",
     )
     rows = speech.utterances(args.instructions, args.voices, args.tiny)
     bank, _ = build_bank(speechlm, rows, keep_features=False)

@@ -18,6 +18,7 @@ import torch
 from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
 from rba.lm.load import TextLM
+from rba.lm.number_format import number_format
 from rba.lm.scoring import backbone, response_states, right_pad
 
 FULL_ENOUGH = 256
@@ -189,4 +190,5 @@ class _Prefix:
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:
     """Autocast to bfloat16 where the run asks for it; the adapter's weights stay float32."""
-    return torch.autocast(lm.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+    half = number_format(dtype, lm.device) == torch.bfloat16
+    return torch.autocast(lm.device.type, torch.bfloat16, enabled=half)

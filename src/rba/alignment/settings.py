@@ -116,7 +116,8 @@ class AlignSettings:
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen LLM and of autocast; the adapter is float32
+    # of the frozen LLM and of autocast (the adapter is float32); auto: bfloat16 where the machine multiplies it
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
     rollout_batch: int = 64  # answers generated at once
     checkpoint_minutes: float = 5.0

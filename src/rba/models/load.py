@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
+from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
 
 SHIPPED = "shipped"
+HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
 
 
 def shipped_folder() -> Path:
@@ -35,7 +37,7 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
+def load_speechlm(name: str | Path, dtype: str = AUTO) -> CompactSpeechLM:
     """Open a checkpoint folder, or "shipped". LLM and encoder are in `dtype`, the connector in float32.
 
     Raises ModelError where the folder is no checkpoint or its parts do not fit together.
