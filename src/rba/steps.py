@@ -41,7 +41,9 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     """The steps of a recipe in their order; the connect step only where the recipe starts from its connector."""
     seed, teacher, base = recipe.seed, _model_mark(recipe.teacher), _model_mark(recipe.model)
     start = ("connect",) if recipe.model == CONNECT else ()
-    parts = (_model_mark(recipe.connect.encoder), _model_mark(recipe.connect.llm))
+    parts = tuple(
+        _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
+    )
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
