@@ -51,7 +51,7 @@ class _Silent:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Progress]:
-    """Show the progress of `total` items: a rich bar if stderr is a terminal, else plain lines. The leader speaks for all."""
+    """Show the progress of `total` items: a rich bar if stderr is a terminal, else plain lines; the leader's alone."""
     if not parallel.world().leads:
         yield _Silent()
         return

@@ -75,7 +75,10 @@ def build_bank(
     """
     prompts: Mapping[str, torch.Tensor]
     with progress("listening", len(utterances)) as bar:
-        listen = partial(_encode, speechlm, keep_features=keep_features, bar=bar)
+
+        def listen(rows: Sequence[Utterance]) -> Made:
+            return _encode(speechlm, rows, keep_features, bar)
+
         if cache is None:
             kept, lost = listen(utterances)
             if not keep_features:

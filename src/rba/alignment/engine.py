@@ -40,10 +40,12 @@ class Engine:
 
     def cost(self, task: Task, requests: Sequence[Request]) -> int:
         """Tokens that pass the policy: a prompt once, and all answers."""
-        voices = {request.voice for request in requests}
-        spoken = sum(self.bank.length(task.utterances[voice]) for voice in voices if voice != TYPED)
-        typed = len(self.speechlm.text_prompts([task.text])[0]) if TYPED in voices else 0
-        return spoken + typed + sum(len(request.ids) for request in requests)
+        prompts = dict.fromkeys(prompt_of(task, request) for request in requests)
+        return sum(self.rows(*prompt) for prompt in prompts) + sum(len(request.ids) for request in requests)
+
+    def rows(self, way: str, name: str) -> int:
+        """The rows of the prompt for an utterance that is "heard" or a text that is "read"."""
+        return self.bank.length(name) if way == "heard" else len(self.speechlm.text_prompts([name])[0])
 
     def score(
         self, objective: Objective, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]
@@ -79,7 +81,7 @@ class Engine:
         texts = list(dict.fromkeys(t.text for t, r in asked if r.voice == TYPED))
         number = {("heard", name): i for i, name in enumerate(names)}
         number |= {("read", text): len(names) + i for i, text in enumerate(texts)}
-        owners = [number[_prompt(task, request)] for task, request in asked]
+        owners = [number[prompt_of(task, request)] for task, request in asked]
         features = self.bank.has_features and not initial
         speech = self.bank.features(names) if features else self.bank.initial(names)
         layers = any(request.layers for _, request in asked)
@@ -107,6 +109,6 @@ class Engine:
         return {i: logp[keys[i]] for i, (_, r) in enumerate(asked) if r.teacher}, taught
 
 
-def _prompt(task: Task, request: Request) -> tuple[str, str]:
+def prompt_of(task: Task, request: Request) -> tuple[str, str]:
     """What a request's answer follows: a clip that is heard or a text that is read."""
     return ("read", task.text) if request.voice == TYPED else ("heard", task.utterances[request.voice])
