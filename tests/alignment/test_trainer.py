@@ -118,6 +118,7 @@ def test_every_update_is_logged(bench: Bench):
         "lr",
         "lr_multiplier",
         "tokens_per_second",
+        "matmul_utilisation",
         "seconds",
     }
     assert wanted <= bench.records[0].keys()
