@@ -31,7 +31,7 @@ runtime.prepare()  # before torch is imported
 import plain
 import speech
 import torch
-from decoder import Decoder, shared_work
+from floor import decoding_floor
 from memory import peak, reset_peak, resident
 from timing import MATMUL, Machine, interleaved, now, probes
 
@@ -42,6 +42,7 @@ from rba.alignment.rollout import Rollouts
 from rba.alignment.scorer import shared_rows
 from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
 from rba.alignment.trainer import Trainer
+from rba.lm.flops import Decoder, shared_work
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora
 
@@ -149,7 +150,7 @@ def count(trainer: Trainer, decoder: Decoder, tasks: Sequence[Task], machine: Ma
         "backward": decoder.backward(work),
         "update": 0,
     }
-    return flops, decoder.decoding_floor(machine, widths, drawn)
+    return flops, decoding_floor(decoder, machine, widths, drawn)
 
 
 def measure_speed(args: argparse.Namespace, folder: Path) -> float:

@@ -50,10 +50,10 @@ def prepare(
     wanted = {u for group in [*train, *held_out] for u in group.utterances}
     needed = sorted((u for u in utterances if u.id in wanted), key=lambda u: u.id)
     heard = hashlib.sha256(b"".join(hashlib.sha256(u.audio).digest() for u in needed)).hexdigest()
-    mark = fingerprint(
-        mark, str(number_format(settings.dtype)), settings.train_connector, heard, [u.id for u in needed]
-    )
-    bank, lost = build_bank(speechlm, needed, settings.train_connector, keep_only(shared, "speech", mark))
+    numbers = str(number_format(settings.dtype))
+    mark = fingerprint(mark, numbers, settings.train_connector, heard, [u.id for u in needed])
+    place = keep_only(shared, "speech", mark)
+    bank, lost = build_bank(speechlm, needed, settings.train_connector, place, settings.features_in_memory)
     train, held_out = without(train, lost), without(held_out, lost)
     if not train:
         raise DataError("no training clip can be heard", next(iter(lost.values()), ""), "run rba speak again")
