@@ -44,7 +44,7 @@ def test_llama_cpp_writes_requests_and_answers_and_says_that_it_has_no_log_probs
     tokenizer = weights(NAME)
     monkeypatch.setenv("RBA_CACHE", str(tmp_path))
     name = f"openai:{address}/v1?tokenizer={tokenizer}&concurrency=2#smollm2"
-    first, sampling = load_teacher(name), Sampling(0.8, 0.95, 32)
+    first, sampling = load_teacher(name), Sampling(0.8, 0.95, 12)
     openers = ["How do I", "Tell me about", "", ""]
     requests = first.sample_queries([1, 2, 3, 4], None, sampling, openers)
     assert all(r.text.startswith(opener) and len(r.text) > len(opener) for r, opener in zip(requests, openers))
