@@ -121,10 +121,17 @@ def _check_models(recipe: Recipe) -> None:
     """
     from rba.rewards.custom import load_custom
     from rba.rewards.spec import is_custom, parse_weights
+    from rba.services.service import is_service, parse_service
     from rba.weights.registry import find
 
+    for key in ("token_teacher", "reward_model"):
+        if is_service(name := getattr(recipe.align, key)):
+            what = "a server gives neither token distributions nor a reward model's score"
+            raise ModelError(what, f"align.{key} {name}", "name a model that is loaded here, or leave it empty")
     for name in (recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.align.reward_model):
-        if name and "/" not in name and not Path(name).expanduser().is_dir():
+        if is_service(name):
+            parse_service(name)
+        elif name and "/" not in name and not Path(name).expanduser().is_dir():
             find(name)
     for name in filter(is_custom, parse_weights(recipe.align.reward)):
         load_custom(name)

@@ -12,6 +12,7 @@ from typing import Any
 from rba import config
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
+from rba.services.service import is_service, parse_service
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 1}
@@ -47,6 +48,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
+    align["judge"] = _model_mark(recipe.align.judge)
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
     align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
@@ -87,6 +89,8 @@ def _model_mark(name: str) -> str:
         return name
     if name == SHIPPED:
         return _shipped_mark()
+    if is_service(name):
+        return parse_service(name).identity
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         return name
