@@ -52,12 +52,14 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
     align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
+    voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
+
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
 
     return [
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
-        step("speech", "speak", (_facts(recipe.speech),), ("synthesis",), _speak),
+        step("speech", "speak", (_facts(recipe.speech), voices), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
             step(name, "align", (align, teacher, base, rewards), ("speech", *start), partial(_align, name))
@@ -95,6 +97,12 @@ def _model_mark(name: str) -> str:
     if not name or not folder.is_dir():
         return name
     return fingerprint(name, [_file_mark(p) for p in sorted(folder.rglob("*")) if p.is_file()])
+
+
+def _path_mark(name: str) -> Any:
+    """As `_model_mark`, for what may also be a single file."""
+    path = Path(name).expanduser()
+    return _file_mark(path) if path.is_file() else _model_mark(name)
 
 
 def _file_mark(path: Path) -> tuple[str, int, int]:

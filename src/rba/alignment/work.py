@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from rba import parallel
 from rba.alignment.engine import Ask, Engine, prompt_of
 from rba.alignment.objectives.objective import TYPED, Objective, Request, Task
 from rba.alignment.scorer import shared_rows
 from rba.lm.flops import Decoder, Work, countable, matmul_rate, shared_work
+from rba.lm.number_format import number_format
 
 
 class WorkMeter:
@@ -28,7 +27,8 @@ class WorkMeter:
         self.teacher = replace(Decoder.of(teacher), rank=0) if countable(teacher) else None
         self.frame = 0 if engine.bank.has_features else shared_rows(engine.bank.initial(names[:2]))
         leads = self.decoder is not None and parallel.world().leads
-        self.rate = matmul_rate(engine.speechlm.lm.device, getattr(torch, dtype)) if leads else 0.0
+        device = engine.speechlm.lm.device
+        self.rate = matmul_rate(device, number_format(dtype, device)) if leads else 0.0
 
     def flops(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]], drawn: bool) -> int:
         """What scoring these requests and their gradient need, and with `drawn` the drawing of the self-samples."""
