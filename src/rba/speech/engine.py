@@ -17,7 +17,10 @@ from rba.errors import RecipeError
 from rba.speech.speaker import Speaker
 
 # name -> "module:class"; the class is called with `threads`.
-ENGINES: dict[str, str] = {"hibari": "rba.speech.hibari:HibariEngine"}
+ENGINES: dict[str, str] = {
+    "hibari": "rba.speech.hibari:HibariEngine",
+    "espeak-ng": "rba.speech.espeak:EspeakEngine",
+}
 
 
 class Engine(Protocol):
