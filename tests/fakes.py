@@ -101,6 +101,7 @@ def evaluate(
     instructions: Any,
     teacher: str,
     teacher_system: str,
+    speech: Any,
 ) -> None:
     """A score per model."""
     work("evaluation")

@@ -68,7 +68,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (_facts(recipe.evaluate), teacher, base),
+            (_facts(recipe.evaluate), teacher, base, *_benchmark_facts(recipe)),
             ("synthesis", "speech", *start, *methods),
             _evaluate,
         ),
@@ -83,6 +83,15 @@ def base_model(recipe: Recipe, workspace: Workspace) -> Path | str:
 def _facts(settings: Any) -> dict[str, Any]:
     """A section's settings, less those that do not change its output."""
     return {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+
+
+def _benchmark_facts(recipe: Recipe) -> list[Any]:
+    """The state of the benchmarks' local data, and the engine and speakers that say what comes as text."""
+    if not recipe.evaluate.benchmarks:
+        return []
+    paths = [Path(benchmark.source).expanduser() for benchmark in recipe.evaluate.benchmarks]
+    marks = [_file_mark(path) if path.is_file() else _model_mark(str(path)) for path in paths]
+    return [marks, recipe.speech.engine, recipe.speech.speakers]
 
 
 def _model_mark(name: str) -> str:
@@ -159,6 +168,7 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         instructions=_instructions(workspace),
         teacher=recipe.teacher,
         teacher_system=recipe.synthesis.answer_system,
+        speech=recipe.speech,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rba.data.seeds import derive
@@ -45,9 +46,14 @@ def answer_speech(
     sampling: Sampling,
     seed: int,
     batch: int,
+    systems: Sequence[str] = (),
 ) -> list[Answer]:
-    """The SpeechLM's answers to spoken utterances, from their encoder features [T, F]."""
-    prompts, heard = speechlm.listen(features)
+    """The SpeechLM's answers to spoken utterances, from their encoder features [T, F].
+
+    `systems` gives each utterance a system turn; without them the template's own stands.
+    """
+    pairs = _by_system(lambda rows, system: list(zip(*speechlm.listen(rows, system))), features, systems)
+    prompts, heard = [prompt for prompt, _ in pairs], [words for _, words in pairs]
     return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 
 
@@ -59,9 +65,11 @@ def answer_heard(
     sampling: Sampling,
     seed: int,
     batch: int,
+    systems: Sequence[str] = (),
 ) -> list[Answer]:
     """The cascade: the SpeechLM's own LLM answers what a recogniser heard."""
-    return _generate(speechlm, model, utterances, speechlm.text_prompts(heard), heard, sampling, seed, batch)
+    prompts = _by_system(speechlm.text_prompts, heard, systems)
+    return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 
 
 def answer_text(
@@ -72,15 +80,25 @@ def answer_text(
     sampling: Sampling,
     seed: int,
     batch: int,
+    systems: Sequence[str] = (),
 ) -> list[Answer]:
     """The text-input ceiling: the SpeechLM's own LLM answers the typed instruction of each utterance."""
-    rows = _generate(speechlm, model, utterances, speechlm.text_prompts(texts), None, sampling, seed, batch)
+    prompts = _by_system(speechlm.text_prompts, texts, systems)
+    rows = _generate(speechlm, model, utterances, prompts, None, sampling, seed, batch)
     return [read(model, u, row.text, row.tokens, row.finished) for u, row in zip(utterances, rows)]
 
 
 def read(model: str, utterance: Utterance, text: str, tokens: int, finished: bool = True) -> Answer:
     """An answer to the instruction's text rather than to one voice."""
     return Answer(model, "", utterance.instruction_id, READ, text, tokens, finished, None)
+
+
+def _by_system(call: Callable[..., Sequence[Any]], rows: Sequence[Any], systems: Sequence[str]) -> list[Any]:
+    """`call(rows, system)` over runs of rows with the same system turn; "" is the template's own."""
+    found: list[Any] = []
+    for system, run in groupby(range(len(rows)), key=lambda i: systems[i] if systems else ""):
+        found += call([rows[i] for i in run], system or None)
+    return found
 
 
 def _generate(

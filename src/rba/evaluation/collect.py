@@ -13,9 +13,11 @@ from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.evaluation import answers as ask
 from rba.evaluation.answers import Answer
+from rba.evaluation.benchmarks.load import Benchmark
 from rba.evaluation.features import FeatureCache, decode_all
 from rba.evaluation.selection import first_voices
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.sampling import Sampling
 from rba.progress import Progress, progress
 from rba.workspace import StageFolder
 
@@ -24,12 +26,21 @@ CASCADE, TEXT, TEACHER, AGAIN = "cascade", "text", "teacher", "teacher-again"
 
 @dataclass(frozen=True)
 class Job:
-    """One shard: the answers of `model` to `utterances`, made with the checkpoint `loads` ("" : the teacher)."""
+    """One shard: the answers of `model` to `utterances`, made with the checkpoint `loads` ("" : the teacher).
+
+    `asked` is the benchmark that the utterances belong to, None for the recipe's own test set.
+    """
 
     index: int
     model: str
     loads: str
     utterances: tuple[Utterance, ...]
+    asked: Benchmark | None = None
+
+    @property
+    def systems(self) -> list[str]:
+        """The system turn of each utterance; empty for the recipe's own."""
+        return [self.asked.system(u.instruction_id) for u in self.utterances] if self.asked else []
 
 
 @dataclass(frozen=True)
@@ -43,22 +54,39 @@ class Loaders:
 
 
 def plan(
-    models: Mapping[str, Any], utterances: Sequence[Utterance], settings: EvaluateSettings, seed: int
+    models: Mapping[str, Any],
+    utterances: Sequence[Utterance],
+    settings: EvaluateSettings,
+    seed: int,
+    elsewhere: Sequence[Utterance] = (),
+    benchmarks: Sequence[Benchmark] = (),
 ) -> list[Job]:
     """All shards in their order, a pure function of its arguments.
 
     The cascade, the typed ceiling and the teacher's stored answers come with the first of `models` (the base): it is
-    their LLM and their tokenizer.
+    their LLM and their tokenizer. `elsewhere` are the same requests under other listening conditions: only models that
+    hear answer them again. To a benchmark the teacher answers itself.
     """
     base, typed = next(iter(models)), first_voices(utterances)
     again = sorted(typed, key=lambda u: derive(seed, "again", u.instruction_id))[: settings.teacher_again]
-    work: list[tuple[str, str, Sequence[Utterance]]] = [(CASCADE, base, utterances)] if settings.cascade else []
-    work += [(base, base, utterances), (TEXT, base, typed), (TEACHER, base, typed)]
-    work += [(name, name, utterances) for name in models if name != base]
-    work += [(AGAIN, "", again)]
+    heard = [*utterances, *elsewhere]
+
+    def asked(model: str, loads: str) -> list[_Work]:
+        return [(model, loads, b.utterances, b) for b in benchmarks]
+
+    work: list[_Work] = [(CASCADE, base, heard, None), *asked(CASCADE, base)] if settings.cascade else []
+    work += [(base, base, heard, None), (TEXT, base, typed, None), (TEACHER, base, typed, None)]
+    work += [*asked(base, base), *asked(TEXT, base)]
+    for name in models:
+        if name != base:
+            work += [(name, name, heard, None), *asked(name, name)]
+    work += [(AGAIN, "", again, None), *asked(TEACHER, "")]
     size = settings.shard_size
-    cut = [(model, loads, rows[i : i + size]) for model, loads, rows in work for i in range(0, len(rows), size)]
-    return [Job(index, model, loads, tuple(rows)) for index, (model, loads, rows) in enumerate(cut)]
+    cut = [(m, loads, rows[i : i + size], b) for m, loads, rows, b in work for i in range(0, len(rows), size)]
+    return [Job(index, m, loads, tuple(rows), b) for index, (m, loads, rows, b) in enumerate(cut)]
+
+
+_Work = tuple[str, str, Sequence[Utterance], "Benchmark | None"]
 
 
 def collect(
@@ -107,21 +135,25 @@ class _SpeechWorker:
         self._transcriber: Any = None
 
     def answer(self, job: Job) -> list[Answer]:
-        common = (self.settings.answer, self.seed, self.settings.batch)
+        sampling = job.asked.sampling if job.asked else self.settings.answer
+        common = (sampling, self.seed, self.settings.batch)
+        systems = dict(zip((u.id for u in job.utterances), job.systems))
         if job.model == TEACHER:
             return [self._stored(u) for u in job.utterances]
         if job.model == TEXT:
             texts = [self.texts.get(u.instruction_id, u.text) for u in job.utterances]
-            return ask.answer_text(self.speechlm, TEXT, job.utterances, texts, *common)
+            return ask.answer_text(self.speechlm, TEXT, job.utterances, texts, *common, job.systems)
         if job.model == CASCADE:
             heard = self._transcribe(job.utterances)
             known = [u for u in job.utterances if u.id in heard]
             words = [heard[u.id] for u in known]
-            return ask.answer_heard(self.speechlm, CASCADE, known, words, *common) if known else []
+            turns = [systems[u.id] for u in known if systems]
+            return ask.answer_heard(self.speechlm, CASCADE, known, words, *common, turns) if known else []
         features = self.cache.get(self.speechlm, job.utterances)
         known = [u for u in job.utterances if u.id in features]
         spoken = [features[u.id] for u in known]
-        return ask.answer_speech(self.speechlm, job.model, known, spoken, *common) if known else []
+        turns = [systems[u.id] for u in known if systems]
+        return ask.answer_speech(self.speechlm, job.model, known, spoken, *common, turns) if known else []
 
     def _stored(self, utterance: Utterance) -> Answer:
         ids = self.speechlm.lm.tokenizer(utterance.response, add_special_tokens=False)["input_ids"]
@@ -134,13 +166,21 @@ class _SpeechWorker:
 
 
 class _TeacherWorker:
-    """The teacher answers again."""
+    """The teacher answers again, or the items of a benchmark, whose system turn it reads above the request."""
 
     def __init__(self, teacher: Any, texts: Mapping[str, str], settings: EvaluateSettings, seed: int):
         self.teacher, self.texts, self.settings, self.seed = teacher, texts, settings, seed
 
     def answer(self, job: Job) -> list[Answer]:
+        if job.asked:
+            return self._asked(job, job.asked.sampling)
         texts = [self.texts.get(u.instruction_id, u.text) for u in job.utterances]
         seeds = [derive(self.seed, "again", u.instruction_id) for u in job.utterances]
         replies = self.teacher.replies(texts, self.settings.again, seeds)
         return [ask.read(AGAIN, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]
+
+    def _asked(self, job: Job, sampling: Sampling) -> list[Answer]:
+        texts = ["\n\n".join(filter(None, (turn, u.text))) for turn, u in zip(job.systems, job.utterances)]
+        seeds = [derive(self.seed, "answer", u.id) for u in job.utterances]
+        replies = self.teacher.replies(texts, sampling, seeds)
+        return [ask.read(TEACHER, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]

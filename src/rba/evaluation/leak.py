@@ -34,7 +34,7 @@ def check_leaks(
     picks the checkpoint); speakers from training.
     """
     own_ids = {u.instruction_id: u for u in test}
-    own_words = {_key(u.text): u for u in test}
+    own_words = {key(u.text): u for u in test}
     voices = {(u.engine, u.speaker): u for u in test}
     for seen in utterances:
         if seen.split == "test":
@@ -47,7 +47,8 @@ def check_leaks(
             _check_words(instruction.id, instruction.text, instruction.id, own_ids, own_words)
 
 
-def _key(text: str) -> str:
+def key(text: str) -> str:
+    """A request by its words alone: two that differ in case or signs have the same key."""
     return " ".join(words(text)) or text.strip()
 
 
@@ -56,8 +57,8 @@ def _check_words(
 ) -> None:
     if instruction_id in ids:
         _leak("instruction", instruction_id, ids[instruction_id].id, where)
-    if (key := _key(text)) in texts:
-        _leak("request", f'"{text[:60]}"', texts[key].id, where)
+    if (found := key(text)) in texts:
+        _leak("request", f'"{text[:60]}"', texts[found].id, where)
 
 
 def _leak(kind: str, what: str, test: str, train: str) -> None:

@@ -7,13 +7,14 @@ transcript_wer              word error rate of what the connector (or the cascad
 consistency, distinct_1/2   agreement across voices, and variety across instructions beside it
 delta_*                     the model minus `against`, paired
 text_share                  recall as a share of the same LLM's when it reads the text
+clean_share                 recall as a share of the same model's in the condition "clean"
 gap_closed                  (model - base) / (text - base) in recall: the share of the speech-text gap that is closed
 win_rate:J, lc_win_rate:J   how often judge J prefers the model to `against`; the same at equal length
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,15 @@ import numpy as np
 from rba.evaluation.bootstrap import Bootstrap, interval
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER, TEXT
-from rba.evaluation.conditions import ALL, masks
+from rba.evaluation.conditions import ALL, CLEAN, masks
 from rba.evaluation.consistency import consistency
 from rba.evaluation.distinct_n import shares
+from rba.evaluation.listening import condition_of
 from rba.evaluation.results import Result
 from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 
 BENCHMARK = "heldout"
+ROBUSTNESS = "robustness"
 BASE, SFT = "base", "sft"
 _DELTAS = ("recall", "f1", "similarity")
 
@@ -41,6 +44,7 @@ class Sheet:
     bootstrap: Bootstrap
     scores: dict[str, dict[str, np.ndarray]]
     seed: int
+    benchmark: str = BENCHMARK
 
     def row(
         self, model: str, metric: str, statistic_S: np.ndarray, n: int, against: str = "", condition: str = ALL
@@ -48,7 +52,7 @@ class Sheet:
         """The row of a statistic [1 + R]; none where it has no value."""
         found = interval(statistic_S)
         if found.value is not None:
-            place = (model, BENCHMARK, condition, metric, against)
+            place = (model, self.benchmark, condition, metric, against)
             yield Result(*place, found.value, found.low, found.high, n, self.seed)
 
     def mean(self, values_M: np.ndarray, mask_M: np.ndarray) -> np.ndarray:
@@ -68,12 +72,7 @@ def make_sheet(cells: Cells, embedder: Any, resamples: int, seed: int) -> Sheet:
 
 def rows(sheet: Sheet, embedder: Any) -> Iterator[Result]:
     """All rows but the win rates."""
-    for condition, mask_M in masks(sheet.cells.utterances).items():
-        for model in sheet.cells.answers:
-            yield from _means(sheet, model, condition, mask_M)
-            yield from _hearing(sheet, model, condition, mask_M)
-            yield from _deltas(sheet, model, condition, mask_M)
-            yield from _of_text(sheet, model, condition, mask_M)
+    yield from condition_rows(sheet, masks(sheet.cells.utterances))
     steady = {
         model: consistency(grid)
         for model in sheet.cells.answers
@@ -82,6 +81,34 @@ def rows(sheet: Sheet, embedder: Any) -> Iterator[Result]:
     yield from _consistencies(sheet, steady)
     for model in sheet.cells.answers:
         yield from _distinct(sheet, model)
+
+
+def condition_rows(sheet: Sheet, members: Mapping[str, np.ndarray]) -> Iterator[Result]:
+    """The rows that every condition has, for the conditions with these cells (bool [M])."""
+    for condition, mask_M in members.items():
+        for model in sheet.cells.answers:
+            yield from _means(sheet, model, condition, mask_M)
+            yield from _hearing(sheet, model, condition, mask_M)
+            yield from _deltas(sheet, model, condition, mask_M)
+            yield from _of_text(sheet, model, condition, mask_M)
+
+
+def robustness_rows(sheet: Sheet, conditions: Sequence[str]) -> Iterator[Result]:
+    """The same for requests said under listening conditions, and what each model keeps of its recall in the clean."""
+    members = {name: np.array([condition_of(u.id) == name for u in sheet.cells.utterances]) for name in conditions}
+    yield from condition_rows(sheet, {name: mask_M for name, mask_M in members.items() if mask_M.any()})
+    for name in conditions:
+        for model in sheet.cells.answers:
+            if CLEAN in members and name != CLEAN:
+                yield from _of_clean(sheet, model, name, members)
+
+
+def _of_clean(sheet: Sheet, model: str, condition: str, members: Mapping[str, np.ndarray]) -> Iterator[Result]:
+    if model not in (TEXT, TEACHER):
+        recall_M = sheet.scores[model]["recall"]
+        here, clean = (sheet.mean(recall_M, members[name]) for name in (condition, CLEAN))
+        n = sheet.count(recall_M, members[condition])
+        yield from sheet.row(model, "clean_share", _ratio(here, clean), n, condition=condition)
 
 
 def _means(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:

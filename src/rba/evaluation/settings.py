@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from rba.errors import RecipeError
+from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
 JUDGES = ("recall", "similarity", "likelihood")
+CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
+
+_CONDITION = re.compile(r"noise--?\d{1,2}|clean|room|hall|telephone|fast|slow|accent|engine")
+
+
+@dataclass(frozen=True)
+class ConditionSettings:
+    """Under which listening conditions test utterances are said again (`rba.evaluation.listening`), and how many."""
+
+    names: tuple[str, ...] = ()  # "clean", "noise-10" (dB), "hall", ... (docs/benchmarks.md); empty: none
+    instructions: int = 64  # test instructions, at most; 0: all that are evaluated
+    voices: int = 1  # voices per instruction, at most
+    engine: str = "kokoro"  # the speech engine of the condition "engine": one that training did not use
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        for name in self.names:
+            _check(bool(_CONDITION.fullmatch(name)), f"conditions.names: {name}", f"use {', '.join(CONDITIONS)}")
+        _check(len(set(self.names)) == len(self.names), "conditions.names", "name each condition once")
+        _check(self.instructions >= 0, "conditions.instructions", "give 0 or more")
+        _check(self.voices >= 1, "conditions.voices", "give 1 or more")
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,8 @@ class EvaluateSettings:
     likelihood_instructions: int = (
         64  # instructions (first voice) that the "likelihood" judge, a slow one, reads; 0: all
     )
+    conditions: ConditionSettings = field(default_factory=ConditionSettings)  # the same requests, heard otherwise
+    benchmarks: tuple[BenchmarkSettings, ...] = ()  # tests that others made (docs/benchmarks.md)
     cascade: str = "whisper-tiny.en"  # the Whisper model of the cascade; empty: no cascade
     embedder: str = "all-minilm-l6-v2"  # sentence embedder of similarity and consistency
     resamples: int = 2000  # bootstrap resamples behind the 95 % intervals
@@ -44,6 +69,8 @@ class EvaluateSettings:
         for judge in self.judges:
             _check(judge in JUDGES, f"judges: {judge}", f"choose from {', '.join(JUDGES)}")
         _check(len(set(self.judges)) == len(self.judges) >= 2, "judges", "give two different judges at least")
+        names = [benchmark.name for benchmark in self.benchmarks]
+        _check(len(set(names)) == len(names), "benchmarks", "give each benchmark a name of its own")
         _check(self.dtype in ("auto", "bfloat16", "float16", "float32"), "dtype", "auto, bfloat16, float16 or float32")
 
 

@@ -10,16 +10,22 @@ from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
 from rba.evaluation import metrics
 from rba.evaluation.answers import Answer
+from rba.evaluation.benchmarks.load import Benchmark, load
+from rba.evaluation.benchmarks.rows import rows
+from rba.evaluation.benchmarks.settings import BenchmarkSettings
+from rba.evaluation.benchmarks.translation import signatures, target_of
 from rba.evaluation.cells import Cells, lay_out
 from rba.evaluation.collect import Loaders, collect, plan
 from rba.evaluation.contests import win_rates
 from rba.evaluation.judge import load_judge
-from rba.evaluation.leak import check_leaks, unheard
+from rba.evaluation.leak import check_leaks, key, unheard
+from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import EvaluateSettings
 from rba.progress import progress
+from rba.speech.settings import SpeechSettings
 from rba.workspace import StageFolder
 
 
@@ -33,13 +39,15 @@ def run(
     instructions: Sequence[Instruction],
     teacher: str,
     teacher_system: str = "",
+    speech: SpeechSettings | None = None,
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
 
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
-    front of it ("cascade") and the teacher, under the turn `teacher_system`. Raises DataError where there is nothing to
+    front of it ("cascade") and the teacher, under the turn `teacher_system`. Benchmarks that come as text are spoken as
+    `speech` says. Raises DataError where there is nothing to
     test or test data leak into training, ModelError where a model cannot be loaded.
     """
     test = [u for u in utterances if u.split == TEST]
@@ -49,29 +57,58 @@ def run(
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
     loaders = loaders or standard_loaders(settings, teacher, teacher_system)
-    jobs = plan(models, chosen, settings, seed)
+    elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed)
+    benchmarks = load_benchmarks(settings.benchmarks, speech or SpeechSettings(), folder, seed, instructions)
+    unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
+    folder.note("unsaid", unsaid)
+    jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
     collect(jobs, models, texts, settings, folder, seed, loaders)
     answers = folder.read(Answer)
     folder.note("answers", dict(Counter(answer.model for answer in answers)))
     cells = lay_out(chosen, answers, texts)
     folder.note("compared", {"utterances": len(cells.utterances), "instructions": cells.n})
-    write_results(folder.path / FILE, measure(cells, settings, seed, loaders))
+    embedder = RememberingEmbedder(loaders.embedder)
+    found = measure(cells, settings, seed, loaders, embedder)
+    if elsewhere:
+        sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
+        sheet.benchmark = metrics.ROBUSTNESS
+        found += metrics.robustness_rows(sheet, settings.conditions.names)
+    for benchmark in benchmarks:
+        found += rows(benchmark, answers, settings.resamples, seed)
+    write_results(folder.path / FILE, found)
     folder.complete()
 
 
-def measure(cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loaders) -> list[Result]:
+def load_benchmarks(
+    wanted: Sequence[BenchmarkSettings],
+    speech: SpeechSettings,
+    folder: StageFolder,
+    seed: int,
+    instructions: Sequence[Instruction],
+) -> list[Benchmark]:
+    """The benchmarks with their speech; notes how BLEU and chrF are computed where they are."""
+    trained = {key(i.text) for i in instructions if i.split != TEST} if wanted else set()
+    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained) for one in wanted]
+    signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
+    if signed:
+        folder.note("signatures", signed)
+    return found
+
+
+def measure(
+    cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loaders, embedder: RememberingEmbedder
+) -> list[Result]:
     """All result rows of the answers in `cells`."""
-    embedder = RememberingEmbedder(loaders.embedder)
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
-        rows = list(metrics.rows(sheet, embedder))
+        made = list(metrics.rows(sheet, embedder))
         bar.advance()
         for name in settings.judges:
             judge = load_judge(name, teacher=loaders.teacher, embedder=embedder)
             limit = settings.likelihood_instructions if name == "likelihood" else 0
-            rows += win_rates(sheet, judge, settings.opponents, limit)
+            made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
-    return rows
+    return made
 
 
 def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: str = "") -> Loaders:

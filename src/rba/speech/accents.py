@@ -47,6 +47,9 @@ RULES: dict[str, tuple[str, str]] = {
     "drop r after ɜ": ("ɜɹ", "ɜ"),
     "drop coda r": (rf"ɹ(?![ˈˌ]?[{_VOWELS}])", ""),
     "short vowels": ("ː", ""),
+    "l to r": ("l", "ɹ"),
+    "f to p": ("f", "p"),
+    "z to j": ("z", "ʤ"),
     "british lot": ("ɒ", "ɔ"),
     "british goat": ("Q", "O"),
     "british trap": (r"a(?![ɪʊ])", "æ"),
@@ -68,6 +71,14 @@ ACCENTS: dict[str, tuple[str, ...]] = {
     "ng": ("unflap", "th to t", "dh to d", "tense i", "tense u", "back u", "monophthong day", "monophthong go"),
 }
 
+# For evaluation alone: no speaker of the bank has one of these.
+RESERVED: dict[str, tuple[str, ...]] = {
+    "it": ("unflap", "th to t", "dh to d", "tense i", "tense u", "raise a", "drop h", "back u", "full schwa"),
+    "kr": ("unflap", "z to j", "f to p", "v to b", "th to s", "dh to d", "tense i", "final l to r"),
+    "jp": ("unflap", "l to r", "th to s", "dh to z", "v to b", "back a", "tense u", "broad schwa"),
+    "scots": ("tapped r", "short vowels", "monophthong day", "monophthong go", "tense u"),
+}
+
 # Share of speakers with each accent.
 MIX: dict[str, float] = {
     **{"us": 0.30, "gb": 0.12, "nonrhotic": 0.07, "careful": 0.06, "flat": 0.05, "london": 0.04},
@@ -86,7 +97,7 @@ def active_rules(accent: str, strength: float, seed: int) -> tuple[str, ...]:
 
     A speaker keeps the same rules in every utterance. Raises KeyError for an unknown accent.
     """
-    rules = ACCENTS[accent]
+    rules = ACCENTS[accent] if accent in ACCENTS else RESERVED[accent]
     if accent in BRITISH:
         return rules
     draws = seeds.rng("accent", accent, seed).random(len(rules))

@@ -1,5 +1,7 @@
 """Rooms: a bank of impulse responses shipped with the package, and the command that made it.
 
+Training draws from the bank. Numbers from `COUNT` on are halls, larger than any of its rooms, for evaluation alone.
+
 `python -m rba.speech.rooms OUT.npz` builds the bank again; only that needs pyroomacoustics.
 """
 
@@ -31,10 +33,30 @@ def bank() -> tuple[np.ndarray, ...]:
 
 
 def reverberate(wave: np.ndarray, room: int, wet: float) -> np.ndarray:
-    """Place a voice in room `room`; `wet` in [0, 1] scales all reflections. Same length, direct sound in place."""
-    response = bank()[room].copy()
+    """Place a voice in room `room`; `wet` in [0, 1] scales all reflections. Same length, direct sound in place.
+
+    Numbers from `COUNT` on are halls.
+    """
+    response = bank()[room].copy() if room < COUNT else hall(room)
     response[BEFORE + SAMPLE_RATE // 400 :] *= wet  # 2.5 ms: the direct sound, spread by the band limit
     return scipy.signal.fftconvolve(wave, response)[BEFORE : BEFORE + wave.size].astype(np.float32)
+
+
+def hall(room: int) -> np.ndarray:
+    """The impulse response float32 [samples] of hall number `room`: a decaying tail of noise (Polack 1988).
+
+    It reverberates for 0.8 to 1.5 s, the reflections 2 dB above to 6 dB below the direct sound; the bank's rooms end
+    at 0.65 s.
+    """
+    rng = np.random.default_rng(room)
+    rt60, before, gain_db = rng.uniform(0.8, 1.5), int(rng.uniform(0.005, 0.02) * SAMPLE_RATE), rng.uniform(-6, 2)
+    time = np.arange(int(rt60 * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(time.size) * 10 ** (-3 * time / rt60)
+    tail *= 10 ** (gain_db / 20) / np.sqrt(np.square(tail).sum())
+    response = np.zeros(BEFORE + before + tail.size, np.float32)
+    response[BEFORE] = 1
+    response[BEFORE + before :] += tail.astype(np.float32)
+    return response
 
 
 def _response(rng: np.random.Generator) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ import numpy as np
 from rba.data import seeds
 from rba.data.instruction import SPLITS
 from rba.errors import DataError, RecipeError
-from rba.speech.accents import MIX
+from rba.speech.accents import ACCENTS, MIX, RESERVED
+
+STRONG = 0.8
+"""Share of an accent's rules that a speaker has who was given it by `changed`."""
 
 Peak = tuple[float, float, float]
 
@@ -96,9 +99,35 @@ def _name(seed: int, index: int) -> str:
     return f"hibari-{index:04d}" if seed == 0 else f"hibari.{seed}-{index:04d}"
 
 
+def changed(speaker: Speaker, *, accent: str = "", pace: float = 1.0) -> Speaker:
+    """The same voice with another accent, strongly spoken, or another pace (a factor on its speaking rate).
+
+    Its id says so ("hibari-0042+accent=it", "hibari-0042+pace=1.5"), and `speaker` makes it again from that.
+    """
+    if accent:
+        speaker = replace(speaker, id=f"{speaker.id}+accent={accent}", accent=accent, accent_strength=STRONG)
+    if pace != 1:
+        speaker = replace(speaker, id=f"{speaker.id}+pace={pace:g}", speed=round(speaker.speed * pace, 4))
+    return speaker
+
+
 @functools.lru_cache(maxsize=4096)
 def speaker(name: str) -> Speaker:
-    """The speaker with this id, e.g. "hibari-0042". Raises DataError if it is no speaker's id."""
+    """The speaker with this id, e.g. "hibari-0042" or one that `changed` made. Raises DataError if it is no such id."""
+    base, *changes = name.split("+")
+    found = _of_bank(base)
+    for change in changes:
+        key, _, value = change.partition("=")
+        if key == "accent" and value in {**ACCENTS, **RESERVED}:
+            found = changed(found, accent=value)
+        elif key == "pace" and value.replace(".", "", 1).isdecimal() and float(value) > 0:
+            found = changed(found, pace=float(value))
+        else:
+            raise DataError("no such change of a speaker", name, "ids look like hibari-0042+accent=it+pace=1.5")
+    return found
+
+
+def _of_bank(name: str) -> Speaker:
     return make_speaker(*_numbers(name))
 
 

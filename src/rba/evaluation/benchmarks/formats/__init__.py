@@ -1,0 +1,1 @@
+"""Layouts of benchmark data, one a module: each has `load(settings)`, which yields items."""

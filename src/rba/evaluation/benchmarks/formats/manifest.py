@@ -1,0 +1,49 @@
+"""The plain layout: rows with a question, its answers and a clip, under the names that most sets use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rba.errors import DataError
+from rba.evaluation.benchmarks import sources
+from rba.evaluation.benchmarks.item import Item
+from rba.evaluation.benchmarks.settings import BenchmarkSettings
+
+_TEXT = ("text", "question", "prompt", "instruction", "Question", "Questions", "sentence")
+_ANSWERS = ("answers", "answer", "reference", "references", "Answer", "output", "target")
+_ID = ("id", "key", "question_id", "QuestionId")
+
+
+def load(settings: BenchmarkSettings) -> Iterator[Item]:
+    """One item a row, numbered where rows have no id. Raises DataError for a row without a question."""
+    folder = sources.folder_of(settings)
+    for number, row in enumerate(sources.records(settings)):
+        name = str(sources.first(row, *_ID) if sources.first(row, *_ID) is not None else number)
+        text = sources.first(row, *_TEXT)
+        if not isinstance(text, str):
+            where = f"benchmark {settings.name}, row {number}"
+            raise DataError("a row has no question", where, f"name its column one of {', '.join(_TEXT)}")
+        passage = sources.first(row, "context", "passage")
+        yield Item(
+            name,
+            text,
+            answers_of(sources.first(row, *_ANSWERS)),
+            sources.clip(sources.first(row, "audio", "path", "file"), folder, name),
+            passage if isinstance(passage, str) else "",
+            dict(row),
+        )
+
+
+def answers_of(value: Any) -> tuple[str, ...]:
+    """The accepted answers in a text, a list, or a mapping such as SQuAD's {"text": [...]} or TriviaQA's aliases."""
+    if value is None:
+        return ()
+    if isinstance(value, dict):
+        keys = ("text", "value", "Value", "aliases", "Aliases", "normalized_aliases", "NormalizedAliases")
+        found = [text for key in keys for text in answers_of(value.get(key))]
+    elif isinstance(value, list | tuple):
+        found = [text for one in value for text in answers_of(one)]
+    else:
+        found = [str(value)]
+    return tuple(dict.fromkeys(text for text in found if text.strip()))

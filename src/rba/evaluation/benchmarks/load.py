@@ -1,0 +1,150 @@
+"""Loading a benchmark: its items, a seeded draw of them, and their speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from rba.data import audio
+from rba.data.seeds import derive
+from rba.data.utterance import Utterance
+from rba.errors import DataError
+from rba.evaluation.benchmarks.item import Item
+from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
+from rba.evaluation.rendering import make_speech
+from rba.lm.sampling import Sampling
+from rba.speech.acoustics import Acoustics
+from rba.speech.engine import find_engine, load_engine
+from rba.speech.render import render
+from rba.speech.settings import SpeechSettings
+from rba.speech.speaker import SpeakerBank
+
+_LOADERS = {
+    "manifest": "manifest:load",
+    "llama-questions": "manifest:load",
+    "web-questions": "manifest:load",
+    "trivia-qa": "manifest:load",
+    "squad": "squad:load",
+    "alpaca-eval": "alpaca_eval:load",
+    "ifeval": "ifeval:load",
+    "voicebench": "voicebench:load",
+    "librispeech": "librispeech:load",
+    "covost2": "translation:load_covost2",
+    "fleurs": "translation:load_fleurs",
+    "must-c": "translation:load_must_c",
+    "pairs": "translation:load_pairs",
+}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark ready to be asked: `items` by the instruction id of their utterances (`<name>/<item id>`)."""
+
+    settings: BenchmarkSettings
+    scorer: str
+    items: dict[str, Item]
+    utterances: list[Utterance]
+    refused: dict[str, str]
+
+    @property
+    def sampling(self) -> Sampling:
+        """Answers are greedy."""
+        return Sampling(0.0, 1.0, self.settings.max_new_tokens)
+
+    def system(self, instruction_id: str) -> str:
+        """The system turn of an item: the benchmark's, then the item's own."""
+        return "\n\n".join(filter(None, (self.settings.system, self.items[instruction_id].system)))
+
+
+def loader(name: str) -> Callable[[BenchmarkSettings], Iterator[Item]]:
+    """The function that reads a layout."""
+    module, _, function = _LOADERS[name].partition(":")
+    return getattr(import_module(f"rba.evaluation.benchmarks.formats.{module}"), function)
+
+
+def scorer_name(settings: BenchmarkSettings) -> str:
+    """Who scores a benchmark. Raises RecipeError for an unknown subset of VoiceBench."""
+    if settings.scorer or FORMATS[settings.format]:
+        return settings.scorer or FORMATS[settings.format]
+    from rba.evaluation.benchmarks.formats.voicebench import scorer_of
+
+    return scorer_of(settings.subset)
+
+
+def chosen_items(settings: BenchmarkSettings, seed: int) -> list[Item]:
+    """At most `settings.items` items, drawn by hash, so that a larger number keeps what a smaller one chose.
+
+    Raises DataError where there are none, or two have the same id.
+    """
+    items: dict[str, Item] = {}
+    for item in loader(settings.format)(settings):
+        if item.id in items:
+            raise DataError(f"two items with the id {item.id}", f"benchmark {settings.name}", "give each its own")
+        items[item.id] = item
+    if not items:
+        raise DataError("a benchmark has no items", f"benchmark {settings.name}", "check source, subset and split")
+    order = sorted(items, key=lambda name: derive(seed, "benchmark", settings.name, name))
+    chosen = set(order[: settings.items or None])
+    return [item for name, item in items.items() if name in chosen]
+
+
+def load(
+    settings: BenchmarkSettings, speech: SpeechSettings, folder: Path, seed: int, trained: Iterable[str] = ()
+) -> Benchmark:
+    """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
+
+    Speech is kept in `folder`. `trained` are keys of texts in training (`rba.evaluation.leak.key`): items with such a
+    text are left out. `refused` tells why items were left out.
+    """
+    from rba.evaluation.leak import key
+
+    known = set(trained)
+    items = {f"{settings.name}/{item.id}": item for item in chosen_items(settings, seed)}
+    seen = [name for name, item in items.items() if key(item.text) in known]
+    items = {name: item for name, item in items.items() if name not in seen}
+    if any(item.audio is None for item in items.values()):
+        find_engine(speech.engine)
+
+    def make(pair: tuple[str, Item]) -> Utterance:
+        return _given(*pair) if pair[1].audio is not None else _spoken(*pair, speech, seed)
+
+    work = list(items.items())
+    made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
+    refused |= dict.fromkeys(seen, "its words occur in training")
+    return Benchmark(settings, scorer_name(settings), items, made, refused)
+
+
+def _given(name: str, item: Item) -> Utterance:
+    wave = audio.decode(item.audio or b"", name)
+    return _row(name, item, "", "", 0, Acoustics(), audio.encode(wave), wave.size)
+
+
+def _spoken(name: str, item: Item, speech: SpeechSettings, seed: int) -> Utterance:
+    voice = SpeakerBank(speech.speakers).draw("test", 1, seed, name)[0]
+    said, heard = derive("say", seed, name), Acoustics(lead=0.2, tail=0.3)
+    wave = render(load_engine(speech.engine), item.text, voice, said, heard)
+    return _row(name, item, speech.engine, voice.id, said, heard, audio.encode(wave), wave.size)
+
+
+def _row(
+    name: str, item: Item, engine: str, speaker: str, seed: int, heard: Acoustics, clip: bytes, samples: int
+) -> Utterance:
+    return Utterance(
+        id=f"{name}-0",
+        instruction_id=name,
+        voice=0,
+        text=item.text,
+        response="",
+        topic="",
+        difficulty="",
+        split="test",
+        engine=engine,
+        speaker=speaker,
+        seed=seed,
+        acoustics=heard.to_json(),
+        duration=samples / audio.SAMPLE_RATE,
+        wer=None,
+        audio=clip,
+    )

@@ -1,0 +1,114 @@
+"""Rows of benchmark data: from a file, a folder or the hub, as plain mappings."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rba.errors import DataError
+from rba.evaluation.benchmarks.settings import BenchmarkSettings
+
+Record = Mapping[str, Any]
+_ENDINGS = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+
+
+def records(settings: BenchmarkSettings) -> Iterator[Record]:
+    """All rows of the settings' subset and split.
+
+    A file is read as its ending says. In a folder the rows are looked for as `[<subset>/]<split>` and `manifest`, with
+    any of those endings, and as parquet shards `<split>-*`. Anything else is a hub id. Raises DataError where there are
+    none or they cannot be read.
+    """
+    path = Path(settings.source).expanduser()
+    if not path.exists():
+        yield from _hub(settings)
+        return
+    files = [path] if path.is_file() else _found(path, settings)
+    if not files:
+        fix = f"put {settings.split}.jsonl or manifest.jsonl there, or name the file itself"
+        raise DataError(f"no rows for benchmark {settings.name}", str(path), fix)
+    for file in files:
+        yield from read(file)
+
+
+def folder_of(settings: BenchmarkSettings) -> Path:
+    """The folder that paths of clips are relative to."""
+    path = Path(settings.source).expanduser()
+    return path.parent if path.is_file() else path
+
+
+def read(path: Path) -> list[Record]:
+    """The rows of one file: JSON lines, a JSON list (or the list under "Data" or "data"), parquet, CSV or TSV."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return pq.read_table(path).to_pylist()
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        if path.suffix == ".json":
+            return _listed(json.loads(text), path)
+        if path.suffix == ".tsv":
+            return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+        return list(csv.DictReader(text.splitlines()))
+    except (OSError, ValueError) as error:
+        raise DataError("benchmark data cannot be read", str(path), "check that the file is whole") from error
+
+
+def clip(value: Any, folder: Path, where: str) -> bytes | None:
+    """The bytes of a clip: from a datasets `{bytes, path}`, bytes, or a path in `folder`; None for no clip.
+
+    Raises DataError where the file is missing.
+    """
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if not value:
+        return None
+    if isinstance(value, bytes):
+        return value
+    try:
+        return (folder / str(value)).read_bytes()
+    except OSError as error:
+        raise DataError("a benchmark's clip is missing", f"{folder / str(value)}, item {where}", "add it") from error
+
+
+def first(row: Record, *names: str) -> Any:
+    """The value of the first of these columns that the row has; None if it has none."""
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _listed(tree: Any, path: Path) -> list[Record]:
+    rows = tree if isinstance(tree, list) else first(tree, "Data", "data", "questions")
+    if not isinstance(rows, list):
+        raise ValueError(f"{path} holds no list of rows")
+    return rows
+
+
+def _found(folder: Path, settings: BenchmarkSettings) -> list[Path]:
+    places = [folder / settings.subset] if settings.subset else []
+    for place in (*places, folder):
+        for stem in (settings.split, "manifest"):
+            for ending in _ENDINGS:
+                if (path := place / f"{stem}{ending}").is_file():
+                    return [path]
+        if shards := sorted(place.glob(f"{settings.split}-*.parquet")):
+            return shards
+    return []
+
+
+def _hub(settings: BenchmarkSettings) -> Iterator[Record]:
+    import datasets
+
+    try:
+        table = datasets.load_dataset(settings.source, settings.subset or None, split=settings.split)
+    except Exception as error:  # a dozen kinds: no network, no such set, subset or split, no access
+        fix = "check source, subset and split; or download it and name the folder"
+        raise DataError(f"cannot load benchmark {settings.name}: {error}", settings.source, fix) from error
+    for column, feature in (table.features or {}).items():
+        if isinstance(feature, datasets.Audio):
+            table = table.cast_column(column, datasets.Audio(decode=False))
+    yield from table
