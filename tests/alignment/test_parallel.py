@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,18 +31,27 @@ def launch(count: int, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As many threads as the launched processes have: another number adds in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Where so many launched processes have worked; 0 is a plain one."""
     places = {count: tmp_path_factory.mktemp("place") for count in (0, 1, 2)}
-    with together.cut_short():
+    with one_thread(), together.cut_short():
         together.train(places[2] / "alone-first", RESUMED)
     launched = [launch(count, places[count]) for count in (1, 2)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # they all run at once
-    for case in CASES:
-        together.train(places[0] / "whole", case)
-    torch.set_num_threads(threads)
+    with one_thread():
+        for case in CASES:
+            together.train(places[0] / "whole", case)
     for process in launched:
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said[-4000:]
@@ -80,7 +91,8 @@ def test_so_is_the_log(places: dict[int, Path], case: str):
 def test_a_run_goes_on_with_another_number_of_processes(places: dict[int, Path]):
     wanted = weights(places[0] / "whole", RESUMED)
     assert_same(weights(places[2] / "alone-first", RESUMED), wanted)
-    records = together.train(places[2] / "together-first", RESUMED)
+    with one_thread():
+        records = together.train(places[2] / "together-first", RESUMED)
     assert records[0]["step"] == together.HALF + 1
     assert_same(weights(places[2] / "together-first", RESUMED), wanted)
 
