@@ -72,6 +72,7 @@ class AlignSettings:
     """
 
     methods: tuple[str, ...] = ("sft", "rba-single", "rba-group")  # each is trained from the same start
+    mix: tuple[str, ...] = ()  # other run folders, whose training instructions are learnt beside this run's
     steps: int = 60  # updates
     groups_per_step: int = 4  # instructions an update, each with all its voices
     lr: float = 1e-4  # peak learning rate of the adapter
@@ -130,6 +131,7 @@ class AlignSettings:
         for method in self.methods:
             _check(method in known, f"methods: {method}", f"choose from {', '.join(known)}")
         _check(len(set(self.methods)) == len(self.methods), "methods", "name each method once")
+        _check(len(set(self.mix)) == len(self.mix), "mix", "name each run once")
         for key in (
             "steps",
             "groups_per_step",

@@ -20,6 +20,7 @@ from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.load import TextLM, load_lm
+from rba.lm.preamble import System
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 
@@ -56,14 +57,14 @@ class TokenTeacher:
         return [row.last_RD for row in rows]
 
 
-def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: str = "") -> TokenTeacher:
-    """The SpeechLM's own LLM as it was before alignment, under the turn `system`."""
-    read = partial(speechlm.text_prompts, system=system or None)
+def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> TokenTeacher:
+    """The SpeechLM's own LLM as it was before alignment, under `system`."""
+    read = partial(speechlm.text_prompts, system=system)
     return TokenTeacher(speechlm.lm, read, partial(reference, speechlm), settings)
 
 
-def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: str = "") -> TokenTeacher:
-    """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under the turn `system`.
+def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> TokenTeacher:
+    """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under `system`.
 
     Raises ModelError for a model that cannot be loaded, and for one whose tokens are not the SpeechLM's.
     """
@@ -73,7 +74,7 @@ def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: str 
     check_vocabulary(speechlm.lm, lm, settings)
 
     def prompts(texts: Sequence[str]) -> list[torch.Tensor]:
-        return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system or None)) for text in texts]
+        return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system)) for text in texts]
 
     return TokenTeacher(lm, prompts, torch.no_grad, settings)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
+from rba.lm.preamble import System, turns
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
 from rba.services.service import Service
@@ -25,12 +26,12 @@ MOST_STOPS = 4  # of the OpenAI interface
 class ServerTeacher(Teacher):
     """A served model as a teacher that answers under the turn `system`."""
 
-    def __init__(self, service: Service, system: str = "", client: Client | None = None):
+    def __init__(self, service: Service, system: System = "", client: Client | None = None):
         self.service, self.system, self.name = service, system, service.model
         self.client = client or Client(service)
 
     def sample_queries(
-        self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
+        self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
         """One request per seed; it ends at the end of turn or where it begins another turn's header."""
         header, stops, first = chat.prequery_ids(self.tokenizer, system), self._stops(), openers or [""] * len(seeds)
@@ -43,7 +44,7 @@ class ServerTeacher(Teacher):
 
     def replies(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[Reply]:
         """One answer per request, through the server's chat template."""
-        before = [{"role": "system", "content": self.system}] if self.system else []
+        before = turns(self.system)
         payloads = [
             self._payload(sampling, seed, messages=[*before, {"role": "user", "content": text}])
             for text, seed in zip(texts, seeds)
@@ -56,7 +57,7 @@ class ServerTeacher(Teacher):
         Raises ModelError where the server gives no log-probs of a prompt's tokens.
         """
         end = chat.end_ids(self.tokenizer)[0]
-        prompts = [chat.prompt_ids(self.tokenizer, text, self.system or None) for text in texts]
+        prompts = [chat.prompt_ids(self.tokenizer, text, self.system) for text in texts]
         answers = [chat.response_ids(self.tokenizer, text, end) for text in responses]
         asked = [
             {"model": self.service.model, "prompt": prompt + answer, "max_tokens": 1, "echo": True, "logprobs": 1}
