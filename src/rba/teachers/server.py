@@ -57,15 +57,22 @@ class ServerTeacher(Teacher):
         Raises ModelError where the server gives no log-probs of a prompt's tokens.
         """
         end = chat.end_ids(self.tokenizer)[0]
-        prompts = [chat.prompt_ids(self.tokenizer, text, self.system) for text in texts]
         answers = [chat.response_ids(self.tokenizer, text, end) for text in responses]
+        return [(sum(row), len(row)) for row in self.token_logprobs(texts, answers)]
+
+    def token_logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probs of each token of the answers, given as token ids, after their texts in the chat frame.
+
+        Raises ModelError where the server gives no log-probs of a prompt's tokens.
+        """
+        prompts = [chat.prompt_ids(self.tokenizer, text, self.system) for text in texts]
         asked = [
-            {"model": self.service.model, "prompt": prompt + answer, "max_tokens": 1, "echo": True, "logprobs": 1}
+            {"model": self.service.model, "prompt": [*prompt, *answer], "max_tokens": 1, "echo": True, "logprobs": 1}
             for prompt, answer in zip(prompts, answers)
         ]
         rows = self.client.post_all("completions", asked, _echoed)
         spans = [(len(prompt), len(prompt) + len(answer)) for prompt, answer in zip(prompts, answers)]
-        return [self._sum(row, *span) for row, span in zip(rows, spans)]
+        return [self._span(row, *span) for row, span in zip(rows, spans)]
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -105,7 +112,7 @@ class ServerTeacher(Teacher):
         special = sorted(frame & set(self.tokenizer.all_special_ids))
         return self.tokenizer.convert_ids_to_tokens(special)[:MOST_STOPS]
 
-    def _sum(self, row: Sequence[float | None] | None, start: int, stop: int) -> tuple[float, int]:
+    def _span(self, row: Sequence[float | None] | None, start: int, stop: int) -> list[float]:
         found = [value for value in (row or [])[start:stop] if value is not None]
         if len(found) != stop - start:
             fix = (
@@ -113,7 +120,7 @@ class ServerTeacher(Teacher):
                 "similarity and judge, and every method whose reward is one of them"
             )
             raise ModelError("the server gives no log-probs of given tokens", self.service.base_url, fix)
-        return sum(found), len(found)
+        return found
 
 
 def _only(tree: Any) -> Any:
