@@ -52,7 +52,12 @@ def answer_speech(
 
     `systems` gives each utterance a system turn; without them the template's own stands.
     """
-    pairs = _by_system(lambda rows, system: list(zip(*speechlm.listen(rows, system))), features, systems)
+
+    def listen(rows: Sequence[Any], system: str | None) -> list[tuple[Any, str | None]]:
+        prompts, heard = speechlm.listen(rows, system)
+        return list(zip(prompts, heard or [None] * len(prompts)))
+
+    pairs = _by_system(listen, features, systems)
     prompts, heard = [prompt for prompt, _ in pairs], [words for _, words in pairs]
     return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,10 @@ from rba.speech.speaker import Speaker, changed, speaker
 HALLS = 1000
 FAST, SLOW = 1.5, 0.65
 
-_NOISE = re.compile(r"noise-(-?\d{1,2})")
+_NOISE = re.compile(r"noise-(0|-?[1-9]\d?)")
+
+
+Voices = Callable[[str], Speaker]
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,10 @@ class Heard:
     acoustics: Acoustics
 
 
-def arrange(utterance: Utterance, condition: str, engine: str) -> Heard:
+def arrange(utterance: Utterance, condition: str, engine: str, voice: Voices = speaker) -> Heard:
     """The engine, speaker and acoustics of `utterance` under a condition; `engine` is the one unseen in training.
+
+    `voice` finds speakers by their ids.
 
     All conditions share voice, seed, level and the silence around the speech, so that they differ in one thing. What
     is drawn (kind of noise, hall, accent) depends on the utterance alone. Raises KeyError for an unknown
@@ -40,7 +46,7 @@ def arrange(utterance: Utterance, condition: str, engine: str) -> Heard:
     """
     stored = Acoustics.from_json(utterance.acoustics or "{}")
     plain = Acoustics(level_db=stored.level_db, lead=stored.lead, tail=stored.tail)
-    here = Heard(utterance.engine, speaker(utterance.speaker), plain)
+    here = Heard(utterance.engine, voice(utterance.speaker), plain)
     draw = rng("listening", condition.partition("-")[0], utterance.id)
     if found := _NOISE.fullmatch(condition):
         kind, seed = str(draw.choice(noise.RESERVED)), int(draw.integers(2**31))
@@ -48,12 +54,12 @@ def arrange(utterance: Utterance, condition: str, engine: str) -> Heard:
     return _CHANGES[condition](here, draw, engine)
 
 
-def say(utterance: Utterance, condition: str, engine: str) -> Utterance:
+def say(utterance: Utterance, condition: str, engine: str, voice: Voices = speaker) -> Utterance:
     """The utterance as it is heard under a condition, with an id of its own: `<id>@<condition>`.
 
     Raises AudioError where it cannot be said.
     """
-    heard = arrange(utterance, condition, engine)
+    heard = arrange(utterance, condition, engine, voice)
     wave = render(load_engine(heard.engine), utterance.text, heard.speaker, utterance.seed, heard.acoustics)
     return replace(
         utterance,

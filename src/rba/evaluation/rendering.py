@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rba.data import shards
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
-from rba.errors import AudioError
+from rba.errors import AudioError, RecipeError
 from rba.evaluation.listening import say
 from rba.evaluation.settings import ConditionSettings
 from rba.progress import progress
-from rba.speech.engine import find_engine, load_engine
+from rba.speech.engine import clones, prepare
+from rba.speech.references import find_speaker
+from rba.speech.settings import SpeechSettings
 from rba.workspace import write_json
 
 SHARD = 32
 
 
 def render_conditions(
-    settings: ConditionSettings, utterances: Sequence[Utterance], folder: Path, seed: int
+    settings: ConditionSettings,
+    utterances: Sequence[Utterance],
+    folder: Path,
+    seed: int,
+    speech: SpeechSettings,
 ) -> tuple[list[Utterance], dict[str, str]]:
     """The test utterances under every condition, by instruction, voice and condition; and why others are missing.
 
     Of `utterances` a seeded draw of `settings.instructions` takes part with its first `settings.voices` voices.
-    Raises RecipeError where an engine is missing, before anything is made.
+    What is missing of an engine is refused before anything is made: RecipeError, or what its own `prepare` raises.
     """
-    if "engine" in settings.names:
-        find_engine(settings.engine)
-        load_engine(settings.engine)
+    if settings.names:
+        _prepare(settings, {u.engine for u in utterances}, speech)
     ids = sorted({u.instruction_id for u in utterances}, key=lambda i: derive(seed, "conditions", i))
     chosen, counts = set(ids[: settings.instructions or None]), dict.fromkeys(ids, 0)
     work = []
@@ -40,11 +46,26 @@ def render_conditions(
             work += [(utterance, name) for name in settings.names]
     return make_speech(
         work,
-        lambda item: say(item[0], item[1], settings.engine),
+        lambda item: say(item[0], item[1], settings.engine, partial(find_speaker, references=speech.references)),
         lambda item: f"{item[0].id}@{item[1]}",
         folder,
         "conditions",
     )
+
+
+def _prepare(settings: ConditionSettings, heard: set[str], speech: SpeechSettings) -> None:
+    """Have the engines of the conditions ready."""
+    for name in sorted(heard):
+        prepare(name)
+    if "engine" not in settings.names:
+        return
+    if settings.engine in heard:
+        fix = "name another engine in evaluate.conditions.engine, or leave the condition out"
+        raise RecipeError("the condition needs an engine that the run does not speak with", settings.engine, fix)
+    prepare(settings.engine)
+    if speech.references and not clones(settings.engine):
+        fix = "name an engine that clones in evaluate.conditions.engine, or leave the condition out"
+        raise RecipeError("this engine cannot speak with the voices of the run's reference clips", settings.engine, fix)
 
 
 def make_speech(

@@ -12,7 +12,7 @@ from rba.lm.sampling import Sampling
 JUDGES = ("recall", "similarity", "likelihood")
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
 
-_CONDITION = re.compile(r"noise--?\d{1,2}|clean|room|hall|telephone|fast|slow|accent|engine")
+_CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine")
 
 
 @dataclass(frozen=True)

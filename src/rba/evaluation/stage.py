@@ -24,6 +24,7 @@ from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.preamble import System
 from rba.progress import progress
 from rba.speech.settings import SpeechSettings
 from rba.workspace import StageFolder
@@ -38,7 +39,7 @@ def run(
     utterances: Sequence[Utterance],
     instructions: Sequence[Instruction],
     teacher: str,
-    teacher_system: str = "",
+    teacher_system: System = "",
     speech: SpeechSettings | None = None,
     loaders: Loaders | None = None,
 ) -> None:
@@ -46,9 +47,9 @@ def run(
 
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
-    front of it ("cascade") and the teacher, under the turn `teacher_system`. Benchmarks that come as text are spoken as
-    `speech` says. Raises DataError where there is nothing to
-    test or test data leak into training, ModelError where a model cannot be loaded.
+    front of it ("cascade") and the teacher, under `teacher_system`. Conditions and benchmarks that come as text are
+    spoken as `speech` says. Raises DataError where there is nothing to test or test data leak into training, ModelError
+    where a model cannot be loaded.
     """
     test = [u for u in utterances if u.split == TEST]
     new = unheard(test, next(iter(models.values())))
@@ -57,8 +58,9 @@ def run(
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
     loaders = loaders or standard_loaders(settings, teacher, teacher_system)
-    elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed)
-    benchmarks = load_benchmarks(settings.benchmarks, speech or SpeechSettings(), folder, seed, instructions)
+    speech = speech or SpeechSettings()
+    elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, instructions)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -111,7 +113,7 @@ def measure(
     return made
 
 
-def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: str = "") -> Loaders:
+def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: System = "") -> Loaders:
     """The package's own models, each imported when it is first needed."""
 
     def speechlm(name: str | Path):

@@ -35,7 +35,7 @@ def cast(speaker: Speaker, voices: Sequence[str]) -> str:
     order = sorted(voices, key=lambda voice: seeds.derive("stock voice", voice))
     count = max(1, len(order) // HELD_OUT) if len(order) > 1 else 0
     pool = order[:count] if count and home_split(speaker.id) == "test" else order[count:]
-    return pool[seeds.derive("cast", speaker.id) % len(pool)]
+    return pool[seeds.derive("cast", speaker.base) % len(pool)]
 
 
 def size(speaker: Speaker) -> float:

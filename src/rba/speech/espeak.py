@@ -51,7 +51,7 @@ def settings_of(speaker: Speaker) -> tuple[str, int, int, int]:
     Accents that eSpeak lacks become one of its regional ones, drawn by the speaker's id.
     """
     low = is_low(speaker)
-    accent = _ACCENTS.get(speaker.accent) or _OTHERS[seeds.derive("espeak accent", speaker.id) % len(_OTHERS)]
+    accent = _ACCENTS.get(speaker.accent) or _OTHERS[seeds.derive("espeak accent", speaker.base) % len(_OTHERS)]
     pitch = 50 + 50 * np.log2(speaker.f0 / _USUAL_PITCH[low])
     numbers = np.rint(np.clip([pitch, 50 * speaker.f0_range], 0, 99)).astype(int)
     rate = int(np.clip(round(_WORDS_A_MINUTE * speaker.speed), 80, 450))

@@ -57,7 +57,7 @@ class HibariEngine:
     def phonemes(self, text: str, speaker: Speaker) -> list[str]:
         """The sentences of `text` as this speaker pronounces them. Raises AudioError for text that cannot be spoken."""
         british = speaker.accent in accents.BRITISH
-        rules = accents.active_rules(speaker.accent, speaker.accent_strength, derive(speaker.id))
+        rules = accents.active_rules(speaker.accent, speaker.accent_strength, derive(speaker.base))
         return [accents.rewrite(sentence, rules) for sentence in self._phonemize(check_text(text), british)]
 
     def _phonemize_now(self, text: str, british: bool) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class KokoroEngine:
 
         british = speaker.accent in _BRITISH
         kept = speaker.accent in accents.BRITISH  # British voices know British sounds: none is replaced
-        rules = () if kept else accents.active_rules(speaker.accent, speaker.accent_strength, derive(speaker.id))
+        rules = () if kept else accents.active_rules(speaker.accent, speaker.accent_strength, derive(speaker.base))
         fix = "leave the text out or rewrite it in plain English"
         try:
             spoken = [_dictionary(british)(s) for s in Hibari.split_sentences(check_text(text))]

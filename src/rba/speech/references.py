@@ -11,7 +11,7 @@ import soundfile
 from rba.data import audio, seeds
 from rba.data.instruction import SPLITS
 from rba.errors import DataError, RecipeError
-from rba.speech.speaker import Speaker, split_of
+from rba.speech.speaker import Speaker, speaker, split_of
 
 MIN_SECONDS = 3.0
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -32,9 +32,9 @@ class ReferenceBank:
 
     def __getitem__(self, name: str) -> Speaker:
         """The speaker with this id. Raises DataError if nobody here has it."""
-        for speaker in _people(self.folder):
-            if speaker.id == name:
-                return speaker
+        for person in _people(self.folder):
+            if person.id == name:
+                return person
         raise DataError(
             "no reference clips of this speaker", f"{name} in {self.folder}", "name the folder it came from"
         )
@@ -58,6 +58,11 @@ class ReferenceBank:
 def is_clone(name: str) -> bool:
     """Whether a speaker's id is that of a person with reference clips."""
     return name.startswith(_PREFIX)
+
+
+def find_speaker(name: str, references: str = "") -> Speaker:
+    """The speaker with this id: one of the folder `references`, or of the bank. Raises DataError for no one's."""
+    return ReferenceBank(references)[name] if is_clone(name) else speaker(name)
 
 
 @functools.lru_cache(maxsize=4)

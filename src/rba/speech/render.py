@@ -12,8 +12,8 @@ from rba.errors import AudioError
 from rba.speech import acoustics as acoustics_module
 from rba.speech.acoustics import Acoustics
 from rba.speech.engine import Engine, load_engine
-from rba.speech.references import ReferenceBank, is_clone
-from rba.speech.speaker import Speaker, SpeakerBank, speaker
+from rba.speech.references import find_speaker
+from rba.speech.speaker import Speaker, SpeakerBank
 
 # What the people in the background say. Their voices come from a bank of their own, so that no test speaker is heard.
 _CHATTER = (
@@ -85,6 +85,5 @@ def render_utterance(utterance: Utterance, references: str = "") -> bytes:
     """
     heard = Acoustics.from_json(utterance.acoustics)
     engine = load_engine(utterance.engine)
-    name = utterance.speaker
-    voice = ReferenceBank(references)[name] if is_clone(name) else speaker(name)
+    voice = find_speaker(utterance.speaker, references)
     return audio.encode(render(engine, utterance.text, voice, utterance.seed, heard))

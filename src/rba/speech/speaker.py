@@ -46,6 +46,11 @@ class Speaker:
     reference: str = ""
     reference_text: str = ""
 
+    @property
+    def base(self) -> str:
+        """The id without what `changed` added: whatever is drawn for a speaker is drawn by this."""
+        return base_of(self.id)
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -140,9 +145,14 @@ def _numbers(name: str) -> tuple[int, int]:
     return int(seed or 0), int(index)
 
 
+def base_of(name: str) -> str:
+    """A speaker's id without changes: "hibari-0042" of "hibari-0042+pace=1.5"."""
+    return name.partition("+")[0]
+
+
 def home_split(name: str) -> str:
-    """The split that the bank's speaker with this id belongs to. Raises DataError if it is no speaker's id."""
-    return split_of(_numbers(name)[1])
+    """The split that the bank's speaker with this id belongs to, changed or not. Raises DataError for another id."""
+    return split_of(_numbers(base_of(name))[1])
 
 
 def split_of(index: int | str, test_share: float = 0.15, validation_share: float = 0.05) -> str:
