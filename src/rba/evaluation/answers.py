@@ -55,7 +55,8 @@ def answer_speech(
 
     def listen(rows: Sequence[Any], system: str | None) -> list[tuple[Any, str | None]]:
         prompts, heard = speechlm.listen(rows, system)
-        return list(zip(prompts, heard or [None] * len(prompts)))
+        words: Sequence[str | None] = heard or [None] * len(prompts)
+        return list(zip(prompts, words))
 
     pairs = _by_system(listen, features, systems)
     prompts, heard = [prompt for prompt, _ in pairs], [words for _, words in pairs]
@@ -111,7 +112,7 @@ def _generate(
     model: str,
     utterances: Sequence[Utterance],
     prompts: Sequence[Any],
-    heard: Sequence[str] | None,
+    heard: Sequence[str | None] | None,
     sampling: Sampling,
     seed: int,
     batch: int,
