@@ -60,7 +60,7 @@ def run(
     loaders = loaders or standard_loaders(settings, teacher, teacher_system)
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
-    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, instructions)
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, [*instructions, *utterances])
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -86,10 +86,13 @@ def load_benchmarks(
     speech: SpeechSettings,
     folder: StageFolder,
     seed: int,
-    instructions: Sequence[Instruction],
+    known: Sequence[Instruction | Utterance],
 ) -> list[Benchmark]:
-    """The benchmarks with their speech; notes how BLEU and chrF are computed where they are."""
-    trained = {key(i.text) for i in instructions if i.split != TEST} if wanted else set()
+    """The benchmarks with their speech, less items whose text is `known` from training.
+
+    Notes how BLEU and chrF are computed where they are.
+    """
+    trained = {key(one.text) for one in known if one.split != TEST} if wanted else set()
     found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained) for one in wanted]
     signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
     if signed:

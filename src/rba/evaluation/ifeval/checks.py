@@ -24,7 +24,7 @@ def keywords_exist(answer: str, keywords: list[str], **_: Any) -> bool:
 
 def keyword_frequency(answer: str, keyword: str, frequency: int, relation: str, **_: Any) -> bool:
     """A keyword occurs at least, or less than, so often."""
-    return related(len(re.findall(re.escape(keyword), answer, re.IGNORECASE)), relation, frequency)
+    return related(len(re.findall(re.escape(keyword.strip()), answer, re.IGNORECASE)), relation, frequency)
 
 
 def forbidden_words(answer: str, forbidden_words: list[str], **_: Any) -> bool:
@@ -84,10 +84,10 @@ def end_phrase(answer: str, end_phrase: str, **_: Any) -> bool:
 
 def json_format(answer: str, **_: Any) -> bool:
     """The whole answer is JSON; a code fence around it is allowed."""
-    body = re.sub(r"^```(?:json)?|```$", "", answer.strip(), flags=re.IGNORECASE)
+    body = re.sub(r"^```(?:json)?|```\Z", "", answer.strip(), flags=re.IGNORECASE)
     try:
         json.loads(body.strip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

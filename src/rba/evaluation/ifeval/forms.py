@@ -19,10 +19,10 @@ def number_paragraphs(answer: str, num_paragraphs: int, **_: Any) -> bool:
 def nth_paragraph_first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word: str, **_: Any) -> bool:
     """Exactly so many paragraphs between blank lines, of which the n-th begins with this word."""
     parts = answer.split("\n\n")
-    if sum(bool(part.strip()) for part in parts) != num_paragraphs or nth_paragraph > num_paragraphs:
+    if sum(bool(part.strip()) for part in parts) != num_paragraphs or not 1 <= nth_paragraph <= num_paragraphs:
         return False
     found = parts[nth_paragraph - 1].split()
-    return bool(found) and re.split(r"[.,?!'\"]", found[0].lstrip("'\""))[0].lower() == first_word.lower()
+    return bool(found) and re.split(r"[.,?!'\"]", found[0].lstrip("'").lstrip('"'))[0].lower() == first_word.lower()
 
 
 def number_placeholders(answer: str, num_placeholders: int, **_: Any) -> bool:

@@ -9,8 +9,11 @@ from rba.evaluation.ifeval.checks import CHECKS
 
 
 def followed(answer: str, checks: Sequence[str], kwargs: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Whether each instruction is followed by the answer as it stands; a blank answer follows none."""
-    return [bool(answer.strip()) and _holds(name, answer, values) for name, values in zip(checks, kwargs)]
+    """Whether each instruction is followed by the answer as it stands; a blank answer follows none.
+
+    Raises ValueError where there are not as many `kwargs` as `checks`.
+    """
+    return [bool(answer.strip()) and _holds(name, answer, values) for name, values in zip(checks, kwargs, strict=True)]
 
 
 def loosely_followed(answer: str, checks: Sequence[str], kwargs: Sequence[Mapping[str, Any]]) -> list[bool]:

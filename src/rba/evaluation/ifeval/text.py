@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 
-_SHORT = r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bMrs)(?<!\bProf)(?<!\be\.g)(?<!\bi\.e)(?<!\b[A-Z])"
-_END = re.compile(rf"{_SHORT}[.!?]+[\"')\]*]*(?=\s|$)")
+RELATIONS = ("at least", "less than")
+_ABBREVIATIONS = ("mr", "ms", "dr", "st", "jr", "v", "vs", "mrs", "prof", "e\\.g", "i\\.e")
+_SHORT = "".join(rf"(?<!(?<!['’/])\b(?i:{short}))" for short in _ABBREVIATIONS) + r"(?<!(?<!['’/])\b[A-HJ-Z])"
+_GOES_ON = r"(?!(?<=\d)\.\s+[a-z])(?!\.\.+\s+[a-z(])"
+_END = re.compile(rf"(?<![.!?]){_SHORT}{_GOES_ON}[.!?]+[\"')\]*_:;]*(?=\s|$)")
+_CLITIC = re.compile(r"n't\b|'(?:s|m|d|ll|re|ve)\b", re.IGNORECASE)
+_DASHES = re.compile(r"--+|\.\.+")
+_TOKEN = re.compile(r"[^\s,:;@#$%&?!*()\[\]{}<>\"`“”‘’«»–—]+")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text: they end at . ! or ? before a space, except after initials and common abbreviations."""
+    """The sentences of a text: they end at . ! or ? before a space.
+
+    Not so after initials, common abbreviations and the number of a list's item that goes on in lowercase; dots that do
+    so end none either.
+    """
     pieces, start = [], 0
     for match in _END.finditer(text):
         pieces.append(text[start : match.end()])
@@ -23,8 +33,8 @@ def words(text: str) -> list[str]:
 
 
 def tokens(text: str) -> list[str]:
-    """Words with the hyphens and apostrophes within them."""
-    return re.findall(r"\w+(?:[-'\u2019.]\w+)*", text)
+    """Words with the hyphens, slashes, dots and apostrophes within them; the 'm of I'm and n't are tokens apart."""
+    return _TOKEN.findall(_CLITIC.sub(r" \g<0>", _DASHES.sub(" ", text)))
 
 
 def related(count: int, relation: str, bound: int) -> bool:

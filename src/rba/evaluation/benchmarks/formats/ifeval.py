@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from rba.errors import DataError
 from rba.evaluation.benchmarks.formats import manifest
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-from rba.evaluation.ifeval.checks import CHECKS
+from rba.evaluation.ifeval.arguments import arguments
 
 
 def load(settings: BenchmarkSettings) -> Iterator[Item]:
-    """One item a prompt. Raises DataError for a row without checks or with an unknown one."""
+    """One item a prompt. Raises DataError for a row without checks, with an unknown one or without its kwargs."""
     for item in manifest.load(settings):
-        checks, values = item.facts.get("instruction_id_list"), item.facts.get("kwargs")
-        values = json.loads(values) if isinstance(values, str) else values
-        unknown = [check for check in checks or () if check not in CHECKS]
-        if not checks or not values or len(checks) != len(values) or unknown:
-            what = f"unknown check {unknown[0]}" if unknown else "no instruction_id_list with kwargs of its length"
-            raise DataError(f"a row of IFEval has {what}", f"benchmark {settings.name}, item {item.id}", "check it")
-        yield replace(item, references=(), facts={"checks": list(checks), "kwargs": [dict(v or {}) for v in values]})
+        try:
+            facts = _facts(item.facts)
+        except ValueError as error:
+            where = f"benchmark {settings.name}, item {item.id}"
+            raise DataError(f"a row of IFEval has {error}", where, "check it") from error
+        yield replace(item, references=(), facts=facts)
+
+
+def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    checks, values = _listed(row.get("instruction_id_list")), _listed(row.get("kwargs"))
+    if not checks or len(checks) != len(values):
+        raise ValueError("no instruction_id_list with kwargs of its length")
+    return {"checks": checks, "kwargs": [arguments(name, one) for name, one in zip(checks, values)]}
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list, or the JSON text of one; empty for anything else."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("a list that is not JSON") from error
+    return list(found) if isinstance(found, list | tuple) else []
