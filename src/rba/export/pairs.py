@@ -23,7 +23,8 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
     (RBA-Single, Eqs. 6-8). `responses` are the teacher's answers, by utterance; answers to others are left out.
     """
     config = root / "config.yaml"
-    settings = load_recipe(config).align if config.is_file() else AlignSettings()
+    # RBA-Single's pairs do not depend on settings
+    settings = load_recipe(config).align if kind == "group" and config.is_file() else AlignSettings()
     found: dict[str, list[Pair]] = {}
     for source, path in _rounds(root / "align"):
         drawn = [row for row in shards.read(path, Drawn) if row.utterance_id in responses]
