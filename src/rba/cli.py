@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from rba import __version__, runtime
-from rba.errors import RbaError
+from rba.errors import RbaError, RecipeError
 
 _STAGES = {
     "run": "everything: data, speech, alignment, evaluation, report; skips what is done",
@@ -66,15 +66,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     from rba.data.instruction import SPLITS
-    from rba.export.registry import FORMATS
+    from rba.export.registry import FORMATS, MODELS
 
-    parser.add_argument("run_folder", metavar="RUN", help="a run folder with finished speech")
-    formats = "; ".join(f"{name}: {text}" for name, text in FORMATS.items())
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    formats = "; ".join(f"{name}: {text}" for name, text in (FORMATS | MODELS).items())
     parser.add_argument("--to", metavar="FORMAT", required=True, help=formats)
     parser.add_argument("--out", metavar="FOLDER", required=True, help="a new folder")
     parser.add_argument("--split", choices=SPLITS, help="this split alone")
     pairs = "preference pairs: best and worst answer over voices (group), or the teacher's and the model's own (single)"
     parser.add_argument("--pairs", nargs="?", choices=("group", "single"), const="group", help=pairs)
+    parser.add_argument("--method", help="whose final model, with --to transformers")
     parser.set_defaults(call=_export)
 
 
@@ -127,6 +128,17 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from rba.export.registry import MODELS
+
+    stray = ("split", "pairs") if args.to in MODELS else ("method",)
+    for option in stray:
+        if getattr(args, option):
+            raise RecipeError(f"--{option} means nothing with --to {args.to}", fix="leave it out")
+    if args.to in MODELS:
+        from rba.export.model import export_model
+
+        print(f"{export_model(args.run_folder, args.to, args.out, args.method)} in {args.out}")
+        return
     from rba.export.export import export
 
     done = export(args.run_folder, args.to, args.out, split=args.split, pairs=args.pairs)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rba.data.instruction import SPLITS
-from rba.errors import DataError, WorkspaceError
+from rba.errors import DataError
 from rba.export.example import Example, Pair, PairKind
+from rba.export.folder import new_folder
 from rba.export.registry import load_format
 from rba.export.spoken import Spoken
-from rba.files import refusal
 from rba.progress import progress
 
 
@@ -44,7 +42,7 @@ def export(
     if not wanted:
         raise _nothing(root, split, pairs)
     written = dict.fromkeys(wanted, 0)
-    with _new_folder(Path(out)) as folder, progress("exporting", sum(counts[name] for name in wanted)) as bar:
+    with new_folder(Path(out)) as folder, progress("exporting", sum(counts[name] for name in wanted)) as bar:
         for name in wanted:
 
             def counted(name: str = name) -> Iterator[Example]:
@@ -69,21 +67,3 @@ def _nothing(root: Path, split: str | None, pairs: PairKind | None) -> DataError
         fix = "align with a method that keeps and ranks own answers, such as rba-group with refresh: once"
         return DataError("the run has no preference pairs", where, fix)
     return DataError("the run has no such utterances", where, "choose another split")
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its name at the end of the block, or is removed; so are old remains."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            fix = "choose another or remove it first"
-            raise WorkspaceError("the folder to export to is not empty", str(target), fix)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.replace(target)
-    except OSError as error:
-        raise refusal("cannot export", target, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

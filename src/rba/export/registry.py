@@ -18,11 +18,15 @@ FORMATS = {
 }
 """What each makes; the module `rba.export.<name>` has `write(folder, split, examples)`."""
 
+MODELS = {"transformers": "an aligned model: its LLM as a plain transformers folder, and the connector's weights"}
+"""What models can be exported as; `rba.export.<name>` has `write(folder, checkpoint)`."""
+
 
 def load_format(name: str) -> Callable[..., None]:
-    """The writer of a format: `write(folder, split, examples)`. Raises RecipeError for an unknown name."""
-    if name not in FORMATS:
-        nearest = difflib.get_close_matches(name.lower(), FORMATS, n=1, cutoff=0.4)
-        fix = f"did you mean {nearest[0]}?" if nearest else f"formats are: {', '.join(FORMATS)}"
+    """The `write` of a format, of data or of models. Raises RecipeError for an unknown name."""
+    known = [*FORMATS, *MODELS]
+    if name not in known:
+        nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+        fix = f"did you mean {nearest[0]}?" if nearest else f"formats are: {', '.join(known)}"
         raise RecipeError("no such export format", f'--to "{name}"', fix)
     return importlib.import_module(f"rba.export.{name}").write
