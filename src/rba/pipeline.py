@@ -104,8 +104,10 @@ def _check_models(recipe: Recipe) -> None:
         load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):
         return
-    fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}" or a checkpoint folder that rba wrote'
-    if not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
+    fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}", a checkpoint folder or an audio LM of transformers'
+    folder = Path(recipe.model).expanduser()
+    is_hub_id = recipe.model.count("/") == 1 and not folder.parent.exists()
+    if not is_hub_id and not any((folder / name).is_file() for name in ("speechlm.json", "config.json")):
         raise ModelError("no SpeechLM checkpoint here", f"model {recipe.model}", fix)
 
 

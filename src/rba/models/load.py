@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from rba.errors import ModelError
 from rba.models.compact import CompactSpeechLM
+from rba.models.speechlm import SpeechLM
 
 SHIPPED = "shipped"
 
@@ -35,16 +37,49 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
-    """Open a checkpoint folder, or "shipped". LLM and encoder are in `dtype`, the connector in float32.
+def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> SpeechLM:
+    """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
-    Raises ModelError where the folder is no checkpoint or its parts do not fit together.
+    LLM and encoder are in `dtype`, the connector in float32. Raises ModelError where it is none of these or its parts
+    do not fit together.
     """
+    folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
+    if is_published(name):
+        from rba.models.audio_lm import open_audio_lm
+
+        return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype)
+    if (folder / "projector.safetensors").is_file():
+        return _load_audio_lm(folder, str(name), dtype)
+    return _load_compact(folder, str(name), dtype)
+
+
+def is_published(name: str | Path) -> bool:
+    """Whether `name` is a model as transformers saves it: a folder with a `config.json`, or the form of a hub id."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return (folder / "config.json").is_file() and not (folder / "speechlm.json").is_file()
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
+
+
+def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:
+    """An aligned audio LM: its base by name, then its own projector and adapter."""
+    from rba.models.audio_lm import load_projector, open_audio_lm
+
+    model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name)
+    load_projector(model, folder)
+    if (folder / "adapter").is_dir():
+        from peft import PeftModel
+
+        model.lm.model = PeftModel.from_pretrained(model.core, folder / "adapter").eval()
+    return model
+
+
+def _load_compact(folder: Path, name: str, dtype: str) -> CompactSpeechLM:
+    """The compact model: its encoder and LLM by name, then its own connector and adapter."""
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
-    folder = shipped_folder() if str(name) == SHIPPED else Path(name)
     names, state = connector_files(folder)
     lm = load_lm(names["llm"], dtype)
     encoder = load_encoder(names["encoder"], dtype)
@@ -59,4 +94,4 @@ def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> CompactSpeechLM:
 
         lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
     connector = connector.to(lm.device).eval().requires_grad_(False)
-    return CompactSpeechLM(encoder, connector, lm, str(name), names["encoder"])
+    return CompactSpeechLM(encoder, connector, lm, name, names["encoder"])

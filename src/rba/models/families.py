@@ -1,0 +1,41 @@
+"""The audio LMs of transformers that rba opens, and the little in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is not read off a model itself.
+
+    `model_class` is its class in transformers; `projector` the path, inside the model, of the module between audio
+    tower and LLM; `row_by_row` says that the projector maps each row of its input to one row for the LLM;
+    `audio_kwargs` go to the processor. `title` is for people.
+    """
+
+    title: str
+    model_class: str
+    projector: str = "model.multi_modal_projector"
+    row_by_row: bool = True
+    audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+_OMNI = Family("Qwen2.5-Omni (thinker)", "Qwen2_5OmniThinkerForConditionalGeneration", "model.audio_tower.proj")
+
+FAMILIES: dict[str, Family] = {
+    "qwen2_audio": Family("Qwen2-Audio", "Qwen2AudioForConditionalGeneration"),
+    "audioflamingo3": Family(
+        "Audio Flamingo 3", "AudioFlamingo3ForConditionalGeneration", audio_kwargs={"padding": "max_length"}
+    ),
+    "glmasr": Family("GLM-ASR", "GlmAsrForConditionalGeneration"),
+    "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration"),
+    "granite_speech": Family(
+        "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", row_by_row=False
+    ),
+    "qwen2_5_omni": _OMNI,
+    "qwen2_5_omni_thinker": _OMNI,
+}
+"""By the `model_type` of a checkpoint's configuration."""

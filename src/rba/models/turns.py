@@ -1,0 +1,77 @@
+"""One turn in an audio LM's own chat template, typed or spoken, whatever form of content the template expects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rba.errors import ModelError
+from rba.lm import chat
+
+AUDIO = "\u2042audio\u2042"
+_WORDS = "\u2042user-turn\u2042"
+_SYSTEM = "\u2042system-turn\u2042"
+
+
+def render(tokenizer: Any, words: str, system: str | None, audio_token: str = "", answer: str | None = None) -> str:
+    """The template's text for one user turn; `words` equal to `AUDIO` stands for a clip.
+
+    Content is offered as a list of parts, then as plain text, and the first form that survives the template is taken.
+    Raises ModelError if none does.
+    """
+    spoken = words == AUDIO
+    said = audio_token if spoken else words
+    part: dict[str, str] = {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words}
+    for listed in (True, False):
+        turns: list[dict[str, Any]] = [{"role": "user", "content": [part] if listed else said}]
+        if system:
+            turns.insert(0, {"role": "system", "content": _text(system) if listed else system})
+        if answer is not None:
+            turns.append({"role": "assistant", "content": _text(answer) if listed else answer})
+        try:
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
+        except Exception:  # templates raise errors of their own for a form that they do not take
+            continue
+        # the mark of a system turn that a template drops would be missed as well
+        if all(piece in text for piece in (said, system or "", answer or "")) and said:
+            return text
+    missing = "audio" if spoken else "text"
+    fix = "choose an instruction-tuned checkpoint, or give its processor a chat_template that places what it is given"
+    raise ModelError(f"the chat template has no place for {missing}" + (" after a system turn" if system else ""), "", fix)
+
+
+def typed_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
+    """Token ids of a typed request in the template, up to where the assistant begins to speak."""
+    before, after = render(tokenizer, _WORDS, system).split(_WORDS)
+    first = tokenizer(before, add_special_tokens=not _starts_whole(tokenizer, before))["input_ids"]
+    return first + _ids(tokenizer, text) + _ids(tokenizer, after)
+
+
+def end_ids(tokenizer: Any, model: Any) -> list[int]:
+    """The tokens that end a turn, the one that the template itself puts after an answer first."""
+    found = chat.end_ids(tokenizer, model)
+    own = turn_end(tokenizer)
+    return found if own is None else list(dict.fromkeys([own, *found]))
+
+
+def turn_end(tokenizer: Any) -> int | None:
+    """The special token that the template puts right after an answer; None if it puts none."""
+    try:
+        after = render(tokenizer, "a", None, answer=_WORDS).split(_WORDS)[1]
+    except ModelError:
+        return None
+    ids = _ids(tokenizer, after)
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return ids[0] if ids and ids[0] in special else None
+
+
+def _starts_whole(tokenizer: Any, text: str) -> bool:
+    """Whether the template has written the beginning-of-text token itself."""
+    return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+
+
+def _text(words: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": words}]
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]

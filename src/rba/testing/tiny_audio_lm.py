@@ -1,0 +1,223 @@
+"""Tiny random audio LMs of the real classes of transformers, each with its real processor, made in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rba.testing.tiny_lm import SPECIAL, tiny_tokenizer
+
+if TYPE_CHECKING:
+    from rba.models.audio_lm import AudioLM
+
+MARKS = {
+    "audio_token": "<|audio|>",
+    "audio_bos_token": "<|audio_start|>",
+    "audio_eos_token": "<|audio_end|>",
+    "image_token": "<|image|>",
+    "video_token": "<|video|>",
+    "vision_bos_token": "<|vision_start|>",
+    "vision_eos_token": "<|vision_end|>",
+}
+AUDIO_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'audio' %}<|audio_start|><|audio|><|audio_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MELS, WIDTH = 16, 32
+
+
+def tiny_audio_tokenizer() -> Any:
+    """The byte tokenizer with the marks of audio, images and video, and a template that places audio."""
+    from transformers import PreTrainedTokenizerFast
+
+    core = tiny_tokenizer().backend_tokenizer
+    core.add_special_tokens(list(MARKS.values()))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token=SPECIAL[2], pad_token=SPECIAL[0], extra_special_tokens=MARKS
+    )
+    tokenizer.chat_template, tokenizer.padding_side = AUDIO_TEMPLATE, "left"
+    return tokenizer
+
+
+def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0) -> AudioLM:
+    """A random float32 audio LM of the class that `model_type` names: the same weights for the same seed."""
+    import torch
+    import transformers
+
+    from rba.models.audio_lm import wrap
+    from rba.models.families import FAMILIES
+
+    family = FAMILIES[model_type]
+    tokenizer = tiny_audio_tokenizer()
+    config, processor = BUILDERS[model_type](tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        core = getattr(transformers, family.model_class)(config).eval()
+        _loosen(core)
+    core.generation_config.eos_token_id = tokenizer.eos_token_id
+    return wrap(core, processor, family, f"tiny-{model_type}", f"tiny-{model_type}")
+
+
+def save_tiny_audio_lm(folder: str | Path, model_type: str = "qwen2_audio", seed: int = 0) -> Path:
+    """Save the tiny audio LM as transformers saves it: `load_speechlm` opens the folder, and so does its own class."""
+    model = tiny_audio_lm(model_type, seed)
+    model.core.save_pretrained(folder)
+    model.processor.save_pretrained(folder)
+    return Path(folder)
+
+
+def _loosen(core: Any) -> None:
+    """Random weights large enough that audio and words matter; those of the usual size say nearly the same to all."""
+    import torch
+
+    for name, weight in core.named_parameters():
+        if weight.ndim > 1 and "positional" not in name:
+            with torch.no_grad():
+                weight.normal_(0.0, 0.2)
+
+
+def _text(tokenizer: Any, **extra: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": WIDTH,
+        "intermediate_size": 2 * WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "bos_token_id": 1,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": 0,
+        **extra,
+    }
+
+
+def _whisper_like() -> dict[str, Any]:
+    return {
+        "num_mel_bins": MELS,
+        "d_model": 16,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+    }
+
+
+def _ears(padding: int = 30) -> Any:
+    from transformers import WhisperFeatureExtractor
+
+    return WhisperFeatureExtractor(feature_size=MELS, chunk_length=padding, return_attention_mask=True)
+
+
+def _audio_id(tokenizer: Any) -> int:
+    return int(tokenizer.convert_tokens_to_ids(MARKS["audio_token"]))
+
+
+def _qwen2_audio(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import Qwen2AudioConfig, Qwen2AudioProcessor
+
+    config = Qwen2AudioConfig(
+        audio_config={"model_type": "qwen2_audio_encoder", **_whisper_like()},
+        text_config={"model_type": "qwen2", **_text(tokenizer)},
+        audio_token_index=_audio_id(tokenizer),
+    )
+    return config, Qwen2AudioProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE)
+
+
+def _audio_flamingo(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import AudioFlamingo3Config, AudioFlamingo3Processor
+
+    config = AudioFlamingo3Config(
+        audio_config={
+            "model_type": "audioflamingo3_encoder",
+            "num_mel_bins": MELS,
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        text_config={"model_type": "qwen2", **_text(tokenizer)},
+        audio_token_id=_audio_id(tokenizer),
+    )
+    return config, AudioFlamingo3Processor(
+        _ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"]
+    )
+
+
+def _glm_asr(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import GlmAsrConfig, GlmAsrProcessor
+
+    config = GlmAsrConfig(
+        audio_config={
+            "model_type": "glmasr_encoder",
+            "num_mel_bins": MELS,
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+        },
+        text_config={"model_type": "llama", **_text(tokenizer)},
+        audio_token_id=_audio_id(tokenizer),
+    )
+    return config, GlmAsrProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"])
+
+
+def _qwen3_asr(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import Qwen3ASRConfig, Qwen3ASRProcessor
+
+    config = Qwen3ASRConfig(
+        audio_config={
+            "model_type": "qwen3_asr_encoder",
+            **_whisper_like(),
+            "output_dim": 16,
+            "downsample_hidden_size": 8,
+        },
+        text_config={"model_type": "qwen3", **_text(tokenizer, head_dim=8)},
+        audio_token_id=_audio_id(tokenizer),
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=0,
+    )
+    return config, Qwen3ASRProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE)
+
+
+def _omni(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import (
+        Qwen2_5OmniProcessor,
+        Qwen2_5OmniThinkerConfig,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    config = Qwen2_5OmniThinkerConfig(
+        audio_config={**_whisper_like(), "output_dim": WIDTH},
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "fullatt_block_indexes": [0],
+        },
+        text_config=_text(tokenizer, rope_parameters=rope),
+        audio_token_index=_audio_id(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
+        video_token_index=tokenizer.convert_tokens_to_ids(MARKS["video_token"]),
+        audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
+        audio_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_eos_token"]),
+    )
+    parts = (Qwen2VLImageProcessor(), Qwen2VLVideoProcessor(), _ears(), tokenizer)
+    return config, Qwen2_5OmniProcessor(*parts, chat_template=AUDIO_TEMPLATE)
+
+
+BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "qwen2_audio": _qwen2_audio,
+    "audioflamingo3": _audio_flamingo,
+    "glmasr": _glm_asr,
+    "qwen3_asr": _qwen3_asr,
+    "qwen2_5_omni_thinker": _omni,
+}
+"""The families that can be made without packages that rba does not install."""
