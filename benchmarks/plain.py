@@ -82,6 +82,6 @@ def sharing_nothing() -> Iterator[None]:
     with (
         patch("rba.alignment.rollout.generate", generate),
         patch("rba.alignment.scorer._keeps_everything", lambda lm: False),
-        patch("rba.alignment.engine.chosen_logprobs", chosen_logprobs),
+        patch("rba.alignment.policy.chosen_logprobs", chosen_logprobs),
     ):
         yield

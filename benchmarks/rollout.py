@@ -24,9 +24,10 @@ runtime.prepare()  # before torch is imported
 import plain
 import speech
 import torch
-from decoder import Decoder
+from floor import decoding_floor
 from timing import Machine, interleaved, probes
 
+from rba.lm.flops import Decoder
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling, draw
@@ -118,7 +119,7 @@ def compare_speed(lm: TextLM, prompts: Sequence[torch.Tensor], group: int, args:
     ratio = median(a / b for a, b in zip(rates[OURS], rates[THEIRS]))
     answers = [lengths[OURS][i : i + group] for i in range(0, len(lengths[OURS]), group)]
     widths = [len(prompt) for prompt in prompts]
-    floor = decoder.decoding_floor(machine, widths, answers)
+    floor = decoding_floor(decoder, machine, widths, answers)
     flops = decoder.decoding(widths, answers) / machine.flops
     print(f"\nG = {group}: {len(prompts)} prompts of {min(widths)} to {max(widths)} rows. {machine}")
     for name in (OURS, THEIRS):

@@ -24,13 +24,13 @@ import numpy as np
 import plain
 import speech
 import torch
-from decoder import Decoder, Work, row_work, shared_work
 from timing import Machine, interleaved, paired_ratio, probes
 
 from rba.alignment.optimizer import trained_parameters
 from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds
+from rba.lm.flops import Decoder, Work, row_work, shared_work
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora

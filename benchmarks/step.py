@@ -1,4 +1,4 @@
-"""A whole RBA-Single step as a share of the cores' bf16 matmul rate, its phases, and its peak memory.
+"""A whole RBA-Single step as a share of the cores' matmul rate, its phases, and its peak memory.
 
     python benchmarks/step.py [--instructions 4] [--voices 4] [--answers 1] [--tokens 64] [--rounds 5] [--tiny]
 
@@ -31,7 +31,7 @@ runtime.prepare()  # before torch is imported
 import plain
 import speech
 import torch
-from decoder import Decoder, shared_work
+from floor import decoding_floor
 from memory import peak, reset_peak, resident
 from timing import MATMUL, Machine, interleaved, now, probes
 
@@ -42,6 +42,7 @@ from rba.alignment.rollout import Rollouts
 from rba.alignment.scorer import shared_rows
 from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
 from rba.alignment.trainer import Trainer
+from rba.lm.flops import Decoder, shared_work
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora
 
@@ -63,7 +64,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
         refresh="online",
         adaptive=AdaptiveSettings(enabled=False, drift_every=0),
         validation=ValidationSettings(every=0),
-        dtype="float32" if args.tiny else "bfloat16",
+        dtype="float32" if args.tiny else "auto",
     )
     rows = speech.utterances(args.instructions, args.voices, args.tiny)
     bank, _ = build_bank(speechlm, rows, keep_features=False)
@@ -149,7 +150,7 @@ def count(trainer: Trainer, decoder: Decoder, tasks: Sequence[Task], machine: Ma
         "backward": decoder.backward(work),
         "update": 0,
     }
-    return flops, decoder.decoding_floor(machine, widths, drawn)
+    return flops, decoding_floor(decoder, machine, widths, drawn)
 
 
 def measure_speed(args: argparse.Namespace, folder: Path) -> float:

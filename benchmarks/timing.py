@@ -9,10 +9,12 @@ from statistics import median
 
 import torch
 
+from rba.lm.number_format import AUTO, number_format
+
 Times = Mapping[str, Sequence[float]]
 
 PRODUCTS = 4
-MATMUL, READ = "bf16 matmul", "memory read"
+MATMUL, READ = "matmul", "memory read"
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -44,7 +46,7 @@ def paired_ratio(times: Times, slow: str, fast: str) -> float:
 
 def probes(device: torch.device, size: int = 2048) -> dict[str, Callable[[], object]]:
     """Two more ways to time beside those of a benchmark: what the same cores multiply and read in the same minutes."""
-    left, right = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=number_format(AUTO, device)) for _ in range(2))
     block = torch.ones(16 * size * size, device=device)  # 256 MiB: beyond any cache
 
     def multiply() -> None:
@@ -56,7 +58,7 @@ def probes(device: torch.device, size: int = 2048) -> dict[str, Callable[[], obj
 
 @dataclass(frozen=True)
 class Machine:
-    """What the cores can do: bf16 products in FLOP/s, reading from memory in bytes/s."""
+    """What the cores can do: products in FLOP/s, reading from memory in bytes/s."""
 
     flops: float
     bytes: float
@@ -72,4 +74,5 @@ class Machine:
 
     def __str__(self) -> str:
         where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-        return f"{where}: {self.flops / 1e9:.0f} GFLOP/s in bf16 products, {self.bytes / 1e9:.1f} GB/s read"
+        numbers = str(number_format(AUTO)).removeprefix("torch.")
+        return f"{where}: {self.flops / 1e9:.0f} GFLOP/s in {numbers} products, {self.bytes / 1e9:.1f} GB/s read"

@@ -16,7 +16,7 @@ import fakes
 import pytest
 
 import rba
-from rba.errors import DataError, ModelError, RecipeError, WorkspaceError
+from rba.errors import DataError, ModelError, RbaError, RecipeError, WorkspaceError
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
 from rba.workspace import Workspace
@@ -350,3 +350,26 @@ def test_the_real_stages_take_what_the_fakes_take(room, fake):
     real = inspect.signature(importlib.import_module(f"rba.{room}.stage").run)
     arguments = {p.name: None for p in inspect.signature(fake).parameters.values() if p.kind is p.KEYWORD_ONLY}
     real.bind(None, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("align.token_teacher=openai:http://h/v1#m", "neither token distributions"),
+        ("align.reward_model=openai:http://h/v1#m", "reward_model"),
+        ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
+    ],
+)
+def test_a_server_that_cannot_serve_a_part_is_refused_before_anything_is_done(mine, override, says):
+    with pytest.raises(RbaError, match=says):
+        run(mine(override))
+    assert done() == [] and not mine().folder.exists()
+
+
+def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine):
+    run(mine("teacher=openai:http://h/v1#m"))
+    done()
+    run(mine("teacher=openai:http://h/v1?concurrency=2&price_in=1#m"))
+    assert done() == ["report"]
+    run(mine("teacher=openai:http://h/v1#n"))
+    assert "synthesis" in done()

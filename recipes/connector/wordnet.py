@@ -30,7 +30,11 @@ LEFT_OUT = {"05", "20"}  # definitions of animals and plants: a fifth of all, an
 FRAMES = {
     "noun": ("{a} is {gloss}.", "What do you call {gloss}?", "Is {a} {gloss}?", "{name} means {gloss}."),
     "verb": ("To {name} is to {gloss}.", "How do you {name}? You {gloss}.", "Can you {name} or {gloss}?"),
-    "adj": ("Something {name} is {gloss}.", "What is {name}? It is {gloss}.", "Please tell me, is it {name} or {gloss}?"),
+    "adj": (
+        "Something {name} is {gloss}.",
+        "What is {name}? It is {gloss}.",
+        "Is it {name} or {gloss}?",
+    ),
     "adv": ("If you do it {name}, you do it {gloss}.", "He said it {name}, that is {gloss}."),
 }
 

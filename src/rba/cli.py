@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("show-config", help="print a recipe with every key and the value it resolves to")
     _add_recipe(show)
     show.set_defaults(call=_show_config)
+    _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
     return parser
@@ -53,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="a YAML file")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings to change, such as align.lr=2e-4")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or results.json files")
+    parser.add_argument("--out", metavar="FILE", help="write the rows of all runs into one results.json")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.set_defaults(call=_compare)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +95,20 @@ def _show_config(args: argparse.Namespace) -> None:
     from rba.recipe import load_recipe
 
     sys.stdout.write(load_recipe(args.recipe, args.overrides).to_yaml())
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from rba.evaluation.pool import pool
+    from rba.evaluation.results import load_results, print_table, write_results
+    from rba.evaluation.table import print_markdown
+
+    runs = [load_results(run) for run in args.runs]
+    pooled = pool(runs)
+    if args.out:
+        write_results(Path(args.out), [row for run in runs for row in run])
+    print_markdown(pooled) if args.markdown else print_table(pooled)
 
 
 def _chat(args: argparse.Namespace) -> None:

@@ -40,3 +40,7 @@ class TeacherError(RbaError, RuntimeError):
 
 class WorkspaceError(RbaError, RuntimeError):
     """The run folder is in use, full or not writable."""
+
+
+class ProcessError(RbaError, RuntimeError):
+    """Another process of the same run has ended."""

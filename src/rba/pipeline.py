@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from rba import parallel
 from rba.errors import ModelError, WorkspaceError
 from rba.meter import measure
 from rba.publish import publish
@@ -27,11 +28,30 @@ def run(recipe: Recipe, only: str | None = None, command: str = "") -> Path:
     Prints what was done, and in the end the results table and the report's path; `command` is what the user typed, for
     the report. Raises RbaError: WorkspaceError where another run holds the folder or `only` lacks its inputs, else what
     a stage raises. What was finished stays.
+
+    Of several processes that a launcher started (`rba.parallel`), the first leads and the others help it align.
     """
     if only is not None and only not in VERBS:
         raise ValueError(f"no verb {only!r}; there are {', '.join(VERBS)}")
-    _check_models(recipe)
     workspace = Workspace(recipe.folder)
+    with parallel.joined() as world:
+        if world.leads:
+            _lead(recipe, workspace, only, command)
+        else:
+            _help(recipe, workspace)
+    return workspace.root
+
+
+def _help(recipe: Recipe, workspace: Workspace) -> None:
+    """Take part in every alignment that the leader calls for, until it calls for none."""
+    while name := parallel.told(""):
+        (step,) = (step for step in plan(recipe, workspace) if step.name == name)
+        step.work(workspace.stage(name))
+
+
+def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) -> None:
+    """Do the work of all stages."""
+    _check_models(recipe)
     with workspace.lock(), measure() as total:
         steps = plan(recipe, workspace)
         if only:
@@ -39,14 +59,18 @@ def run(recipe: Recipe, only: str | None = None, command: str = "") -> Path:
         write_text(workspace.root / "config.yaml", recipe.to_yaml())
         if command and only is None:
             workspace.log("run", {"command": command})
-        for step in steps:
-            if only in (None, step.verb):
-                _run_step(step, recipe, workspace)
+        chosen = [step for step in steps if only in (None, step.verb)]
+        aligned = [step for step in chosen if step.verb == "align"]
+        if not aligned:
+            parallel.told("")  # there is nothing to help with
+        for step in chosen:
+            _run_step(step, recipe, workspace)
+            if step in aligned[-1:]:
+                parallel.told("")
         if only in (None, "report"):
             _report(recipe, workspace)
     if only is None:
         print(f"whole run: {total}", flush=True)
-    return workspace.root
 
 
 def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
@@ -58,6 +82,8 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
         print(f"{step.name}: unchanged, skipped", flush=True)
     else:
         with measure() as cost:
+            if step.verb == "align":
+                parallel.told(step.name)
             step.work(folder)
             gc.collect()
         folder = workspace.stage(step.name)
@@ -95,10 +121,17 @@ def _check_models(recipe: Recipe) -> None:
     """
     from rba.rewards.custom import load_custom
     from rba.rewards.spec import is_custom, parse_weights
+    from rba.services.service import is_service, parse_service
     from rba.weights.registry import find
 
+    for key in ("token_teacher", "reward_model"):
+        if is_service(name := getattr(recipe.align, key)):
+            what = "a server gives neither token distributions nor a reward model's score"
+            raise ModelError(what, f"align.{key} {name}", "name a model that is loaded here, or leave it empty")
     for name in (recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.align.reward_model):
-        if name and "/" not in name and not Path(name).expanduser().is_dir():
+        if is_service(name):
+            parse_service(name)
+        elif name and "/" not in name and not Path(name).expanduser().is_dir():
             find(name)
     for name in filter(is_custom, parse_weights(recipe.align.reward)):
         load_custom(name)

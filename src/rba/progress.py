@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from rba import parallel
+
 
 class Progress(Protocol):
     """What long work calls: `advance(n)` after n items, with an optional remark shown beside the bar."""
@@ -42,9 +44,17 @@ class _Lines:
             print(f"{self.title}: {state}{'  ' + remark if remark else ''}", file=sys.stderr, flush=True)
 
 
+class _Silent:
+    def advance(self, n: int = 1, remark: str = "") -> None:
+        pass
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Progress]:
-    """Show the progress of `total` items: a rich bar if stderr is a terminal, else plain lines."""
+    """Show the progress of `total` items: a rich bar if stderr is a terminal, else plain lines; the leader's alone."""
+    if not parallel.world().leads:
+        yield _Silent()
+        return
     if not sys.stderr.isatty():
         yield _Lines(title, total)
         return

@@ -12,12 +12,13 @@ from typing import Any
 from rba import config
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
+from rba.services.service import is_service, parse_service
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 1}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
-_NEUTRAL = frozenset({"workers", "checkpoint_minutes"})
+_NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory"})
 """Settings that change how fast a stage is, never what it makes."""
 
 
@@ -41,19 +42,24 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     """The steps of a recipe in their order; the connect step only where the recipe starts from its connector."""
     seed, teacher, base = recipe.seed, _model_mark(recipe.teacher), _model_mark(recipe.model)
     start = ("connect",) if recipe.model == CONNECT else ()
-    parts = (_model_mark(recipe.connect.encoder), _model_mark(recipe.connect.llm))
+    parts = tuple(
+        _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
+    )
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
+    align["judge"] = _model_mark(recipe.align.judge)
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
     align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
+
+    voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
 
     return [
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
-        step("speech", "speak", (_facts(recipe.speech),), ("synthesis",), _speak),
+        step("speech", "speak", (_facts(recipe.speech), voices), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
             step(name, "align", (align, teacher, base, rewards), ("speech", *start), partial(_align, name))
@@ -85,10 +91,18 @@ def _model_mark(name: str) -> str:
         return name
     if name == SHIPPED:
         return _shipped_mark()
+    if is_service(name):
+        return parse_service(name).identity
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         return name
     return fingerprint(name, [_file_mark(p) for p in sorted(folder.rglob("*")) if p.is_file()])
+
+
+def _path_mark(name: str) -> Any:
+    """As `_model_mark`, for what may also be a single file."""
+    path = Path(name).expanduser()
+    return _file_mark(path) if path.is_file() else _model_mark(name)
 
 
 def _file_mark(path: Path) -> tuple[str, int, int]:

@@ -64,3 +64,26 @@ def test_what_was_encoded_is_read_back_by_the_next_method(
     assert lost == lost_again
     for a, b in zip(first.initial(IDS[1:]), second.initial(IDS[1:])):
         assert torch.equal(a, b)
+
+
+def mapped_and_held(speechlm: CompactSpeechLM, folder: Path, keep_features: bool, monkeypatch: pytest.MonkeyPatch):
+    """Two banks from the same files of a clip or two: one reads them as needed, one holds them."""
+    monkeypatch.setattr("rba.alignment.encoded.PIECE", 2)
+    rows = [*ROWS, replace(ROWS[0], id="noise", audio=b"noise")]
+    banks = [build_bank(speechlm, rows, keep_features, folder, in_memory=limit) for limit in (0.0, 1.0)]
+    assert [lost for _, lost in banks] == [{"noise": "audio cannot be decoded"}] * 2
+    return banks[0][0], banks[1][0]
+
+
+@pytest.mark.parametrize("keep_features", [False, True])
+def test_speech_past_the_limit_stays_in_its_files_and_is_the_same(
+    tmp_path: Path, speechlm: CompactSpeechLM, keep_features: bool, monkeypatch: pytest.MonkeyPatch
+):
+    mapped, held = mapped_and_held(speechlm, tmp_path, keep_features, monkeypatch)
+    assert len(list(tmp_path.glob("*.safetensors"))) == (5 if keep_features else 3)
+    (first,), (again,) = mapped.initial(IDS[:1]), mapped.initial(IDS[:1])
+    assert first is not again  # read anew each time
+    assert held.initial(IDS[:1])[0] is held.initial(IDS[:1])[0]
+    for way in ("initial", "current"):
+        for a, b in zip(getattr(mapped, way)(IDS), getattr(held, way)(IDS)):
+            assert torch.equal(a, b)

@@ -98,6 +98,25 @@ def test_methods_of_a_run_share_encoded_speech_and_first_answers(tmp_path: Path,
         go("rba-group", seed=2)
 
 
+@pytest.mark.parametrize("train_connector", [False, True])
+def test_speech_that_is_read_from_its_files_trains_the_same(tmp_path: Path, train_connector: bool):
+    made = []
+    for limit in (8.0, 0.0):
+        folder = opened(tmp_path / f"{limit}" / "align" / "rba-single")
+        settings = replace(SETTINGS, train_connector=train_connector, features_in_memory=limit, use_reference=True)
+        align(
+            tiny_speechlm(),
+            settings,
+            method="rba-single",
+            folder=folder,
+            seed=1,
+            utterances=ROWS,
+            reward=lambda: variety,
+        )
+        made.append({k: v for k, v in folder.manifest["files"].items() if k.endswith("safetensors")})
+    assert made[0] == made[1] and len(made[0]) == 2
+
+
 def test_without_validation_instructions_the_last_weights_are_kept(tmp_path: Path):
     folder = opened(tmp_path / "sft")
     rows = [row for row in ROWS if row.split == "train"]

@@ -72,6 +72,15 @@ def test_the_gradient_does_not_depend_on_the_micro_batches(benches):
     assert losses[0][1] == pytest.approx(losses[1][1], rel=1e-3)
 
 
+def test_blocks_that_run_again_in_the_backward_pass_change_nothing(benches):
+    found = []
+    for light in (False, True):
+        bench: Bench = benches(2, 3)
+        bench.trainer("rba-group", replace(SMALL, steps=2, gradient_checkpointing=light)).run()
+        found.append(weights(bench, True))
+    assert all(torch.equal(weight, found[1][name]) for name, weight in found[0].items())
+
+
 def test_instructions_are_never_cut_by_a_micro_batch():
     assert micro_batches([3, 3, 3, 9, 1], 6) == [[0, 1], [2], [3], [4]]
     assert micro_batches([5, 5, 5, 5], 16) == [[0, 1], [2, 3]]
@@ -118,6 +127,7 @@ def test_every_update_is_logged(bench: Bench):
         "lr",
         "lr_multiplier",
         "tokens_per_second",
+        "matmul_utilisation",
         "seconds",
     }
     assert wanted <= bench.records[0].keys()

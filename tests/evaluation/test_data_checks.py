@@ -8,9 +8,10 @@ import pytest
 from rba.data.instruction import Instruction
 from rba.errors import DataError, RecipeError
 from rba.evaluation.conditions import conditions_of, masks
-from rba.evaluation.leak import HEARD, check_leaks, unheard
+from rba.evaluation.leak import check_leaks, unheard
 from rba.evaluation.selection import first_voices, held_out
 from rba.evaluation.settings import EvaluateSettings
+from rba.models.load import HEARD
 from rba.speech.acoustics import Acoustics
 from rba.testing.tiny_utterances import tiny_utterances
 

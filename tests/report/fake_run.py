@@ -156,7 +156,10 @@ def _update(step: int, method: str, pull: float, rng: np.random.Generator) -> di
     done = pull * (1 - np.exp(-step / 40))
     record = {"step": step, "loss": 40 - 12 * done + rng.normal(0, 1.2), "lr": 1e-4 * min(1, step / 12)}
     record |= {"loss/ce": record["loss"] - 0.6, "kl": 0.4 * done, "lr_multiplier": 1 - 0.3 * (step > 70)}
+    record |= {"grad_norm": 4 - done + rng.normal(0, 0.3), "tokens_per_second": 900 + 40 * rng.normal()}
+    record |= {"matmul_utilisation": 0.5 + 0.02 * rng.normal(), "completions/clipped_ratio": 0.0}
     if method != "sft":
+        record |= {"entropy": 2.1 - 0.5 * done, "frac_reward_zero_std": 0.25 * float(rng.integers(3))}
         record |= {"loss/preference": 0.69 - 0.2 * done + rng.normal(0, 0.02)}
         record |= {"rewards/margins": 3 * done + rng.normal(0, 0.3), "reward": 0.3 + 0.1 * done}
     if step % 20 == 0:

@@ -41,3 +41,13 @@ def test_records_of_another_kind_have_panels_of_their_own() -> None:
     records += [{"stage": "align/sft", "step": s, "event": "validation", "score": 0.1 * s} for s in range(2)]
     (group,) = groups(records)
     assert [p.title for p in group.panels] == ["Loss", "Validation score"]
+
+
+def test_the_health_of_a_training_stands_apart_and_what_never_moves_under_more() -> None:
+    logged = {"loss": 1.0, "grad_norm": 2.0, "entropy": 3.0, "matmul_utilisation": 0.1}
+    steady = {"completions/clipped_ratio": 0.0}
+    records = [{"stage": "align/sft", "step": s, **{k: v * s for k, v in logged.items()}, **steady} for s in range(3)]
+    alignment, health = groups(records)
+    assert [p.title for p in alignment.panels] == ["Loss"] and not alignment.more
+    assert [p.title for p in health.panels] == ["Gradient norm", "Entropy", "Matmul utilisation"]
+    assert [p.title for p in health.more] == ["Answers cut off"]

@@ -88,4 +88,4 @@ def test_a_plain_speaker_leaves_noise_and_residual_alone():
 
 def test_unknown_engines_are_refused():
     with pytest.raises(RecipeError, match="hibari"):
-        load_engine("espeak")
+        load_engine("festival")

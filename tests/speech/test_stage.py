@@ -110,10 +110,13 @@ def test_no_instructions_give_an_empty_stage(tmp_path):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"engine": "espeak"},
+        {"engine": "festival"},
         {"engine": "no.such:Engine"},
         {"acoustics": "wild"},
         {"speakers": 3},
+        {"references": "."},
+        {"engine": "speech.examples:Mimic"},
+        {"engine": "speech.examples:Mimic", "references": "no/such/folder"},
         {"voices": 0},
         {"shard_size": 0},
     ],

@@ -15,6 +15,7 @@ from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import DataError
+from rba.lm.number_format import number_format
 from rba.models.speechlm import SpeechLM
 from rba.workspace import file_hash, fingerprint, keep_only
 
@@ -49,8 +50,10 @@ def prepare(
     wanted = {u for group in [*train, *held_out] for u in group.utterances}
     needed = sorted((u for u in utterances if u.id in wanted), key=lambda u: u.id)
     heard = hashlib.sha256(b"".join(hashlib.sha256(u.audio).digest() for u in needed)).hexdigest()
-    mark = fingerprint(mark, settings.dtype, settings.train_connector, heard, [u.id for u in needed])
-    bank, lost = build_bank(speechlm, needed, settings.train_connector, keep_only(shared, "speech", mark))
+    numbers = str(number_format(settings.dtype))
+    mark = fingerprint(mark, numbers, settings.train_connector, heard, [u.id for u in needed])
+    place = keep_only(shared, "speech", mark)
+    bank, lost = build_bank(speechlm, needed, settings.train_connector, place, settings.features_in_memory)
     train, held_out = without(train, lost), without(held_out, lost)
     if not train:
         raise DataError("no training clip can be heard", next(iter(lost.values()), ""), "run rba speak again")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from rba import parallel
 from rba.alignment.bank import PromptBank
 from rba.alignment.groups import Group
 from rba.alignment.objectives.objective import Sample, Task
@@ -71,6 +72,8 @@ class Rollouts:
     of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
     and so do other methods, where all of them come from the initial model and share the folder; their rewards are told
     apart by `mark`. `bare` says that the initial model has no adapter of its own.
+
+    Processes that work together divide the drawing; the leader alone keeps answers and rewards them, all at once.
     """
 
     def __init__(
@@ -123,7 +126,7 @@ class Rollouts:
                     name = f"{'typed-' if typed else ''}round-{number:05d}-{index:05d}.parquet"
                     place = self.folder / name
                     drawn = self._draw(piece, number, typed) if online else self._kept(place, piece, number, typed)
-                    rewards = self._rewards(piece, drawn) if online else self._kept_rewards(place, piece, drawn)
+                    rewards = parallel.told(self._valued(place, piece, drawn, keep=not online))
                     for row in drawn:
                         value = rewards.get((row.utterance_id, row.member))
                         samples.setdefault(row.utterance_id, []).append(_sample(row, value))
@@ -132,12 +135,26 @@ class Rollouts:
         return samples
 
     def _kept(self, place: Path, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
-        if not place.is_file():
-            shards.write(place, self._draw(groups, number, typed), Drawn)
-        return shards.read(place, Drawn)
+        if not parallel.told(place.is_file()):
+            drawn = self._draw(groups, number, typed)
+            if parallel.world().leads:
+                shards.write(place, drawn, Drawn)
+        return parallel.told(shards.read(place, Drawn) if parallel.world().leads else [])
 
     def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
-        """The answers to every utterance, or to every typed request, from the policy as it is now."""
+        """The answers to every utterance, or to every typed request, drawn by all processes together."""
+        world = parallel.world()
+        parts = parallel.gathered(self._draw_part(groups[world.rank :: world.size], number, typed))
+        if world.size == 1:
+            return parts[0]
+        order = sorted(groups, key=lambda group: len(group.utterances)) if typed else groups
+        place = {group.id: i for i, group in enumerate(order)}
+        return sorted((row for part in parts for row in part), key=lambda row: place[row.instruction_id])
+
+    def _draw_part(self, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
+        """The same from this process alone, from the policy as it is now."""
+        if not groups:
+            return []
         # before the first update a new adapter changes nothing: it is left out to save its work
         as_initial = number == 0 and self.bare
         with torch.no_grad(), reference(self.speechlm) if as_initial else nullcontext():
@@ -169,20 +186,21 @@ class Rollouts:
             for member, a in enumerate(row)
         ]
 
-    def _kept_rewards(
-        self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn]
+    def _valued(
+        self, place: Path, groups: Sequence[Group], drawn: Sequence[Drawn], keep: bool
     ) -> dict[tuple[str, int], Valued]:
-        if self.reward is None:
+        """The reward of every answer, of the leader's making, and kept if asked; nothing where none is needed."""
+        if self.reward is None or not parallel.world().leads:
             return {}
+        if not keep:
+            return self._rewards(groups, drawn)
         place = place.with_name(f"rewards-{self.mark}{place.name}")
         if not place.is_file():
             shards.write(place, list(self._rewards(groups, drawn).values()), Valued)
         return {(row.utterance_id, row.member): row for row in shards.read(place, Valued)}
 
     def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[tuple[str, int], Valued]:
-        """The reward of every answer; nothing where the objective needs none."""
-        if self.reward is None:
-            return {}
+        assert self.reward is not None
         by_id = {group.id: group for group in groups}
         asked = [by_id[row.instruction_id] for row in drawn]
         values = self.reward(

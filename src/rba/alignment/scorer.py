@@ -18,6 +18,8 @@ import torch
 from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
 from rba.lm.load import TextLM
+from rba.lm.number_format import number_format
+from rba.lm.recompute import recomputed
 from rba.lm.scoring import backbone, response_states, right_pad
 
 FULL_ENOUGH = 256
@@ -85,8 +87,12 @@ def answer_states(
     answers: Sequence[Sequence[int]],
     budget: int,
     layers: bool = False,
+    recompute: bool = False,
 ) -> list[States]:
-    """The hidden states that predict each answer's tokens, as `score` needs them, and on request those of `layers`."""
+    """The hidden states that predict each answer's tokens, as `score` needs them, and on request those of `layers`.
+
+    With `recompute`, blocks keep their inputs only and run again in the backward pass.
+    """
     if not answers:
         return []
     heads = {id(p): p for p in prompts}
@@ -95,11 +101,12 @@ def answer_states(
     found: list[Any] = [None] * len(answers)
     if not _keeps_everything(lm):
         for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
-            rows = _plain_states(lm, [prompts[i] for i in batch], [answers[i] for i in batch], layers)
+            with recomputed(backbone(lm.model), recompute):
+                rows = _plain_states(lm, [prompts[i] for i in batch], [answers[i] for i in batch], layers)
             for i, row in zip(batch, rows):
                 found[i] = row
         return found
-    prefix = _Prefix(lm, list(heads.values()), layers)
+    prefix = _Prefix(lm, list(heads.values()), layers, recompute)
     for batch in plan_forwards([len(a) for a in answers], budget):
         for i, row in zip(batch, prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])):
             found[i] = row
@@ -130,10 +137,10 @@ def _keeps_everything(lm: TextLM) -> bool:
 class _Prefix:
     """The LLM's memory of some prompts: their keys and values, right-padded, and the states each one ends in."""
 
-    def __init__(self, lm: TextLM, prompts: Sequence[torch.Tensor], layers: bool = False):
+    def __init__(self, lm: TextLM, prompts: Sequence[torch.Tensor], layers: bool, recompute: bool):
         from transformers import DynamicCache
 
-        self.lm, self.decoder, self.layers = lm, backbone(lm.model), layers
+        self.lm, self.decoder, self.layers, self.recompute = lm, backbone(lm.model), layers, recompute
         common = shared_rows(prompts)
         cache = DynamicCache(config=lm.model.config)
         if common:
@@ -155,7 +162,7 @@ class _Prefix:
 
     def _pass(self, **inputs: Any) -> Sequence[torch.Tensor]:
         """The decoder's last hidden states (before them those of all layers, if wanted); the cache keeps the rest."""
-        with short_attention(self.lm.device):
+        with short_attention(self.lm.device), recomputed(self.decoder, self.recompute):
             out = self.decoder(**inputs, use_cache=True, output_hidden_states=self.layers)
         return [*out.hidden_states[:-1], out.last_hidden_state] if self.layers else [out.last_hidden_state]
 
@@ -189,4 +196,5 @@ class _Prefix:
 
 def precision(lm: TextLM, dtype: str) -> torch.autocast:
     """Autocast to bfloat16 where the run asks for it; the adapter's weights stay float32."""
-    return torch.autocast(lm.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+    half = number_format(dtype, lm.device) == torch.bfloat16
+    return torch.autocast(lm.device.type, torch.bfloat16, enabled=half)

@@ -116,9 +116,12 @@ class AlignSettings:
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen LLM and of autocast; the adapter is float32
+    # of the frozen LLM and of autocast (the adapter is float32); auto: bfloat16 where the machine multiplies it
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
+    gradient_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more work
     rollout_batch: int = 64  # answers generated at once
+    features_in_memory: float = 8.0  # GiB of encoded speech held in memory; more is read from its files as needed
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
@@ -139,7 +142,7 @@ class AlignSettings:
             _check(getattr(self, key) >= 1, key, "give 1 or more")
         for key in ("lr", "connector_lr", "beta", "clip"):
             _check(getattr(self, key) > 0, key, "give a number above 0")
-        for key in ("lam", "weight_decay", "tie_eps", "checkpoint_minutes"):
+        for key in ("lam", "weight_decay", "tie_eps", "checkpoint_minutes", "features_in_memory"):
             _check(getattr(self, key) >= 0, key, "give 0 or more")
         _check(self.lam_single is None or self.lam_single >= 0, "lam_single", "give 0 or more, or null")
         _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")

@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from rba import config
+from rba import config, parallel
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import load_objective
@@ -46,13 +46,16 @@ def run(
 
     The teacher of rewards and of token distributions reads under the turn `teacher_system`, as it answered.
 
-    A stopped run goes on from its own checkpoint. Raises ModelError for a model that does not listen, DataError where
+    A stopped run goes on from its own checkpoint, also with another number of processes (`rba.parallel`); the leader
+    alone writes. Raises ModelError for a model that does not listen, DataError where
     there is nothing to train on.
     """
     from rba.models.load import load_speechlm
 
+    with parallel.leader_first():  # it may have to fetch weights
+        speechlm = load_speechlm(model, settings.dtype)
     align(
-        load_speechlm(model, settings.dtype),
+        speechlm,
         settings,
         method=method,
         folder=folder,
@@ -115,15 +118,17 @@ def align(
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
     base = speechlm.name
-    token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
-    shared = folder.path.parent / SHARED
-    data = prepare(speechlm, utterances, settings, seed, mark=mark or speechlm.name, shared=shared)
-    folder.note("data", data.counts)
-    folder.note("bad_clips", data.lost)
+    leads, shared = parallel.world().leads, folder.path.parent / SHARED
+    with parallel.leader_first():
+        token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
+        data = prepare(speechlm, utterances, settings, seed, mark=mark or speechlm.name, shared=shared)
+    extra, value, ranked = dict(objective.reward_terms), None, None
     by_reward = bool(data.validation) and settings.validation.by == "reward"
-    extra = dict(objective.reward_terms)
-    value = reward() if by_reward or (objective.needs_rewards and not extra) else None
-    ranked = (reward(extra) if extra else value) if objective.needs_rewards else None
+    if leads:
+        folder.note("data", data.counts)
+        folder.note("bad_clips", data.lost)
+        value = reward() if by_reward or (objective.needs_rewards and not extra) else None
+        ranked = (reward(extra) if extra else value) if objective.needs_rewards else None
     if settings.lora.rank:
         lora = settings.lora
         targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -151,14 +156,16 @@ def align(
         data.bank,
         settings,
         rollouts=rollouts,
-        validator=_validator(speechlm, settings, data, value if by_reward else None),
-        probe=DriftProbe(speechlm, data.bank, data.probe, settings, seed) if bare and data.probe else None,
+        validator=_validator(speechlm, settings, data, value if by_reward else None) if leads else None,
+        probe=DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None,
         folder=state,
         seed=seed,
         log=log,
         teacher=token_teacher,
     )
     outcome = trainer.run()
+    if not leads:
+        return outcome
     dropped = getattr(ranked or value, "dropped", None)
     facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
     folder.note("training", facts)

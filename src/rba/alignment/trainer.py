@@ -2,6 +2,10 @@
 
 Everything an update depends on is a function of the seed and the update's number, or is in the checkpoint: a run that
 was killed and resumed ends with the same bits as one that was not (on the CPU, with the same number of threads).
+
+Processes that work together (`rba.parallel`) share an update's instructions. A micro-batch's loss has its share of the
+*whole* update as weight, so the sum of all gradients is that of one process, up to the order of summation; every
+process then takes the same step. What is measured and written, the leader measures and writes.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any
 
 import torch
 
+from rba import parallel
 from rba.alignment.bank import PromptBank
 from rba.alignment.drift import DriftProbe
 from rba.alignment.engine import Engine
@@ -28,8 +33,9 @@ from rba.alignment.schedule import AdaptiveRate
 from rba.alignment.settings import AlignSettings
 from rba.alignment.token_teacher import TokenTeacher, own_teacher
 from rba.alignment.validation import Best, Validator
+from rba.alignment.work import WorkMeter
 from rba.data import seeds
-from rba.errors import ModelError
+from rba.errors import ModelError, ProcessError
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 from rba.rates import warmup_cosine
@@ -75,7 +81,7 @@ class Trainer:
 
     `rollouts` is None for objectives without self-samples; `validator` and `probe` may be None. Without a `teacher` of
     its own, an objective that needs one gets the SpeechLM's LLM as it was. Checkpoints go to `folder`, one record an
-    update to `log`.
+    update to `log`, by the leader of the processes alone.
     """
 
     def __init__(
@@ -96,7 +102,8 @@ class Trainer:
     ):
         self.speechlm, self.objective, self.plan, self.bank, self.settings = speechlm, objective, plan, bank, settings
         self.rollouts, self.validator, self.probe, self.seed = rollouts, validator, probe, seed
-        self.log = lambda record: log({k: v for k, v in record.items() if v == v})  # no NaN: JSON has none
+        self.world = parallel.world()
+        self._write = log if self.world.leads else lambda record: None
         self.engine = Engine(speechlm, bank, settings, teacher or own_teacher(speechlm, settings))
         width = speechlm.lm.model.config.get_text_config().hidden_size
         own = objective.own_parameters(width, speechlm.lm.device)
@@ -104,8 +111,14 @@ class Trainer:
         self.optimizer = make_optimizer(self.parameters, settings, objective.own_lr)
         self.keeper = Keeper(folder, self.parameters, self.optimizer)
         self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
+        heard = list(dict.fromkeys(name for groups in plan for group in groups for name in group.utterances))
+        self.work = WorkMeter(self.engine, objective, settings.dtype, heard)
         self.step, self.bad = 0, 0
         self.stopped = False
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Write a record, less what is no number: JSON has no NaN."""
+        self._write({k: v for k, v in record.items() if v == v})
 
     @property
     def size(self) -> int:
@@ -117,17 +130,19 @@ class Trainer:
         self._restore()
         if self.step == 0 and self.validator:
             self.log({"step": 0, **self._validate()})
+        self._agree()
         saved = time.monotonic()
         with progress(f"aligning ({self.objective.name})", len(self.plan) - self.step) as bar:
             while self.step < len(self.plan) and not self.stopped:
                 record = self._step()
                 self.log(record)
                 bar.advance(1, f"loss {record.get('loss', math.nan):.3f}")
+                self._agree()
                 due = time.monotonic() - saved >= 60 * self.settings.checkpoint_minutes
                 if due or self.stopped or self.step == len(self.plan):
                     self._save()
                     saved = time.monotonic()
-        if self.best.step:
+        if self.best.step and self.world.leads:
             self.keeper.take_best()
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
@@ -139,12 +154,15 @@ class Trainer:
         tasks, fresh = [group.task() for group in self.plan[self.step]], False
         if self.rollouts:
             tasks, fresh = self.rollouts.tasks(self.step)
+        online = fresh and self.settings.refresh == "online"
+        worked = start if online else time.monotonic()
         record = {
             "step": self.step + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
             "lr_multiplier": self.rate.multiplier,
         }
-        record |= sample_metrics(tasks) | self._update(tasks)
+        record |= sample_metrics(tasks) | self._update(tasks, online)
+        record |= self.work.utilisation(record.pop("flops"), time.monotonic() - worked)
         self.step += 1
         if fresh and self.settings.refresh != "once":
             self._observe_rewards()
@@ -159,24 +177,29 @@ class Trainer:
             record |= self._validate()
         return record
 
-    def _update(self, tasks: Sequence[Task]) -> dict[str, float]:
+    def _update(self, tasks: Sequence[Task], drawn: bool) -> dict[str, float]:
         """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
-        torch.manual_seed(seeds.derive(self.seed, "update", self.step) % 2**31)
+        own = (self.world.rank,) if self.world.rank else ()  # no two processes drop out the same
+        torch.manual_seed(seeds.derive(self.seed, "update", self.step, *own) % 2**31)
         self.speechlm.lm.model.train(self.settings.lora.dropout > 0)
         tasks = [replace(task, seed=seeds.derive(self.seed, "task", self.step, task.text)) for task in tasks]
         wanted = [self.objective.requests(task) for task in tasks]
         costs = [self.engine.cost(task, requests) for task, requests in zip(tasks, wanted)]
-        seen = []
-        for part in micro_batches(costs, self.settings.batch_tokens):
-            terms = self._terms([tasks[i] for i in part], [wanted[i] for i in part], tasks)
-            share = len(part) / len(tasks)
+        mine, seen = parallel.shares(costs), []
+        for part in micro_batches([costs[i] for i in mine], self.settings.batch_tokens):
+            chosen = [mine[k] for k in part]
+            terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
+            share = len(chosen) / len(tasks)
             if terms.total.requires_grad:
                 (share * terms.total).backward()
-            seen.append((terms, share))
+            seen.append((terms.settled(), share))
         self.speechlm.lm.model.eval()
+        parallel.sum_gradients(list(self.parameters.values()))
         norm = self._clip()
         self._apply(norm)
-        return {**loss_metrics(seen), "grad_norm": norm, "tokens": float(sum(costs))}
+        found = loss_metrics([pair for part in parallel.gathered(seen) for pair in part])
+        flops = self.work.flops(tasks, wanted, drawn)
+        return {**found, "grad_norm": norm, "tokens": float(sum(costs)), "flops": flops}
 
     def _clip(self) -> float:
         """Clip the gradients of the model and of the objective's own weights, each by itself; the model's norm."""
@@ -223,12 +246,29 @@ class Trainer:
         return found
 
     def _save(self) -> None:
-        counters = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
-        self.keeper.save({**counters, "rate": self.rate.state(), "best": asdict(self.best)})
+        if self.world.leads:
+            self.keeper.save(self._counters())
 
     def _restore(self) -> None:
-        state = self.keeper.restore()
+        """Take the last state if there is one. Raises ProcessError where processes do not find the same."""
+        with parallel.leader_first():
+            state = self.keeper.restore()
         if state:
-            self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
-            self.rate.restore(state["rate"])
-            self.best = Best(**state["best"])
+            self._take(state)
+        if len(set(parallel.gathered(self.step))) > 1:
+            fix = "start all of them on one machine, or on a file system that they share"
+            raise ProcessError("the processes do not see the same run folder", str(self.keeper.folder), fix)
+        parallel.same_weights(list(self.parameters.values()))
+
+    def _agree(self) -> None:
+        """Take what the leader has concluded from its measurements."""
+        self._take(parallel.told(self._counters()))
+
+    def _counters(self) -> dict[str, Any]:
+        counters = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
+        return {**counters, "rate": self.rate.state(), "best": asdict(self.best)}
+
+    def _take(self, state: dict[str, Any]) -> None:
+        self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
+        self.rate.restore(state["rate"])
+        self.best = Best(**state["best"])

@@ -16,6 +16,7 @@ from rba.connect.features import FeatureStore
 from rba.connect.settings import CtcSettings
 from rba.connect.vocabulary import SpeechVocabulary
 from rba.data import seeds
+from rba.lm.number_format import AUTO, number_format
 from rba.models.connector import Connector
 from rba.progress import progress
 from rba.rates import warmup_cosine
@@ -63,9 +64,10 @@ def ctc_loss(
     frames_BTF = hide(frames_BTF.float(), mask_BT, share, rng)
     device = connector.enter.weight.device
     mask_BT = mask_BT.to(device)
-    with torch.autocast(device.type, torch.bfloat16):
+    dtype = number_format(AUTO, device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         query_BTD, blank_BT = connector.queries(frames_BTF.to(device), mask_BT)
-    query_ND = query_BTD[mask_BT].to(torch.bfloat16)
+    query_ND = query_BTD[mask_BT].to(dtype)
     total = ctc_nll(query_ND, blank_BT[mask_BT], connector.keys_VD, connector.bias_V, targets, mask_BT.sum(1))
     return total / sum(map(len, targets))
 

@@ -53,10 +53,11 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     """Corpus, features, CTC, distillation, WER; every part resumes where it was stopped."""
     from rba.connect import ctc, distill, measure
     from rba.connect.features import FeatureStore
-    from rba.connect.start import HEARD, Start
+    from rba.connect.start import Start
     from rba.connect.vocabulary import build_vocabulary
     from rba.lm.load import load_lm
     from rba.models.compact import CompactSpeechLM
+    from rba.models.load import HEARD
     from rba.models.whisper import load_encoder
 
     start = Start(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ import torch
 from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
 from rba.models.connector import Connector, ConnectorConfig
-from rba.models.load import SHIPPED, connector_files, shipped_folder
-
-HEARD = "heard_texts.npy"
+from rba.models.load import HEARD, SHIPPED, connector_files, shipped_folder
 
 
 class Start:
@@ -49,7 +46,9 @@ class Start:
         """
         c = self.settings.ctc
         if not self.state:
-            return Connector(ConnectorConfig(features, c.stack, c.width, c.layers, dropout=c.dropout), token_ids, table_VD)
+            return Connector(
+                ConnectorConfig(features, c.stack, c.width, c.layers, dropout=c.dropout), token_ids, table_VD
+            )
         connector = Connector(replace(self.config, dropout=c.dropout), token_ids, table_VD)
         bias_V = torch.zeros(len(token_ids))
         bias_V[connector.rows(self.token_ids)] = self.state["bias_V"]

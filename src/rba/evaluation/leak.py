@@ -12,15 +12,13 @@ from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.rewards.words import words
 
-HEARD = "heard_texts.npy"
-
 
 def unheard(test: Sequence[Utterance], model: str | Path) -> list[Utterance]:
     """The utterances of `test` whose words the connector of `model` was not trained on.
 
     A checkpoint folder may hold the ids of its connector's texts as `heard_texts.npy` (uint64); without it all stay.
     """
-    from rba.models.load import SHIPPED, shipped_folder
+    from rba.models.load import HEARD, SHIPPED, shipped_folder
 
     listing = (shipped_folder() if str(model) == SHIPPED else Path(model)) / HEARD
     known = {f"{number:016x}" for number in np.load(listing).tolist()} if listing.is_file() else set()

@@ -34,7 +34,7 @@ class EvaluateSettings:
     resamples: int = 2000  # bootstrap resamples behind the 95 % intervals
     batch: int = 32  # answers generated at once
     shard_size: int = 64  # answers per shard; a shard is the unit of resuming
-    dtype: str = "bfloat16"  # number format of the LLMs
+    dtype: str = "auto"  # number format of the LLMs; auto: bfloat16 where the machine multiplies it, else float32
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
@@ -44,7 +44,7 @@ class EvaluateSettings:
         for judge in self.judges:
             _check(judge in JUDGES, f"judges: {judge}", f"choose from {', '.join(JUDGES)}")
         _check(len(set(self.judges)) == len(self.judges) >= 2, "judges", "give two different judges at least")
-        _check(self.dtype in ("bfloat16", "float16", "float32"), "dtype", "bfloat16, float16 or float32")
+        _check(self.dtype in ("auto", "bfloat16", "float16", "float32"), "dtype", "auto, bfloat16, float16 or float32")
 
 
 def _check(good: bool, key: str, fix: str) -> None:

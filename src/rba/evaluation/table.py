@@ -58,6 +58,22 @@ def print_table(source: str | Path | Iterable[Result]) -> None:
         print("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
 
 
+def print_markdown(rows: Sequence[Result]) -> None:
+    """Print the same figures as one Markdown table: models by metrics, intervals in brackets."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    columns = list(_columns(rows, models))
+    print("| model | " + " | ".join(head.replace("\n", " ") for head, _ in columns) + " |")
+    print("| --- " * (1 + len(columns)) + "|")
+    for i, model in enumerate(models):
+        cells = (_bracketed(column[i]) for _, column in columns)
+        print(f"| {model} | " + " | ".join(cells) + " |")
+
+
+def _bracketed(cell: str) -> str:
+    value, _, bounds = cell.partition("\n")
+    return f"{value} [{bounds.replace('..', ', ')}]" if bounds else value
+
+
 def _columns(rows: Sequence[Result], models: Sequence[str]) -> Iterator[Column]:
     """The head and the cells of every metric that there is."""
     cells = {(r.model, r.metric): r for r in rows if r.condition == "all" and r.against in ("", "base")}

@@ -22,7 +22,7 @@ class SentenceEmbedder:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        from rba.lm.load import pick_device
+        from rba.lm.number_format import pick_device
         from rba.weights.resolve import resolve
 
         logging.disable_progress_bar()

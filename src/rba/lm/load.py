@@ -9,6 +9,7 @@ import torch
 
 from rba.errors import ModelError
 from rba.lm import chat
+from rba.lm.number_format import AUTO, number_format, pick_device
 
 
 @dataclass
@@ -31,13 +32,11 @@ class TextLM:
         return self.model.get_input_embeddings()(index)
 
 
-def pick_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def load_lm(name: str, dtype: str = AUTO) -> TextLM:
+    """Load a causal LM in evaluation mode; `dtype` "auto" is bfloat16 where the machine multiplies it, else float32.
 
-
-def load_lm(name: str, dtype: str = "bfloat16") -> TextLM:
-    """Load a causal LM in evaluation mode. Raises ModelError if it is missing or has no chat template."""
+    Raises ModelError if it is missing or has no chat template.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -47,7 +46,7 @@ def load_lm(name: str, dtype: str = "bfloat16") -> TextLM:
     place = resolve(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
-        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, dtype))
+        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=number_format(dtype))
     except (OSError, ValueError) as error:
         fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
         raise ModelError("cannot load the language model", name, fix) from error

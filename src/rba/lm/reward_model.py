@@ -15,7 +15,7 @@ import torch
 
 from rba.errors import ModelError
 from rba.lm import armorm, chat
-from rba.lm.load import pick_device
+from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.scoring import right_pad
 
 BATCH_TOKENS = 8192
@@ -73,7 +73,7 @@ def _unused_end(rows: Sequence[list[int]]) -> int:
     return next(i for i in range(len(ends) + 1) if i not in ends)
 
 
-def load_reward_model(name: str, dtype: str = "bfloat16") -> RewardModel:
+def load_reward_model(name: str, dtype: str = AUTO) -> RewardModel:
     """Load a reward model by registry name, local folder or hub id; ArmoRM's own layout is known, no remote code runs.
 
     Raises ModelError if it cannot be loaded, has no chat template, no trained head, or other than one label.
@@ -99,7 +99,7 @@ def load_reward_model(name: str, dtype: str = "bfloat16") -> RewardModel:
         raise ModelError(f"a reward model has one label, this one has {config.num_labels}", name, fix)
     kind: Any = armorm.ArmoRM if known else AutoModelForSequenceClassification
     try:
-        model, report = kind.from_pretrained(place, dtype=getattr(torch, dtype), output_loading_info=True)
+        model, report = kind.from_pretrained(place, dtype=number_format(dtype), output_loading_info=True)
     except (OSError, ValueError) as error:
         raise _unloadable(name) from error
     if missing := sorted(report["missing_keys"]):

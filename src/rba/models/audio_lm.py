@@ -18,6 +18,7 @@ import torch
 from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
 from rba.lm.load import TextLM
+from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.scoring import backbone
 from rba.models import turns
 from rba.models.families import Family
@@ -149,7 +150,7 @@ class AudioLM:
         return self._frames[system]
 
 
-def open_audio_lm(source: str, dtype: str = "bfloat16", name: str = "") -> AudioLM:
+def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
     """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
 
     Raises ModelError where it cannot be opened, is of another family, or its chat template has no place for audio.
@@ -157,7 +158,6 @@ def open_audio_lm(source: str, dtype: str = "bfloat16", name: str = "") -> Audio
     import transformers
     from transformers import AutoConfig, AutoProcessor
 
-    from rba.lm.load import pick_device
     from rba.models.families import FAMILIES
 
     transformers.utils.logging.disable_progress_bar()
@@ -168,7 +168,7 @@ def open_audio_lm(source: str, dtype: str = "bfloat16", name: str = "") -> Audio
             raise ModelError(f'no audio LM that rba knows: its model_type is "{kind}"', source, fix)
         processor = AutoProcessor.from_pretrained(source)
         model_class = getattr(transformers, FAMILIES[kind].model_class)
-        core = model_class.from_pretrained(source, dtype=getattr(torch, dtype))
+        core = model_class.from_pretrained(source, dtype=number_format(dtype))
     except ModelError:
         raise
     except (OSError, ValueError, ImportError) as error:

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
+from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
 from rba.models.speechlm import SpeechLM
 
 SHIPPED = "shipped"
+HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
 
 
 def shipped_folder() -> Path:
@@ -37,7 +39,7 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = "bfloat16") -> SpeechLM:
+def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
     """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
     LLM and encoder are in `dtype`, the connector in float32. Raises ModelError where it is none of these or its parts

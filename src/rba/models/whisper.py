@@ -89,7 +89,7 @@ def load_encoder(name: str, dtype: str = "float32") -> WhisperEncoder:
     from transformers import AutoConfig, WhisperForConditionalGeneration
 
     from rba.errors import ModelError
-    from rba.lm.load import pick_device
+    from rba.lm.number_format import number_format, pick_device
     from rba.weights.resolve import resolve
 
     place = resolve(name)
@@ -97,7 +97,7 @@ def load_encoder(name: str, dtype: str = "float32") -> WhisperEncoder:
         config = AutoConfig.from_pretrained(place)
         if config.model_type != "whisper":
             raise ModelError("the speech encoder is not a Whisper model", name, "choose a Whisper checkpoint")
-        whisper = WhisperForConditionalGeneration.from_pretrained(place, dtype=getattr(torch, dtype))
+        whisper = WhisperForConditionalGeneration.from_pretrained(place, dtype=number_format(dtype))
     except (OSError, ValueError) as error:
         fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
         raise ModelError("cannot load the speech encoder", name, fix) from error

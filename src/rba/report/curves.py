@@ -18,7 +18,10 @@ _STEPS = ("step", "update", "updates", "iteration", "round")
 _KINDS = ("event", "kind", "phase", "split")
 _SKIPPED = frozenset({"time", "stage", "epoch", "seconds", "elapsed", "method", *_STEPS, *_KINDS})
 
-KNOWN: tuple[tuple[str, str, str], ...] = (
+Series = dict[str, dict[str, dict[float, float]]]
+Known = tuple[tuple[str, str, str], ...]
+
+KNOWN: Known = (
     (r"(train/)?loss", "Loss", "what is minimised: the sum of its weighted terms"),
     (r"loss/preference", "Preference loss", "ln 2 = 0.69 where neither answer is preferred"),
     (r"loss/(ce|cross_entropy)", "Cross-entropy term", "on the teacher's answer, with its weight"),
@@ -40,6 +43,26 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 )
 """Patterns of logged names in the order of their panels: (pattern, title or "" for the name itself, what it is)."""
 
+HEALTH: Known = (
+    (r"grad_norm", "Gradient norm", "before clipping"),
+    (r"entropy", "Entropy", "of the policy when it drew its answers, nats a token"),
+    (r"reward_std", "Reward spread", "standard deviation over an update's answers"),
+    (r"reward_group_std", "Reward spread in a group", "standard deviation over an instruction's answers, mean"),
+    (r"frac_reward_zero_std", "Groups without spread", "share of instructions whose answers all earn the same"),
+    (r"reward_missing", "Answers without a reward", "share of the model's own answers"),
+    (r"pairs/dropped", "Without a pair", "share of what could have made a preference pair"),
+    (r"pairs/live", "Live pairs", "share of its full gradient that a pair still gives"),
+    (r"logps/chosen", "Chosen answers", "log-prob, nats"),
+    (r"logps/rejected", "Rejected answers", "log-prob, nats"),
+    (r"completions/clipped_ratio", "Answers cut off", "share of own answers that did not end by themselves"),
+    (r"completions/deaf", "Answers of the deaf", "share of own answers that say they did not hear"),
+    (r"sampling/sampling_logp_difference/mean", "Scoring against drawing", "of a token's log-prob, nats"),
+    (r"clip_ratio/region_mean", "Clipped tokens", "share whose gradient the clip cut off"),
+    (r"tokens_per_second", "Tokens a second", "scored, prompts included, by all processes"),
+    (r"matmul_utilisation", "Matmul utilisation", "FLOPs an update needs over those of plain products in its time"),
+)
+"""The same of what tells whether training runs as it should."""
+
 
 TITLES = {"connect": "Connector"}
 """Stages that are not called after what they train."""
@@ -47,7 +70,7 @@ TITLES = {"connect": "Connector"}
 
 @dataclass(frozen=True)
 class Group:
-    """The panels of one kind of training: alignment, or the connector; `more` are those of lesser interest."""
+    """The panels of one kind of training: alignment, its health, or the connector; `more` are of lesser interest."""
 
     title: str
     panels: list[Panel]
@@ -58,22 +81,34 @@ def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
     """The charts of all stages that logged numbers; alignment methods share their panels."""
     stages = list(dict.fromkeys(str(r.get("stage")) for r in records if r.get("stage") not in (None, "run")))
     aligned = sorted((s for s in stages if s.startswith("align/")), key=lambda s: names.model_order(s[6:]))
-    made = [_group("Alignment", aligned, records)]
-    made += [_group(TITLES.get(s, names.plain(s)), [s], records) for s in stages if s not in aligned]
+    series = _series(aligned, records)
+    health = {key: lines for key, lines in series.items() if _rank(key, HEALTH) < len(HEALTH)}
+    made = [
+        _group("Alignment", {key: lines for key, lines in series.items() if key not in health}, KNOWN),
+        _group("Health of the training", health, HEALTH),
+    ]
+    others = [s for s in stages if s not in aligned]
+    made += [_group(TITLES.get(s, names.plain(s)), _series([s], records), KNOWN) for s in others]
     return [group for group in made if group.panels or group.more]
 
 
-def _group(title: str, stages: Sequence[str], records: Sequence[dict[str, Any]]) -> Group:
-    series: dict[str, dict[str, dict[float, float]]] = {}
+def _series(stages: Sequence[str], records: Sequence[dict[str, Any]]) -> Series:
+    """The points of every logged value, by its name and stage."""
+    series: Series = {}
     for stage in stages:
         for place, record in enumerate(r for r in records if r.get("stage") == stage):
             x = next((float(record[k]) for k in _STEPS if _is_number(record.get(k))), float(place))
             for key, value in _numbers(record).items():
                 # a resumed stage logs some steps again: the later record is the one that counted
                 series.setdefault(key, {}).setdefault(stage, {})[x] = value
-    ranked = sorted(series, key=lambda key: (_rank(key), list(series).index(key)))
-    shown = [k for k in ranked if _rank(k) < len(KNOWN) and _varies(series[k])]
-    return Group(title, [_panel(k, series[k]) for k in shown], [_panel(k, series[k]) for k in ranked if k not in shown])
+    return series
+
+
+def _group(title: str, series: Series, known: Known) -> Group:
+    ranked = sorted(series, key=lambda key: (_rank(key, known), list(series).index(key)))
+    shown = [k for k in ranked if _rank(k, known) < len(known) and _varies(series[k])]
+    rest = [k for k in ranked if k not in shown]
+    return Group(title, *([_panel(k, series[k], known) for k in keys] for keys in (shown, rest)))
 
 
 def _numbers(record: dict[str, Any]) -> dict[str, float]:
@@ -93,8 +128,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _rank(key: str) -> int:
-    return next((i for i, (pattern, _, _) in enumerate(KNOWN) if re.fullmatch(pattern, key.lower())), len(KNOWN))
+def _rank(key: str, known: Known) -> int:
+    return next((i for i, (pattern, _, _) in enumerate(known) if re.fullmatch(pattern, key.lower())), len(known))
 
 
 def _varies(stages: dict[str, dict[float, float]]) -> bool:
@@ -102,9 +137,9 @@ def _varies(stages: dict[str, dict[float, float]]) -> bool:
     return len({y for points in stages.values() for y in points.values()}) > 1
 
 
-def _panel(key: str, stages: dict[str, dict[float, float]]) -> Panel:
-    rank = _rank(key)
-    title, note = (KNOWN[rank][1], KNOWN[rank][2]) if rank < len(KNOWN) else ("", "")
+def _panel(key: str, stages: dict[str, dict[float, float]], known: Known) -> Panel:
+    rank = _rank(key, known)
+    title, note = (known[rank][1], known[rank][2]) if rank < len(known) else ("", "")
     lines = []
     for stage, points in stages.items():
         method = stage.removeprefix("align/")

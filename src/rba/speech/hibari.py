@@ -40,6 +40,7 @@ class HibariEngine:
     """Speak English with hibari-tts. One instance holds the network and two pronunciation dictionaries (250 MB)."""
 
     name = "hibari"
+    clones = False
 
     def __init__(self, threads: int = 1):
         from hibari import Hibari

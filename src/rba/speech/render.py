@@ -12,6 +12,7 @@ from rba.errors import AudioError
 from rba.speech import acoustics as acoustics_module
 from rba.speech.acoustics import Acoustics
 from rba.speech.engine import Engine, load_engine
+from rba.speech.references import ReferenceBank, is_clone
 from rba.speech.speaker import Speaker, SpeakerBank, speaker
 
 # What the people in the background say. Their voices come from a bank of their own, so that no test speaker is heard.
@@ -44,7 +45,12 @@ _talkers: dict[str, tuple[np.ndarray, ...]] = {}
 
 
 def background_talkers(engine: Engine) -> tuple[np.ndarray, ...]:
-    """The clean utterances that babble is mixed from: the same for an engine, made once per process (in a second)."""
+    """The clean utterances that babble is mixed from: the same for an engine, made once per process (in a second).
+
+    Behind cloned voices hibari speaks: nobody has recorded the people in the background.
+    """
+    if getattr(engine, "clones", False):
+        engine = load_engine("hibari")
     if engine.name not in _talkers:
         voices = [_CHATTER_BANK[i] for i in range(len(_CHATTER_BANK))]
         said = (engine.say(_CHATTER[i % len(_CHATTER)], voice, seed=i) for i, voice in enumerate(voices))
@@ -72,8 +78,13 @@ def plan_utterance(
     return Plan(speaker, seeds.derive("say", *place), acoustics_module.sample(profile, seeds.rng("acoustics", *place)))
 
 
-def render_utterance(utterance: Utterance) -> bytes:
-    """The FLAC bytes of a stored utterance, made again from its text, speaker, seed and acoustics."""
+def render_utterance(utterance: Utterance, references: str = "") -> bytes:
+    """The FLAC bytes of a stored utterance, made again from its text, speaker, seed and acoustics.
+
+    A cloned voice needs the folder of its reference clips. Raises DataError for a speaker that does not exist.
+    """
     heard = Acoustics.from_json(utterance.acoustics)
     engine = load_engine(utterance.engine)
-    return audio.encode(render(engine, utterance.text, speaker(utterance.speaker), utterance.seed, heard))
+    name = utterance.speaker
+    voice = ReferenceBank(references)[name] if is_clone(name) else speaker(name)
+    return audio.encode(render(engine, utterance.text, voice, utterance.seed, heard))

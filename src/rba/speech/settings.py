@@ -10,13 +10,15 @@ from rba.errors import RecipeError
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """How instructions are spoken. `engine` is "hibari", or "package.module:Class" for one of your own.
+    """How instructions are spoken. `engine` is "hibari", "kokoro", "espeak", "piper:VOICE.onnx", "transformers:MODEL",
+    or "package.module:Class" for one of your own.
 
     `voices` different speakers say each instruction, out of a bank of `speakers`; `acoustics` is clean, moderate or
     hard. With `gate` on, the speech recogniser `gate_asr` must hear the text with a word error rate of at most
     `gate_wer`; else the utterance is rendered anew, up to `gate_retries` times, and then left out. `workers`
     processes share the work (0 = one per core); it does not change the result. `shard_size` is instructions per
-    shard.
+    shard. An engine that clones voices takes them from the folder `references`, one subfolder of recordings a person,
+    instead of the bank.
     """
 
     engine: str = "hibari"
@@ -29,6 +31,7 @@ class SpeechSettings:
     gate_asr: str = "whisper-tiny.en"
     workers: int = 0
     shard_size: int = 64
+    references: str = ""
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""

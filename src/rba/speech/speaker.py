@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Speaker:
     a shorter vocal tract. `speed`: speaking rate ratio. `tilt`: dB per octave above 500 Hz. `breath`: aspiration
     noise, dB. `jitter`: relative frame-to-frame pitch noise. `drift`: slow pitch wander, semitones. `wobble`: local
     tempo variation (log standard deviation). `peaks`: fixed resonances as (Hz, dB, octaves). `accent_strength`: share
-    of the accent's rules.
+    of the accent's rules. `reference`: the recording of a voice to be cloned, and `reference_text` its words, or empty.
     """
 
     id: str
@@ -39,6 +40,8 @@ class Speaker:
     peaks: tuple[Peak, ...] = ()
     accent: str = "us"
     accent_strength: float = 0.0
+    reference: str = ""
+    reference_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def make_speaker(seed: int, index: int) -> Speaker:
         "accent_strength": rng.uniform(0.1, 0.36),
     }
     accent = str(rng.choice(list(MIX), p=list(MIX.values())))
-    numbers = {key: round(float(value), 4) for key, value in values.items()}
+    numbers: dict[str, Any] = {key: round(float(value), 4) for key, value in values.items()}
     return Speaker(id=_name(seed, index), peaks=_peaks(rng), accent=accent, **numbers)
 
 
@@ -96,15 +99,25 @@ def _name(seed: int, index: int) -> str:
 @functools.lru_cache(maxsize=4096)
 def speaker(name: str) -> Speaker:
     """The speaker with this id, e.g. "hibari-0042". Raises DataError if it is no speaker's id."""
+    return make_speaker(*_numbers(name))
+
+
+def _numbers(name: str) -> tuple[int, int]:
+    """The seed and index in a speaker's id."""
     head, _, index = name.rpartition("-")
     prefix, _, seed = head.partition(".")
     if prefix != "hibari" or not index.isdecimal() or not (seed or "0").isdecimal():
         raise DataError("no such speaker", name, "speaker ids look like hibari-0042")
-    return make_speaker(int(seed or 0), int(index))
+    return int(seed or 0), int(index)
 
 
-def split_of(index: int, test_share: float = 0.15, validation_share: float = 0.05) -> str:
-    """The split speaker `index` belongs to: by a hash of the index alone, so that no bank size or seed can move it."""
+def home_split(name: str) -> str:
+    """The split that the bank's speaker with this id belongs to. Raises DataError if it is no speaker's id."""
+    return split_of(_numbers(name)[1])
+
+
+def split_of(index: int | str, test_share: float = 0.15, validation_share: float = 0.05) -> str:
+    """The split of speaker `index`, a number or a name: by its hash alone, so that no bank size or seed can move it."""
     place = seeds.derive("speaker split", index) / 2**63
     if place < test_share:
         return "test"

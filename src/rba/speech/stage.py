@@ -14,13 +14,12 @@ from typing import Any
 
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import RbaError
+from rba.errors import RbaError, RecipeError
 from rba.progress import progress
+from rba.speech import engine
 from rba.speech.acoustics import Acoustics, profile_named
-from rba.speech.engine import find_engine
 from rba.speech.settings import SpeechSettings
-from rba.speech.speaker import SpeakerBank
-from rba.speech.worker import Spoken, make_worker, speak, start
+from rba.speech.worker import Spoken, bank_of, make_worker, speak, start
 from rba.workspace import StageFolder, write_json
 
 
@@ -51,10 +50,18 @@ def run(settings: SpeechSettings, *, folder: StageFolder, seed: int, instruction
 
 
 def _check(settings: SpeechSettings, instructions: Sequence[Instruction]) -> None:
-    find_engine(settings.engine)
+    clones = engine.clones(settings.engine)
+    if clones and not settings.references:
+        fix = "name a folder with a subfolder of recordings for each person: speech.references=FOLDER"
+        raise RecipeError("this engine clones voices and needs recordings", settings.engine, fix)
+    if settings.references and not clones:
+        fix = "leave speech.references out, or name an engine that clones"
+        raise RecipeError("this engine does not clone voices", settings.engine, fix)
     profile_named(settings.acoustics)
     for split in sorted({item.split for item in instructions}):
-        SpeakerBank(settings.speakers).draw(split, settings.voices)
+        bank_of(settings).draw(split, settings.voices)
+    if instructions:
+        engine.prepare(settings.engine)
 
 
 def _spoken(settings: SpeechSettings, seed: int, items: Sequence[Instruction]) -> Iterator[Spoken]:

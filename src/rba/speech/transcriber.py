@@ -26,14 +26,15 @@ class Transcriber:
         import torch
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
+        from rba.lm.number_format import AUTO, number_format
         from rba.weights.resolve import resolve
 
         if threads:
             torch.set_num_threads(threads)
         folder = resolve(name)
         try:
-            # half precision takes half the time; see docs/results for what it hears
-            self._model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16).eval()
+            # half precision, where it is fast, takes half the time; see docs/results for what it hears
+            self._model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=number_format(AUTO)).eval()
             self._processor = WhisperProcessor.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"cannot load a Whisper model: {error}", name, "name another recogniser") from error

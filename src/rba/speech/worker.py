@@ -13,9 +13,15 @@ from rba.data.utterance import Utterance
 from rba.errors import AudioError
 from rba.speech.engine import Engine, load_engine
 from rba.speech.gate import UNINTELLIGIBLE, Gate
+from rba.speech.references import ReferenceBank
 from rba.speech.render import plan_utterance, render
 from rba.speech.settings import SpeechSettings
 from rba.speech.speaker import Speaker, SpeakerBank
+
+
+def bank_of(settings: SpeechSettings) -> SpeakerBank | ReferenceBank:
+    """Who speaks: the people of `settings.references`, or the bank of synthetic speakers."""
+    return ReferenceBank(settings.references) if settings.references else SpeakerBank(settings.speakers)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Worker:
 
     def __call__(self, item: Instruction) -> Spoken:
         """All voices of one instruction."""
-        bank = SpeakerBank(self.settings.speakers)
+        bank = bank_of(self.settings)
         utterances: list[Utterance] = []
         dropped: list[tuple[str, str]] = []
         for voice, speaker in enumerate(bank.draw(item.split, self.settings.voices, self.seed, item.id)):

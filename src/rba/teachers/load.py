@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from rba.services.service import is_service, parse_service
 from rba.teachers.teacher import Teacher
 
 
 def load_teacher(name: str, batch_size: int = 96, system: str = "") -> Teacher:
-    """The teacher `name` (a registry name, a local folder or a hub id), answering under the turn `system`.
+    """The teacher `name` (a registry name, a local folder, a hub id or a server), answering under the turn `system`.
 
-    Raises ModelError if it cannot be loaded.
+    Raises ModelError if it cannot be loaded, RecipeError for a server's name that cannot work.
     """
+    if is_service(name):
+        from rba.teachers.server import ServerTeacher
+
+        return ServerTeacher(parse_service(name), system)
     from rba.lm.load import load_lm
     from rba.teachers.local import LocalTeacher
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,11 +12,9 @@ from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
 from rba.lm.scoring import token_logprobs
-from rba.teachers.teacher import Reply, Teacher
+from rba.teachers.teacher import Reply, Teacher, as_request
 
 SCORE_BATCH = 32
-
-_NEXT_TURN = re.compile(r"(?:^|\n)\W*(?:assistant|user|system|human|model)\W*(?:\n|:|$)", re.IGNORECASE)
 
 
 class LocalTeacher(Teacher):
@@ -77,8 +74,7 @@ class LocalTeacher(Teacher):
     def _query(self, first: list[int], completion: Completion) -> Reply:
         written = completion.ids[:-1] if completion.finished else completion.ids
         text = self.lm.tokenizer.decode(first + written, skip_special_tokens=True)
-        header = _NEXT_TURN.search(text)
-        return Reply((text[: header.start()] if header else text).strip(), completion.finished or header is not None)
+        return as_request(text, completion.finished)
 
 
 def _continue(

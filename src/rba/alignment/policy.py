@@ -1,0 +1,113 @@
+"""The policy as one module: everything that carries a gradient to the trained weights passes its `forward`.
+
+Wrappers that act on a module's forward and backward passes (`DistributedDataParallel`, `fully_shard`) can stand around
+it: connector, shared prompts, answers and the head's log-probs and divergences are all inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from rba.alignment.divergence import divergences
+from rba.alignment.likelihood import chosen_logprobs
+from rba.alignment.objectives.objective import Divergence
+from rba.alignment.scorer import answer_states, precision
+from rba.alignment.settings import AlignSettings
+from rba.models.speechlm import SpeechLM
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Measure the divergence `kind` of the answers numbered `rows` from a teacher: its states [N, D] and its head."""
+
+    kind: Divergence
+    rows: Sequence[int]
+    states_ND: torch.Tensor
+    head: Any
+
+
+@dataclass(frozen=True)
+class Query:
+    """What one forward pass measures: answer i (token ids) follows prompt number `owners[i]`.
+
+    Prompts are numbered through `speech`, then through the typed `texts`. With `features`, `speech` holds what the
+    connector makes prompts of, with its gradient; else it holds prompts.
+    """
+
+    speech: Sequence[torch.Tensor]
+    texts: Sequence[str]
+    owners: Sequence[int]
+    answers: Sequence[Sequence[int]]
+    features: bool = False
+    layers: bool = False
+    taught: Sequence[Taught] = ()
+
+
+class Measured(NamedTuple):
+    """For each answer: log-probs [R] (float32), last hidden states [R, D], mean states of layers, and divergences [R].
+
+    The last two are None where they were not asked for.
+    """
+
+    logp: list[torch.Tensor]
+    states: list[torch.Tensor]
+    layers: list[torch.Tensor | None]
+    divergence: list[torch.Tensor | None]
+
+
+class Policy(torch.nn.Module):
+    """A SpeechLM's LLM and, where it is trained, its connector, as they answer a `Query`."""
+
+    def __init__(self, speechlm: SpeechLM, settings: AlignSettings):
+        super().__init__()
+        self.speechlm, self.settings = speechlm, settings
+        self.llm = speechlm.lm.model
+        # held here to be seen by wrappers; they are used where the SpeechLM has them
+        trained = list(speechlm.connector_parameters()) if settings.train_connector else []
+        self.connector = torch.nn.ParameterList(trained)
+
+    def forward(self, query: Query) -> Measured:
+        """Measure a query; keeps the graph unless gradients are off."""
+        lm, settings = self.speechlm.lm, self.settings
+        speech = list(query.speech)
+        if query.features and speech:
+            speech = self.speechlm.prompts(speech)
+        prompts = speech + (self.speechlm.text_prompts(query.texts) if query.texts else [])
+        with precision(lm, settings.dtype):
+            found = answer_states(
+                lm,
+                [prompts[owner] for owner in query.owners],
+                query.answers,
+                settings.batch_tokens,
+                query.layers,
+                settings.gradient_checkpointing,
+            )
+            states = [row.last_RD for row in found]
+            logp = split(query.answers, partial(chosen_logprobs, self._head), states)
+        divergence: list[torch.Tensor | None] = [None] * len(states)
+        for asked in query.taught:
+            own_ND = torch.cat([states[i] for i in asked.rows])
+            kind = asked.kind
+            found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, kind.beta, kind.temperature)
+            for i, row in zip(asked.rows, found_N.split([len(query.answers[i]) for i in asked.rows])):
+                divergence[i] = row
+        return Measured(logp, states, [row.layers_LD for row in found], divergence)
+
+    @property
+    def _head(self) -> Any:
+        return self.llm.get_output_embeddings()
+
+
+def split(
+    answers: Sequence[Sequence[int]],
+    logprobs: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    states: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """Log-probs of many answers' tokens in one call, answer by answer."""
+    labels_N = torch.tensor([token for row in answers for token in row], device=states[0].device)
+    return list(logprobs(torch.cat(list(states)), labels_N).split([len(row) for row in answers]))

@@ -1,0 +1,1 @@
+"""Models behind a server of the OpenAI-compatible kind: vLLM, SGLang, llama.cpp or a hosted one."""

@@ -1,0 +1,139 @@
+"""A client of OpenAI-compatible servers: many requests at once, repeated where it helps, each answer kept on disk.
+
+    client = Client(parse_service("openai:http://localhost:8000/v1#model"))
+    answers = client.post_all("completions", payloads, read)      # in order; one read answer per payload
+
+An answer counts once `read` takes it. Overload, server errors, time-outs, broken connections and answers that `read`
+refuses are tried again after a pause that doubles, with jitter, or as long as the server asks for; a refused key, an
+unknown model or a refused request end the call with one line. What arrived until then is in the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import httpx2
+
+from rba.data.seeds import rng
+from rba.errors import ModelError
+from rba.services import cache
+from rba.services.service import Service
+from rba.services.usage import Usage
+
+T = TypeVar("T")
+
+PAUSE = 0.5  # seconds before the second attempt
+LONGEST_PAUSE = 60.0  # seconds
+_AGAIN = frozenset({408, 409, 425, 429})
+
+
+class _Passing(Exception):
+    """A failure that may be gone at the next attempt, which `pause` seconds are to be waited for."""
+
+    def __init__(self, reason: str, pause: float = 0.0):
+        super().__init__(reason)
+        self.pause = pause
+
+
+class Client:
+    """Asks one served model; `usage` counts the answers. Raises ModelError for a key that is not set."""
+
+    def __init__(self, service: Service, pause: float = PAUSE):
+        self.service, self.pause, self.usage = service, pause, Usage()
+        key = os.environ.get(service.key_env, "") if service.key_env else ""
+        if service.key_env and not key:
+            raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def post_all(self, path: str, payloads: Sequence[dict[str, Any]], read: Callable[[Any], T]) -> list[T]:
+        """`read` of the JSON answer to each payload at `path`, in order; equal payloads are asked once.
+
+        `read` raises ValueError, KeyError, IndexError or TypeError for an answer of another form. Raises ModelError
+        where the server refuses, or fails until the retries are used up.
+        """
+        return asyncio.run(self._post_all(path, payloads, read))
+
+    async def _post_all(self, path: str, payloads: Sequence[dict[str, Any]], read: Callable[[Any], T]) -> list[T]:
+        keys = [cache.key_of(self.service, path, payload) for payload in payloads]
+        gate = asyncio.Semaphore(self.service.concurrency)
+        limits = httpx2.Limits(max_connections=self.service.concurrency)
+        timeout = httpx2.Timeout(self.service.timeout, pool=None)
+        async with httpx2.AsyncClient(headers=self._headers, timeout=timeout, limits=limits) as http:
+
+            async def one(key: str, payload: dict[str, Any]) -> T:
+                async with gate:
+                    return await self._answer(http, path, key, payload, read)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = {key: group.create_task(one(key, load)) for key, load in dict(zip(keys, payloads)).items()}
+            except* ModelError as errors:
+                failure: BaseException = errors
+                while isinstance(failure, BaseExceptionGroup):
+                    failure = failure.exceptions[0]
+                raise failure from None
+        return [tasks[key].result() for key in keys]
+
+    async def _answer(
+        self, http: httpx2.AsyncClient, path: str, key: str, payload: dict[str, Any], read: Callable[[Any], T]
+    ) -> T:
+        kept = cache.read(key)
+        if kept is not None:
+            try:
+                return self._taken(kept, read, cached=True)
+            except _Passing:
+                pass  # damaged on disk: ask again
+        for attempt in range(self.service.retries + 1):
+            try:
+                body = await self._post(http, path, payload)
+                answer = self._taken(body, read)
+            except _Passing as failure:
+                if attempt == self.service.retries:
+                    fix = "check that the server runs, then run the same command again: what it answered is kept"
+                    what = f"the server failed {attempt + 1} times: {failure}"
+                    raise ModelError(what, f"{self.service.base_url}/{path}", fix) from failure
+                doubled = self.pause * 2**attempt * rng("pause", key, attempt).uniform(0.5, 1.5)
+                await asyncio.sleep(min(max(doubled, failure.pause), LONGEST_PAUSE))
+            else:
+                cache.write(key, body)
+                return answer
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _post(self, http: httpx2.AsyncClient, path: str, payload: dict[str, Any]) -> bytes:
+        try:
+            response = await http.post(f"{self.service.base_url}/{path}", json=payload)
+        except httpx2.RequestError as error:
+            raise _Passing(f"{type(error).__name__} {error}".strip()) from error
+        if response.status_code >= 500 or response.status_code in _AGAIN:
+            raise _Passing(f"status {response.status_code}", _seconds(response.headers.get("retry-after", "")))
+        if response.status_code != 200:
+            raise self._refusal(response.status_code, path, response.text)
+        return response.content
+
+    def _taken(self, body: bytes, read: Callable[[Any], T], cached: bool = False) -> T:
+        try:
+            tree = json.loads(body)
+            answer = read(tree)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise _Passing(f"an answer of another form ({error})") from error
+        self.usage.add(tree.get("usage") or {}, cached)
+        return answer
+
+    def _refusal(self, status: int, path: str, text: str) -> ModelError:
+        where, said = f"{self.service.base_url}/{path}", " ".join(text.split())[:200]
+        if status in (401, 403):
+            variable = f"${self.service.key_env}" if self.service.key_env else "a variable that key_env= names"
+            return ModelError("the server refuses the API key", where, f"put a valid one into {variable}")
+        if status == 404:
+            fix = "check the address, which ends in /v1, and the model's name after #"
+            return ModelError(f'the server has no model "{self.service.model}" or no such endpoint', where, fix)
+        return ModelError(f"the server refuses the request, status {status}: {said}", where, "check model and settings")
+
+
+def _seconds(text: str) -> float:
+    """What a Retry-After header asks for; 0 where it gives a date or nothing."""
+    return float(text) if text.strip().isdecimal() else 0.0

@@ -1,0 +1,91 @@
+"""Reference clips: a folder of recorded people whose voices an engine clones, split for training and testing."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from rba.data import audio, seeds
+from rba.data.instruction import SPLITS
+from rba.errors import DataError, RecipeError
+from rba.speech.speaker import Speaker, split_of
+
+MIN_SECONDS = 3.0
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+_PREFIX = "clone-"
+_TEXTS = (".normalized.txt", ".txt")
+
+
+@dataclass(frozen=True)
+class ReferenceBank:
+    """The people in a folder that holds a subfolder for each (LibriTTS's form; deeper subfolders are theirs, too).
+
+    Each is a `Speaker` with the id "clone-SUBFOLDER" and one clip of theirs, of 3 to 30 s, drawn by name; its words are
+    read from CLIP.normalized.txt or CLIP.txt where there is one. Who has no such clip is left out. The split is that of
+    the subfolder's name: no one is in two, and more people move nobody.
+    """
+
+    folder: str
+
+    def __getitem__(self, name: str) -> Speaker:
+        """The speaker with this id. Raises DataError if nobody here has it."""
+        for speaker in _people(self.folder):
+            if speaker.id == name:
+                return speaker
+        raise DataError(
+            "no reference clips of this speaker", f"{name} in {self.folder}", "name the folder it came from"
+        )
+
+    def speakers(self, split: str) -> list[Speaker]:
+        """All speakers of a split. Raises RecipeError for an unknown split or a folder without clips."""
+        if split not in SPLITS:
+            raise RecipeError("unknown split", split, f"use one of {', '.join(SPLITS)}")
+        return [who for who in _people(self.folder) if split_of(who.id.removeprefix(_PREFIX)) == split]
+
+    def draw(self, split: str, count: int, *parts: object) -> list[Speaker]:
+        """`count` different speakers of a split, chosen by `parts`. Raises RecipeError if the split has too few."""
+        pool = self.speakers(split)
+        if len(pool) < count:
+            what = f"{len(pool)} {split} speakers with reference clips cannot give {count} different voices"
+            raise RecipeError(what, "speech.references", "give clips of more people or ask for fewer voices")
+        chosen = seeds.rng("voices", *parts).choice(len(pool), size=count, replace=False)
+        return [pool[i] for i in chosen]
+
+
+def is_clone(name: str) -> bool:
+    """Whether a speaker's id is that of a person with reference clips."""
+    return name.startswith(_PREFIX)
+
+
+@functools.lru_cache(maxsize=4)
+def _people(folder: str) -> tuple[Speaker, ...]:
+    """Everybody in the folder, by name. Raises RecipeError where there is no clip at all."""
+    root = Path(folder).expanduser()
+    places = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    people = tuple(_person(place, clip) for place in places if (clip := _clip(place)))
+    if not people:
+        fix = f"give a subfolder of audio clips ({MIN_SECONDS:g} to {audio.MAX_SECONDS:g} s) for each person"
+        raise RecipeError("no reference clips here", f"speech.references {folder}", fix)
+    return people
+
+
+def _clip(place: Path) -> Path | None:
+    """The first clip of a usable length, in an order drawn by name: most folders are left after one look."""
+    clips = (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
+    for clip in sorted(clips, key=lambda p: seeds.derive("reference clip", p.relative_to(place.parent).as_posix())):
+        try:
+            seconds = soundfile.info(str(clip)).duration
+        except soundfile.SoundFileError:
+            continue
+        if MIN_SECONDS <= seconds <= audio.MAX_SECONDS:
+            return clip
+    return None
+
+
+def _person(place: Path, clip: Path) -> Speaker:
+    texts = [clip.with_suffix(suffix) for suffix in _TEXTS]
+    words = next((path.read_text(encoding="utf-8").strip() for path in texts if path.is_file()), "")
+    return Speaker(_PREFIX + place.name, reference=str(clip), reference_text=words)

@@ -1,0 +1,68 @@
+"""Results of several seeds as one."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rba.cli import main
+from rba.errors import DataError
+from rba.evaluation.pool import EVERY_SEED, pool
+from rba.evaluation.results import Result, load_results, write_results
+
+
+def row(value, half=None, seed=0, model="sft", metric="recall"):
+    bounds = (None, None) if half is None else (value - half, value + half)
+    return Result(model, "instructions", "all", metric, "", value, *bounds, 48, seed)
+
+
+def test_equal_runs_have_the_interval_of_all_their_instructions():
+    (found,) = pool([[row(0.5, 0.1, seed)] for seed in range(4)])
+    assert found.value == pytest.approx(0.5)
+    assert found.high - found.value == pytest.approx(0.1 / 2)  # four times the instructions, half the width
+    assert (found.n, found.seed) == (192, EVERY_SEED)
+
+
+def test_runs_that_differ_by_more_than_their_intervals_widen_it():
+    (found,) = pool([[row(0.2, 0.01)], [row(0.4, 0.01)], [row(0.6, 0.01)]])
+    assert found.high - found.value == pytest.approx(1.959964 * 0.2 / math.sqrt(3))
+
+
+def test_one_run_is_itself():
+    (found,) = pool([[row(0.3, 0.07)]])
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.23, 0.37))
+
+
+def test_without_bounds_the_runs_themselves_give_the_interval():
+    (found,) = pool([[row(0.2)], [row(0.4)]])
+    assert found.low == pytest.approx(0.3 - 1.959964 * 0.1)
+    assert pool([[row(0.2)]])[0].low is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(0.001, 0.5))
+def test_the_order_of_the_runs_changes_nothing(values, half):
+    there = pool([[row(v, half)] for v in values])[0]
+    back = pool([[row(v, half)] for v in reversed(values)])[0]
+    assert (there.value, there.low, there.high) == pytest.approx((back.value, back.low, back.high))
+
+
+def test_only_figures_of_all_runs_are_pooled():
+    found = pool([[row(0.1), row(0.2, model="kd")], [row(0.3)]])
+    assert [r.model for r in found] == ["sft"]
+    with pytest.raises(DataError, match="no figure in common"):
+        pool([[row(0.1)], [row(0.3, model="kd")]])
+
+
+def test_the_verb_writes_all_rows_and_prints_the_pooled_ones(tmp_path, capsys):
+    for seed in (0, 1):
+        write_results(tmp_path / f"{seed}.json", [row(0.2 + seed / 10, 0.1, seed)])
+    out = tmp_path / "all.json"
+    assert main(["compare", str(tmp_path / "0.json"), str(tmp_path / "1.json"), "--out", str(out), "--markdown"]) == 0
+    assert [r.seed for r in load_results(out)] == [0, 1]
+    assert "| sft | 0.250 [0.152, 0.348] |" in capsys.readouterr().out
+
+
+def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):
+    assert main(["compare", str(tmp_path)]) == 2
+    assert "there are no results" in capsys.readouterr().err

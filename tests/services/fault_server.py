@@ -1,0 +1,117 @@
+"""An OpenAI-compatible server on 127.0.0.1 that fails as it is told; what it says is a function of the payload."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choice", "two choices")
+
+
+@dataclass
+class FaultServer:
+    """`fault(number)` names what befalls the attempt of that number at a payload ("" : nothing)."""
+
+    answer: Callable[[str, dict[str, Any]], dict[str, Any]]
+    fault: Callable[[str, int], str] = lambda text, number: ""
+    attempts: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    paths: list[str] = field(default_factory=list)
+    payloads: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    most: int = 0
+    busy: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    url: str = ""
+
+
+def echo(path: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Answers a chat with its own words."""
+    said = payload["messages"][-1]["content"]
+    choice = {"message": {"content": f"about {said}"}, "finish_reason": "stop"}
+    return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 4}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        state: FaultServer = self.server.state  # type: ignore[attr-defined]
+        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = json.dumps(payload, sort_keys=True)
+        with state.lock:
+            number = state.attempts[text]
+            state.attempts[text] += 1
+            state.busy += 1
+            state.most = max(state.most, state.busy)
+            state.paths.append(self.path)
+            state.payloads.append(payload)
+            state.headers.append(dict(self.headers))
+        try:
+            self._reply(state, state.fault(text, number), text, payload)
+        finally:
+            with state.lock:
+                state.busy -= 1
+
+    def _reply(self, state: FaultServer, fault: str, text: str, payload: dict[str, Any]) -> None:
+        time.sleep(0.005)
+        if fault.isdecimal():
+            return self._send(int(fault), b'{"error": "no"}')
+        tree = state.answer(self.path, payload)
+        if fault == "time-out":
+            time.sleep(0.7)
+        if fault == "no choice":
+            tree = {**tree, "choices": []}
+        if fault == "two choices":
+            tree = {**tree, "choices": tree["choices"] * 2}
+        body = b"<html>" if fault == "garbage" else json.dumps(tree).encode()
+        if fault == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return None
+        if not fault:
+            with state.lock:
+                state.answered[text] += 1
+        return self._send(200, body)
+
+    def _send(self, status: int, body: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            if status == 429:
+                self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+
+@contextlib.contextmanager
+def serving(state: FaultServer) -> Iterator[FaultServer]:
+    """The server while the block runs; `state.url` is its base address."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.state = state  # type: ignore[attr-defined]
+    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,137 @@
+"""The client against a server that fails in every way it can: nothing lost, nothing doubled, order kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rba.errors import ModelError
+from rba.services import cache
+from rba.services.client import Client
+from rba.services.service import Service
+from services.fault_server import FAULTS, FaultServer, echo, serving
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
+
+
+def ask(i: int) -> dict:
+    return {"model": "m", "messages": [{"role": "user", "content": f"item {i}"}]}
+
+
+def read(tree):
+    (choice,) = tree["choices"]
+    return choice["message"]["content"]
+
+
+def client(state: FaultServer, **options) -> Client:
+    return Client(Service(state.url, "m", **{"retries": 4, "timeout": 0.4, **options}), pause=0.01)
+
+
+def test_every_fault_is_survived_and_every_item_answered_once_in_order():
+    def fault(text, number):
+        place = int(text.split("item ")[1].split('"')[0])
+        return FAULTS[(place + number) % len(FAULTS)] if number < 2 else ""
+
+    with serving(FaultServer(echo, fault)) as state:
+        answers = client(state).post_all("chat/completions", [ask(i) for i in range(28)], read)
+    assert answers == [f"about item {i}" for i in range(28)]
+    assert set(state.attempts.values()) == {3}
+    assert set(state.answered.values()) == {1}
+
+
+def test_no_more_requests_are_under_way_than_allowed_and_several_are():
+    with serving(FaultServer(echo)) as state:
+        client(state, concurrency=3).post_all("chat/completions", [ask(i) for i in range(24)], read)
+    assert state.most == 3
+
+
+def test_a_second_run_asks_nothing_and_equal_requests_are_asked_once():
+    with serving(FaultServer(echo)) as state:
+        first = client(state, price_in=1.0, price_out=2.0)
+        said = first.post_all("chat/completions", [ask(1), ask(2), ask(1)], read)
+        again = client(state)
+        assert again.post_all("chat/completions", [ask(2), ask(1)], read) == said[1::-1]
+    assert said == ["about item 1", "about item 2", "about item 1"]
+    assert set(state.attempts.values()) == {1}
+    assert (first.usage.tokens_in, first.usage.tokens_out) == (20, 8)
+    assert first.usage.cost(first.service) == pytest.approx(36e-6)
+    assert (again.usage.cached, again.usage.tokens_in) == (2, 0)
+
+
+def test_what_was_answered_before_a_failure_is_kept():
+    broken = {"on": True}
+
+    def fault(text, number):
+        return "500" if broken["on"] and "item 5" in text else ""
+
+    with serving(FaultServer(echo, fault)) as state:
+        asking = client(state, retries=1, concurrency=1)
+        with pytest.raises(ModelError, match=r"failed 2 times: status 500.*chat/completions"):
+            asking.post_all("chat/completions", [ask(i) for i in range(8)], read)
+        broken["on"] = False
+        assert len(client(state).post_all("chat/completions", [ask(i) for i in range(8)], read)) == 8
+    assert set(state.answered.values()) == {1}
+
+
+def test_a_killed_process_leaves_a_cache_that_the_next_one_uses(tmp_path):
+    script = """
+import os, sys
+from rba.services.client import Client
+from rba.services.service import Service
+seen = []
+def read(tree):
+    seen.append(tree)
+    if len(seen) == 6:
+        os.kill(os.getpid(), 9)
+    return tree["choices"][0]["message"]["content"]
+asked = [{"model": "m", "messages": [{"role": "user", "content": f"item {i}"}]} for i in range(12)]
+Client(Service(sys.argv[1], "m", concurrency=1)).post_all("chat/completions", asked, read)
+"""
+    with serving(FaultServer(echo)) as state:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", script, state.url], env=environment, timeout=60)
+        assert done.returncode == -9
+        answers = client(state).post_all("chat/completions", [ask(i) for i in range(12)], read)
+    assert answers == [f"about item {i}" for i in range(12)]
+    counts = sorted(state.attempts.values())
+    assert counts == [1] * 11 + [2]  # the one whose answer had arrived but was not yet kept
+
+
+def test_a_damaged_entry_is_asked_for_again():
+    with serving(FaultServer(echo)) as state:
+        asking = client(state)
+        asking.post_all("chat/completions", [ask(1)], read)
+        cache.write(cache.key_of(asking.service, "chat/completions", ask(1)), b'{"choi')
+        assert asking.post_all("chat/completions", [ask(1)], read) == ["about item 1"]
+    assert set(state.attempts.values()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [("401", r"refuses the API key.*\$RBA_TEST_KEY"), ("404", 'no model "m"'), ("400", "status 400.*no")],
+)
+def test_a_refusal_is_one_line_and_is_not_tried_again(status, says, monkeypatch):
+    monkeypatch.setenv("RBA_TEST_KEY", "secret")
+    refusing = FaultServer(echo, lambda text, number: status)
+    with serving(refusing) as state, pytest.raises(ModelError, match=says) as caught:
+        client(state, key_env="RBA_TEST_KEY").post_all("chat/completions", [ask(1)], read)
+    assert state.headers[0]["Authorization"] == "Bearer secret"
+    assert list(state.attempts.values()) == [1]
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_that_is_not_set_is_named(monkeypatch):
+    monkeypatch.delenv("RBA_TEST_KEY", raising=False)
+    with pytest.raises(ModelError, match=r"key is not set.*\$RBA_TEST_KEY"):
+        Client(Service("http://127.0.0.1:9/v1", "m", key_env="RBA_TEST_KEY"))
+
+
+def test_a_server_that_is_not_there_is_named():
+    with pytest.raises(ModelError, match=r"failed 2 times: ConnectError.*127.0.0.1.*check that the server runs"):
+        Client(Service("http://127.0.0.1:9/v1", "m", retries=1), pause=0.01).post_all("completions", [ask(1)], read)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from rba.data.utterance import Utterance
+from rba.errors import DataError, RecipeError
+from rba.speech import stage
+from rba.speech.references import ReferenceBank
+from rba.speech.render import render_utterance
+from rba.speech.settings import SpeechSettings
+from rba.workspace import StageFolder
+from speech.examples import TEXTS, instructions
+
+
+def clip(path, seconds, hz=200.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(int(seconds * 8000)) / 8000
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hz * time), 8000)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> str:
+    """Forty people with one clip of 4 s each in a subfolder of theirs; one more whose clips are all too short."""
+    root = tmp_path_factory.mktemp("people")
+    for i in range(40):
+        clip(root / f"{1000 + i}" / "chapter" / "a.flac", 4, 100 + 5 * i)
+    clip(root / "1000" / "chapter" / "b.wav", 1)
+    (root / "1000" / "chapter" / "a.normalized.txt").write_text("What was said.\n")
+    clip(root / "2000" / "short.wav", 2.9)
+    (root / "3000").mkdir()
+    (root / "3000" / "broken.wav").write_text("no audio")
+    return str(root)
+
+
+def test_everyone_with_a_clip_of_three_seconds_is_in_one_split(people):
+    bank = ReferenceBank(people)
+    splits = {split: {s.id for s in bank.speakers(split)} for split in ("train", "validation", "test")}
+    assert set.union(*splits.values()) == {f"clone-{1000 + i}" for i in range(40)}
+    assert sum(map(len, splits.values())) == 40 and splits["test"]
+
+
+def test_the_clip_and_its_words_come_with_the_speaker(people):
+    speaker = ReferenceBank(people)["clone-1000"]
+    assert speaker.reference.endswith("1000/chapter/a.flac") and speaker.reference_text == "What was said."
+    assert ReferenceBank(people)["clone-1001"].reference_text == ""
+
+
+def test_drawn_people_are_different_and_follow_the_parts(people):
+    bank = ReferenceBank(people)
+    first = bank.draw("train", 4, 0, "item")
+    assert len({s.id for s in first}) == 4 and first == bank.draw("train", 4, 0, "item")
+    assert any(first != bank.draw("train", 4, 0, f"item {i}") for i in range(3))
+
+
+def test_faults_are_named(people, tmp_path):
+    with pytest.raises(RecipeError, match=r"speech\.references"):
+        ReferenceBank(people).draw("train", 400)
+    with pytest.raises(RecipeError, match="no reference clips"):
+        ReferenceBank(str(tmp_path)).speakers("train")
+    with pytest.raises(RecipeError, match="unknown split"):
+        ReferenceBank(people).speakers("dev")
+    with pytest.raises(DataError, match="clone-9"):
+        ReferenceBank(people)["clone-9"]
+
+
+def test_a_cloning_engine_speaks_with_recorded_voices(people, tmp_path):
+    settings = SpeechSettings(
+        engine="speech.examples:Mimic", voices=2, acoustics="clean", workers=1, references=people, shard_size=2
+    )
+    folder = StageFolder(tmp_path)
+    folder.open("mark")
+    stage.run(settings, folder=folder, seed=0, instructions=instructions(*TEXTS))
+    rows = folder.read(Utterance)
+    assert {row.speaker for row in rows} <= {s.id for s in ReferenceBank(people).speakers("train")}
+    assert len({row.audio for row in rows}) > 4, "each voice is its own"
+    assert all(render_utterance(row, people) == row.audio for row in rows)

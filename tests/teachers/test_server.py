@@ -1,0 +1,117 @@
+"""The served teacher against a server around a tiny model: what it asks, and that it agrees with the local one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from services.fault_server import FaultServer, echo, serving
+
+from rba.errors import ModelError, RecipeError
+from rba.lm import chat
+from rba.lm.sampling import Sampling
+from rba.rewards.reward import load_reward
+from rba.services.service import Service, parse_service
+from rba.teachers.load import load_teacher
+from rba.teachers.local import LocalTeacher
+from rba.teachers.server import ServerTeacher
+from rba.teachers.teacher import Reply
+from rba.testing.tiny_lm import save_tiny_lm, tiny_text_lm
+
+SAMPLING = Sampling(0.7, 0.9, 12)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny_text_lm()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_lm(tmp_path_factory.mktemp("lm"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
+
+
+def scores(lm):
+    """Answers `completions` with `echo` as vLLM does: log-probs of all tokens of the prompt, then one more token."""
+
+    def answer(path, payload):
+        ids = torch.tensor([payload["prompt"]])
+        with torch.no_grad():
+            logp_TV = lm.model(ids).logits[0].log_softmax(-1)
+        row = [None, *logp_TV[:-1].gather(1, ids[0, 1:, None])[:, 0].tolist(), -1.0]
+        return {"choices": [{"text": "", "finish_reason": "length", "logprobs": {"token_logprobs": row}}]}
+
+    return answer
+
+
+def test_likelihoods_are_those_of_the_local_teacher(lm, folder):
+    texts, answers = ["Why?", "What is tea?"], ["Because.", "A drink."]
+    with serving(FaultServer(scores(lm))) as state:
+        served = ServerTeacher(Service(state.url, "m", str(folder)), "Be brief.").log_likelihood(texts, answers)
+    local = LocalTeacher(lm, system="Be brief.").log_likelihood(texts, answers)
+    assert [n for _, n in served] == [n for _, n in local]
+    assert [s for s, _ in served] == pytest.approx([s for s, _ in local], abs=1e-3)
+
+
+def test_a_server_without_log_probs_is_refused_with_what_still_works(folder):
+    bare = {"choices": [{"text": "", "finish_reason": "length", "logprobs": None}]}
+    with serving(FaultServer(lambda path, payload: bare)) as state:
+        teacher = ServerTeacher(Service(state.url, "m", str(folder)))
+        with pytest.raises(ModelError, match=r"no log-probs of given tokens.*recall, similarity and judge"):
+            teacher.log_likelihood(["Why?"], ["So."])
+
+
+def test_requests_begin_with_the_pre_query_header_and_their_first_words(lm, folder):
+    def answer(path, payload):
+        return {"choices": [{"text": " tea?\nassistant\nA drink", "finish_reason": "length"}]}
+
+    with serving(FaultServer(answer)) as state:
+        teacher = ServerTeacher(Service(state.url, "m", str(folder), concurrency=1))
+        asked = teacher.sample_queries([2**40 + 3, 4], None, SAMPLING, ["What is", ""])
+    assert asked == [Reply("What is tea?"), Reply("tea?")]
+    header = chat.prequery_ids(lm.tokenizer)
+    opener = lm.tokenizer("What is", add_special_tokens=False)["input_ids"]
+    assert [p["prompt"] for p in state.payloads] == [header + opener, header]
+    assert [p["seed"] for p in state.payloads] == [(2**40 + 3) % 2**31, 4]
+    assert "<|im_start|>" in state.payloads[0]["stop"]
+    assert state.paths == ["/v1/completions"] * 2
+
+
+def test_answers_come_through_the_chat_under_the_teachers_turn():
+    with serving(FaultServer(echo)) as state:
+        teacher = load_teacher(f"openai:{state.url}?concurrency=1#m", system="Be brief.")
+        assert teacher.answer(["tea", "ink"], SAMPLING, [1, 2]) == ["about tea", "about ink"]
+    assert state.payloads[0] == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "tea"}],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 12,
+        "seed": 1,
+    }
+
+
+def test_an_answer_that_was_cut_is_not_finished():
+    cut = {"choices": [{"message": {"content": "Well"}, "finish_reason": "length"}]}
+    with serving(FaultServer(lambda path, payload: cut)) as state:
+        assert ServerTeacher(Service(state.url, "m")).replies(["tea"], SAMPLING, [1]) == [Reply("Well", False)]
+
+
+def test_requests_without_a_tokenizer_are_refused():
+    teacher = ServerTeacher(parse_service("openai:http://127.0.0.1:9/v1#m"))
+    with pytest.raises(RecipeError, match=r"need the tokenizer.*tokenizer=NAME"):
+        teacher.sample_queries([1], None, SAMPLING)
+
+
+def test_a_served_judge_marks_answers():
+    def mark(path, payload):
+        good = "Canberra" in payload["messages"][-1]["content"]
+        return {"choices": [{"message": {"content": "9/10" if good else "2"}, "finish_reason": "stop"}]}
+
+    with serving(FaultServer(mark)) as state:
+        reward = load_reward("judge", judge=ServerTeacher(Service(state.url, "m")))
+        assert reward(["Capital?"] * 2, ["Canberra.", "Sydney."], reference=["Canberra."] * 2) == [9.0, 2.0]
