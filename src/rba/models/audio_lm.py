@@ -1,4 +1,4 @@
-"""Audio LMs of transformers as SpeechLMs: the model's own processor, chat template, tower and projector, no copy of any.
+"""Audio LMs of transformers as SpeechLMs: the model's own processor, chat template, tower and projector.
 
 Everything is read off the real class: its own forward pass is run up to where the projector begins, so that masks and
 lengths are its own, and the rows around the audio are those of its own processor.
@@ -63,7 +63,7 @@ class AudioLM:
         return [self._heard(wave).cpu() for wave in waves]
 
     def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
-        """Prompt embeddings [T_i, D]: the chat template's rows before the audio, the projected audio, its rows after."""
+        """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
         return [torch.cat([before, self._project(f).to(before), after]) for f in features]
 
@@ -94,7 +94,7 @@ class AudioLM:
         return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
 
     def save(self, folder: Path) -> None:
-        """Write `speechlm.json`, `projector.safetensors`, the processor and, with LoRA, `adapter/`; the base by name."""
+        """Write `speechlm.json`, `projector.safetensors`, the processor, with LoRA `adapter/`; the base by name."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
         raise
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        fix = "give a checkpoint folder of rba's, a local folder or a hub id that you can reach, or install what it needs"
+        fix = "give a local folder or a hub id that you can reach, or install what it needs"
         raise ModelError(f"cannot load the audio LM: {reason}", source, fix) from error
     return wrap(core.to(pick_device()), processor, FAMILIES[kind], source, name or source)
 
@@ -188,7 +188,8 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
     core.get_submodule(family.projector).float()
-    return AudioLM(core, processor, TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core)), name, source, family)
+    lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
+    return AudioLM(core, processor, lm, name, source, family)
 
 
 def load_projector(model: AudioLM, folder: Path) -> None:

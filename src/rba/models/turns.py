@@ -35,8 +35,9 @@ def render(tokenizer: Any, words: str, system: str | None, audio_token: str = ""
         if all(piece in text for piece in (said, system or "", answer or "")) and said:
             return text
     missing = "audio" if spoken else "text"
+    where = " after a system turn" if system else ""
     fix = "choose an instruction-tuned checkpoint, or give its processor a chat_template that places what it is given"
-    raise ModelError(f"the chat template has no place for {missing}" + (" after a system turn" if system else ""), "", fix)
+    raise ModelError(f"the chat template has no place for {missing}{where}", "", fix)
 
 
 def typed_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
