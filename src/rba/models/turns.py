@@ -43,7 +43,7 @@ def render(tokenizer: Any, words: str, system: str | None, audio_token: str = ""
 def typed_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
     """Token ids of a typed request in the template, up to where the assistant begins to speak."""
     before, after = render(tokenizer, _WORDS, system).split(_WORDS)
-    first = tokenizer(before, add_special_tokens=not _starts_whole(tokenizer, before))["input_ids"]
+    first = tokenizer(before, add_special_tokens=not starts_whole(tokenizer, before))["input_ids"]
     return first + _ids(tokenizer, text) + _ids(tokenizer, after)
 
 
@@ -65,7 +65,7 @@ def turn_end(tokenizer: Any) -> int | None:
     return ids[0] if ids and ids[0] in special else None
 
 
-def _starts_whole(tokenizer: Any, text: str) -> bool:
+def starts_whole(tokenizer: Any, text: str) -> bool:
     """Whether the template has written the beginning-of-text token itself."""
     return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
 
