@@ -75,7 +75,9 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id')
+    parser.add_argument(
+        "model", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id'
+    )
     parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="two recordings or more to check it with")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="float32", help="default: float32")
     parser.set_defaults(call=_check)

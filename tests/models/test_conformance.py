@@ -1,0 +1,185 @@
+"""Every family passes the checks of a SpeechLM, and a model that is broken in one way fails the check for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rba.models.conformance import Finding, conformance
+from rba.models.conformance_checks import CHECKS
+from rba.models.load import load_speechlm
+from rba.testing.tiny_audio_lm import tiny_audio_lm
+from rba.testing.tiny_speechlm import save_tiny_speechlm
+from rba.testing.tiny_utterances import tiny_wave
+
+WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
+
+
+def findings(speechlm: Any, **parts: Any) -> dict[str, Finding]:
+    return {finding.name: finding for finding in conformance(speechlm, WAVES, **parts)}
+
+
+def test_the_compact_model_passes(tmp_path: Path):
+    found = findings(load_speechlm(save_tiny_speechlm(tmp_path), "float32"))
+    assert {name: f.seen for name, f in found.items() if not f.passed} == {}
+    assert list(found) == [check.name for check in CHECKS]
+
+
+def _deaf(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in model.connector_parameters():
+            parameter.zero_()
+    return model
+
+
+def _other_prompts(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: [p[1:] for p in prompts(features, system)]
+    return model
+
+
+def _other_text(model: Any) -> Any:
+    prompts = model.text_prompts
+    model.text_prompts = lambda texts, system=None: [1.5 * p for p in prompts(texts, system)]
+    return model
+
+
+def _shorter_text(model: Any) -> Any:
+    prompts = model.text_prompts
+    model.text_prompts = lambda texts, system=None: [p[1:] for p in prompts(texts, system)]
+    return model
+
+
+def _padded(model: Any) -> Any:
+    encode = model.encode
+
+    def together(waves: Any) -> list[torch.Tensor]:
+        length = max(map(len, waves))
+        return encode([np.pad(wave, (0, length - len(wave))) for wave in waves])
+
+    model.encode = together
+    return model
+
+
+def _scaled_by_its_batch(model: Any) -> Any:
+    encode = model.encode
+
+    def together(waves: Any) -> list[torch.Tensor]:
+        return [row * len(waves) for row in encode(waves)]
+
+    model.encode = together
+    return model
+
+
+def _wrong_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[0, 2])
+    return model
+
+
+def _unknown_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[0])
+    return model
+
+
+def _no_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[])
+    return model
+
+
+def _template_without_end(model: Any) -> Any:
+    model.lm.tokenizer.chat_template = model.lm.tokenizer.chat_template.replace("<|im_end|>", "")
+    return model
+
+
+def _cut(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: [p.detach() for p in prompts(features, system)]
+    return model
+
+
+def _no_connector(model: Any) -> Any:
+    model.connector_parameters = lambda: iter(())
+    return model
+
+
+def _trained_encoder(model: Any) -> Any:
+    encode = model.encode
+    model.encode = lambda waves: [row.requires_grad_() for row in encode(waves)]
+    return model
+
+
+def _adapters_everywhere(model: Any) -> Any:
+    model.lora_targets = lambda targets: targets
+    return model
+
+
+BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
+    _deaf: ("hears", "the model is deaf"),
+    _other_prompts: ("own forward", "log-probs differ by up to"),
+    _other_text: ("reads", "log-probs differ by up to"),
+    _shorter_text: ("reads", "tokens, the prompt"),
+    _padded: ("batches", "beside a longer one"),
+    _scaled_by_its_batch: ("batches", "features of a clip differ by"),
+    _wrong_end: ("ends", "<|endoftext|> is taught, the template ends a turn with <|im_end|>"),
+    _unknown_end: ("ends", "<|im_end|>, which is no end token"),
+    _no_end: ("ends", "no token that ends a turn"),
+    _template_without_end: ("ends", "no special token after an answer"),
+    _cut: ("trains", "the gradient of the connector is 0"),
+    _no_connector: ("trains", "the connector has no weights"),
+    _trained_encoder: ("trains", "the encoder is not frozen"),
+    _adapters_everywhere: ("trains", "weights that no answer passes: base_model.model.model.audio_tower"),
+}
+
+
+@pytest.mark.parametrize("breaking", BROKEN)
+def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
+    name, words = BROKEN[breaking]
+    finding = next(f for f in conformance(breaking(tiny_audio_lm()), WAVES, reopen=None) if f.name == name)
+    assert not finding.passed
+    assert words in finding.seen
+
+
+def test_sharing_that_changes_log_probs_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rba.alignment.scorer.shared_rows", lambda prompts: min(map(len, prompts)) - 2)
+    assert "from a whole pass each" in (seen := findings(tiny_audio_lm(), reopen=None)["shares"]).seen
+    assert not seen.passed
+
+
+def test_a_model_that_takes_the_plain_path_says_so(monkeypatch: pytest.MonkeyPatch):
+    for module in ("rba.alignment.scorer", "rba.models.conformance_checks"):
+        monkeypatch.setattr(f"{module}.keeps_everything", lambda lm: False)
+    finding = findings(tiny_audio_lm(), reopen=None)["shares"]
+    assert finding.passed and finding.seen.startswith("nothing is shared")
+
+
+def test_generation_that_scoring_would_not_write_is_found(monkeypatch: pytest.MonkeyPatch):
+    from rba.lm.generation import Completion
+
+    def babble(lm: Any, prompts: Any, sampling: Any, seeds: Any) -> list[list[Completion]]:
+        row = Completion([7] * sampling.max_new_tokens, [-1.0] * sampling.max_new_tokens, False, "")
+        return [[row] for _ in prompts]
+
+    monkeypatch.setattr("rba.models.conformance_checks.generate", babble)
+    found = findings(tiny_audio_lm(), reopen=None)
+    assert not found["generates"].passed and not found["stops"].passed
+    assert found["stops"].seen == "an end token was written as token 1, and 12 were written"
+
+
+def test_a_checkpoint_that_forgets_its_adapter_is_found():
+    finding = findings(tiny_audio_lm(), reopen=lambda folder, dtype: tiny_audio_lm())["reloads"]
+    assert not finding.passed and "from the model before it was saved" in finding.seen
+
+
+def test_a_check_that_cannot_run_has_failed_and_the_others_go_on():
+    def refuse(folder: Path, dtype: str) -> Any:
+        raise OSError("no such folder\nmore")
+
+    *others, last = conformance(tiny_audio_lm(), WAVES, reopen=refuse)
+    assert (last.passed, last.seen) == (False, "it cannot be run: OSError: no such folder")
+    assert all(finding.passed for finding in others)
