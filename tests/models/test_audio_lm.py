@@ -1,4 +1,4 @@
-"""Audio LMs of transformers as SpeechLMs: opened from a folder of their real class, heard, trained, saved, opened again."""
+"""Audio LMs of transformers as SpeechLMs: opened from a folder of their real class, trained, saved, opened again."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_an_aligned_model_whose_projector_does_not_fit_is_refused(speechlm: Audi
 
 def test_a_model_of_another_kind_is_refused_with_the_families_named(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ModelError, match='model_type is "llama".*qwen2_audio'):
+    with pytest.raises(ModelError, match=r'model_type is "llama".*qwen2_audio'):
         load_speechlm(tmp_path)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def hears(subject: Subject) -> str:
 @torch.no_grad()
 def own_forward(subject: Subject) -> str:
     """What rba computes in two steps must be what the model's own forward pass computes in one."""
-    speechlm = subject.speechlm
+    speechlm: Any = subject.speechlm
     if not hasattr(speechlm, "inputs"):
         return "the model is rba's own: there is no other forward pass"
     answer, core = _answers(speechlm)[0], speechlm.core
@@ -171,7 +172,7 @@ def trains(subject: Subject) -> str:
             raise Failed(f"the {name} has no weights")
     for parameter in connector:
         parameter.requires_grad_(True)
-    policy = Policy(speechlm, AlignSettings(train_connector=True, dtype=subject.dtype))
+    policy = Policy(speechlm, replace(AlignSettings(), train_connector=True, dtype=subject.dtype))
     features, answers = speechlm.encode(subject.waves[:2]), _answers(speechlm)[:2]
     if any(feature.requires_grad for feature in features):
         raise Failed("the encoder is not frozen: its features carry a gradient")
@@ -201,9 +202,9 @@ def reloads(subject: Subject) -> str:
     plain = _logp(speechlm, _prompts(speechlm, subject.waves[:2]))
     generator = torch.Generator().manual_seed(0)
     for parameter in lora_parameters(speechlm):
-        parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
+        parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator).to(parameter))
     for parameter in speechlm.connector_parameters():
-        parameter *= 0.5  # exact in half precision as well
+        parameter.mul_(0.5)  # exact in half precision as well
     before = _logp(speechlm, _prompts(speechlm, subject.waves[:2]))
     if not _apart(before, plain) > 10 * subject.tolerance:
         raise Failed("changed weights give the same log-probs")
