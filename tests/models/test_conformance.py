@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from rba.models.conformance import Finding, conformance
+from rba.models.audio_lm import AudioLM, restore
+from rba.models.conformance import Finding, conformance, conformance_table
 from rba.models.conformance_checks import CHECKS
+from rba.models.families import FAMILIES
 from rba.models.load import load_speechlm
-from rba.testing.tiny_audio_lm import tiny_audio_lm
+from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
 
@@ -25,10 +28,56 @@ def findings(speechlm: Any, **parts: Any) -> dict[str, Finding]:
     return {finding.name: finding for finding in conformance(speechlm, WAVES, **parts)}
 
 
-def test_the_compact_model_passes(tmp_path: Path):
-    found = findings(load_speechlm(save_tiny_speechlm(tmp_path), "float32"))
+FAMILY_NAMES = ["compact", *BUILDERS, "windows"]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Finding]]:
+    """`family(name)`: what the checks say of a tiny model of that family, which is saved and opened where it can be."""
+
+    @cache
+    def examined(name: str) -> dict[str, Finding]:
+        folder = tmp_path_factory.mktemp(name)
+        if name == "compact":
+            return findings(load_speechlm(save_tiny_speechlm(folder), "float32"))
+        if name not in ("windows", *STAND_INS):
+            return findings(load_speechlm(save_tiny_audio_lm(folder, name), "float32"))
+        make = partial(tiny_audio_lm, window=24) if name == "windows" else partial(tiny_audio_lm, name)
+
+        def reopen(place: Path, dtype: str) -> AudioLM:
+            restore(model := make(), place)
+            return model
+
+        return findings(make(), reopen=reopen)
+
+    return examined
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_every_family_passes(name: str, family: Callable[[str], dict[str, Finding]]):
+    found = family(name)
     assert {name: f.seen for name, f in found.items() if not f.passed} == {}
     assert list(found) == [check.name for check in CHECKS]
+
+
+def test_every_family_has_a_tiny_model_or_is_another_name_of_one():
+    tried = {FAMILIES[name].title for name in BUILDERS}
+    assert {entry.title for entry in FAMILIES.values()} == tried
+
+
+def test_sliding_windows_take_the_plain_path_and_say_so(family: Callable[[str], dict[str, Finding]]):
+    plain = {name for name in FAMILY_NAMES if family(name)["shares"].seen.startswith("nothing is shared")}
+    assert plain == {"windows"}
+
+
+def test_the_table_of_the_documentation_is_what_the_checks_say(family: Callable[[str], dict[str, Finding]]):
+    rows = {
+        "compact": "compact (rba's own)",
+        **{name: f"{FAMILIES[name].title} (`{name}`)" for name in BUILDERS},
+        "windows": "Qwen2-Audio around an LLM with sliding windows",
+    }
+    table = conformance_table({title: list(family(name).values()) for name, title in rows.items()})
+    assert table in (Path(__file__).parents[2] / "docs" / "families.md").read_text()
 
 
 def _deaf(model: Any) -> Any:

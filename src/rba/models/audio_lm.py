@@ -94,7 +94,7 @@ class AudioLM:
         return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
 
     def save(self, folder: Path) -> None:
-        """Write `speechlm.json`, `projector.safetensors`, the processor, with LoRA `adapter/`; the base by name."""
+        """Write `speechlm.json`, `projector.safetensors` and, with LoRA, `adapter/`; the base by name."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,6 @@ class AudioLM:
         (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
         state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
         save_file(state, folder / "projector.safetensors")
-        self.processor.save_pretrained(folder)
         if hasattr(self.lm.model, "peft_config"):
             self.lm.model.save_pretrained(folder / "adapter")
 
@@ -192,8 +191,8 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
     return AudioLM(core, processor, lm, name, source, family)
 
 
-def load_projector(model: AudioLM, folder: Path) -> None:
-    """Give `model` the projector of a checkpoint folder. Raises ModelError where it does not fit."""
+def restore(model: AudioLM, folder: Path) -> None:
+    """Give a base `model` the projector and the adapter of a checkpoint folder. Raises ModelError if they don't fit."""
     from safetensors.torch import load_file
 
     try:
@@ -201,3 +200,7 @@ def load_projector(model: AudioLM, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         fix = "the base model has changed or the folder is incomplete: align again"
         raise ModelError("the projector does not fit its base model", str(folder), fix) from error
+    if (folder / "adapter").is_dir():
+        from peft import PeftModel
+
+        model.lm.model = PeftModel.from_pretrained(model.core, folder / "adapter").eval()

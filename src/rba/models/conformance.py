@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,11 @@ from rba.models.speechlm import SpeechLM
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.1}
 """Nats by which two ways to the same log-prob may differ, by the precision of the weights."""
+
+
+PLAIN = "nothing is shared"
+NO_OTHER = "the model is rba's own"
+"""How the findings begin of a model whose answers take a whole pass each, and of one with no other forward pass."""
 
 
 class Failed(Exception):
@@ -86,3 +91,17 @@ def conformance(
             lines = str(error).strip().splitlines() or [""]
             seen, passed = f"it cannot be run: {type(error).__name__}: {lines[0]}", False
         yield Finding(check.name, check.claim, passed, seen)
+
+
+def conformance_table(found: Mapping[str, Sequence[Finding]]) -> str:
+    """A Markdown table of findings: a row a family, a column a check; "plain" where no prompt is shared."""
+    names = [finding.name for finding in next(iter(found.values()))]
+    lines = [f"| family | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    lines += [f"| {title} | {' | '.join(map(_cell, rows))} |" for title, rows in found.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(finding: Finding) -> str:
+    if not finding.passed:
+        return "**fails**"
+    return {PLAIN: "plain", NO_OTHER: "–"}.get(finding.seen.split(":")[0], "pass")

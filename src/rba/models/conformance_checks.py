@@ -21,7 +21,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import add_lora, lora_parameters
-from rba.models.conformance import Check, Failed, Subject
+from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
 
 QUESTION = "What colour is the sky?"
@@ -47,7 +47,7 @@ def own_forward(subject: Subject) -> str:
     """What rba computes in two steps must be what the model's own forward pass computes in one."""
     speechlm: Any = subject.speechlm
     if not hasattr(speechlm, "inputs"):
-        return "the model is rba's own: there is no other forward pass"
+        return f"{NO_OTHER}: there is no other forward pass"
     answer, core = _answers(speechlm)[0], speechlm.core
     worst = 0.0
     for wave, prompt in zip(subject.waves, _prompts(speechlm, subject.waves)):
@@ -89,7 +89,7 @@ def shares(subject: Subject) -> str:
     plain = [token_logprobs(speechlm.lm.model, [p], [a])[0] for p, a in pairs]
     seen = _close(_apart(together, plain), subject, "from a whole pass each")
     if not keeps_everything(speechlm.lm):
-        return f"nothing is shared, each answer takes a whole pass: layers with windows or states; {seen}"
+        return f"{PLAIN}: each answer takes a whole pass, since layers have windows or states; {seen}"
     return seen
 
 
@@ -172,7 +172,8 @@ def trains(subject: Subject) -> str:
             raise Failed(f"the {name} has no weights")
     for parameter in connector:
         parameter.requires_grad_(True)
-    policy = Policy(speechlm, replace(AlignSettings(), train_connector=True, dtype=subject.dtype))
+    number_format: Any = subject.dtype
+    policy = Policy(speechlm, AlignSettings(train_connector=True, dtype=number_format))
     features, answers = speechlm.encode(subject.waves[:2]), _answers(speechlm)[:2]
     if any(feature.requires_grad for feature in features):
         raise Failed("the encoder is not frozen: its features carry a gradient")

@@ -31,6 +31,9 @@ FAMILIES: dict[str, Family] = {
         "Audio Flamingo 3", "AudioFlamingo3ForConditionalGeneration", audio_kwargs={"padding": "max_length"}
     ),
     "glmasr": Family("GLM-ASR", "GlmAsrForConditionalGeneration"),
+    "musicflamingo": Family(
+        "Music Flamingo", "MusicFlamingoForConditionalGeneration", audio_kwargs={"padding": "max_length"}
+    ),
     "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration"),
     "granite_speech": Family(
         "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", row_by_row=False

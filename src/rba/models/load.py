@@ -65,14 +65,10 @@ def is_published(name: str | Path) -> bool:
 
 def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:
     """An aligned audio LM: its base by name, then its own projector and adapter."""
-    from rba.models.audio_lm import load_projector, open_audio_lm
+    from rba.models.audio_lm import open_audio_lm, restore
 
     model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name)
-    load_projector(model, folder)
-    if (folder / "adapter").is_dir():
-        from peft import PeftModel
-
-        model.lm.model = PeftModel.from_pretrained(model.core, folder / "adapter").eval()
+    restore(model, folder)
     return model
 
 

@@ -43,8 +43,11 @@ def tiny_audio_tokenizer() -> Any:
     return tokenizer
 
 
-def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0) -> AudioLM:
-    """A random float32 audio LM of the class that `model_type` names: the same weights for the same seed."""
+def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 0) -> AudioLM:
+    """A random float32 audio LM of the class that `model_type` names: the same weights for the same seed.
+
+    With `window`, a Qwen2-Audio around an LLM whose layers see as many tokens back and no more.
+    """
     import torch
     import transformers
 
@@ -54,6 +57,8 @@ def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0) -> AudioLM:
     family = FAMILIES[model_type]
     tokenizer = tiny_audio_tokenizer()
     config, processor = BUILDERS[model_type](tokenizer)
+    if window:
+        config.text_config = transformers.MistralConfig(**_text(tokenizer), sliding_window=window)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         core = getattr(transformers, family.model_class)(config).eval()
@@ -127,18 +132,22 @@ def _qwen2_audio(tokenizer: Any) -> tuple[Any, Any]:
     return config, Qwen2AudioProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE)
 
 
+def _flamingo_tower() -> dict[str, Any]:
+    return {
+        "model_type": "audioflamingo3_encoder",
+        "num_mel_bins": MELS,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+
+
 def _audio_flamingo(tokenizer: Any) -> tuple[Any, Any]:
     from transformers import AudioFlamingo3Config, AudioFlamingo3Processor
 
     config = AudioFlamingo3Config(
-        audio_config={
-            "model_type": "audioflamingo3_encoder",
-            "num_mel_bins": MELS,
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
+        audio_config=_flamingo_tower(),
         text_config={"model_type": "qwen2", **_text(tokenizer)},
         audio_token_id=_audio_id(tokenizer),
     )
@@ -166,13 +175,13 @@ def _glm_asr(tokenizer: Any) -> tuple[Any, Any]:
 
 
 def _qwen3_asr(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import Qwen3ASRConfig, Qwen3ASRProcessor
+    from transformers import Qwen3ASRConfig, Qwen3ASRFeatureExtractor, Qwen3ASRProcessor
 
     config = Qwen3ASRConfig(
         audio_config={
             "model_type": "qwen3_asr_encoder",
             **_whisper_like(),
-            "output_dim": 16,
+            "output_dim": WIDTH,
             "downsample_hidden_size": 8,
         },
         text_config={"model_type": "qwen3", **_text(tokenizer, head_dim=8)},
@@ -180,16 +189,57 @@ def _qwen3_asr(tokenizer: Any) -> tuple[Any, Any]:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=0,
     )
-    return config, Qwen3ASRProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE)
+    ears = Qwen3ASRFeatureExtractor(feature_size=MELS)
+    return config, Qwen3ASRProcessor(ears, tokenizer, chat_template=AUDIO_TEMPLATE)
+
+
+def _music_flamingo(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import MusicFlamingoConfig, MusicFlamingoProcessor
+
+    marks = {key: MARKS[key] for key in ("audio_token", "audio_bos_token", "audio_eos_token")}
+    config = MusicFlamingoConfig(
+        audio_config=_flamingo_tower(),
+        text_config={"model_type": "qwen2", **_text(tokenizer)},
+        **{f"{key}_id": tokenizer.convert_tokens_to_ids(mark) for key, mark in marks.items()},
+    )
+    return config, MusicFlamingoProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, **marks)
+
+
+def _granite_speech(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import GraniteSpeechConfig, GraniteSpeechProcessor
+
+    from rba.testing.stand_ins import granite_ears
+
+    config = GraniteSpeechConfig(
+        text_config={"model_type": "granite", **_text(tokenizer)},
+        encoder_config={
+            "input_dim": 2 * MELS,
+            "num_layers": 2,
+            "hidden_dim": 16,
+            "num_heads": 2,
+            "dim_head": 8,
+            "output_dim": 8,
+            "context_size": 20,
+            "max_pos_emb": 32,
+        },
+        projector_config={
+            "model_type": "blip_2_qformer",
+            "hidden_size": 16,
+            "encoder_hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        audio_token_index=_audio_id(tokenizer),
+        has_lora_adapter=False,
+    )
+    return config, GraniteSpeechProcessor(granite_ears(MELS), tokenizer, chat_template=AUDIO_TEMPLATE)
 
 
 def _omni(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import (
-        Qwen2_5OmniProcessor,
-        Qwen2_5OmniThinkerConfig,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
+    from transformers import Qwen2_5OmniThinkerConfig
+
+    from rba.testing.stand_ins import omni_processor
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     config = Qwen2_5OmniThinkerConfig(
@@ -208,16 +258,22 @@ def _omni(tokenizer: Any) -> tuple[Any, Any]:
         video_token_index=tokenizer.convert_tokens_to_ids(MARKS["video_token"]),
         audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
         audio_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_eos_token"]),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_eos_token"]),
     )
-    parts = (Qwen2VLImageProcessor(), Qwen2VLVideoProcessor(), _ears(), tokenizer)
-    return config, Qwen2_5OmniProcessor(*parts, chat_template=AUDIO_TEMPLATE)
+    return config, omni_processor(_ears(), tokenizer, AUDIO_TEMPLATE)
 
 
 BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_audio": _qwen2_audio,
     "audioflamingo3": _audio_flamingo,
     "glmasr": _glm_asr,
+    "musicflamingo": _music_flamingo,
     "qwen3_asr": _qwen3_asr,
+    "granite_speech": _granite_speech,
     "qwen2_5_omni_thinker": _omni,
 }
-"""The families that can be made without packages that rba does not install."""
+"""A configuration and a processor for each family, made with a tokenizer."""
+
+STAND_INS = ("granite_speech", "qwen2_5_omni_thinker")
+"""The families whose own processor needs packages that rba does not install: theirs is a stand-in, not to be saved."""
