@@ -119,6 +119,7 @@ def _check_models(recipe: Recipe) -> None:
 
     Raises RecipeError for a reward of the user's own that cannot be imported.
     """
+    from rba.models.families import is_published
     from rba.rewards.custom import load_custom
     from rba.rewards.spec import is_custom, parse_weights
     from rba.services.service import is_service, parse_service
@@ -138,9 +139,7 @@ def _check_models(recipe: Recipe) -> None:
     if recipe.model in (CONNECT, SHIPPED):
         return
     fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}", a checkpoint folder or an audio LM of transformers'
-    folder = Path(recipe.model).expanduser()
-    is_hub_id = recipe.model.count("/") == 1 and not folder.parent.exists()
-    if not is_hub_id and not any((folder / name).is_file() for name in ("speechlm.json", "config.json")):
+    if not is_published(recipe.model) and not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
         raise ModelError("no SpeechLM checkpoint here", f"model {recipe.model}", fix)
 
 

@@ -12,6 +12,7 @@ import torch
 from rba.alignment.policy import Policy, Query
 from rba.alignment.scorer import score
 from rba.alignment.settings import AlignSettings
+from rba.chat import ask
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.generation import generate
@@ -20,7 +21,8 @@ from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import add_lora, lora_parameters, reference
 from rba.models.audio_lm import AudioLM
-from rba.models.load import is_published, load_speechlm
+from rba.models.families import is_published
+from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_utterances import tiny_wave
 
@@ -189,6 +191,22 @@ def test_a_model_of_another_kind_is_refused_with_the_families_named(tmp_path: Pa
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ModelError, match=r'model_type is "llama".*qwen2_audio'):
         load_speechlm(tmp_path)
+
+
+def test_a_model_with_an_adapter_of_its_own_is_refused(tmp_path: Path):
+    folder = save_tiny_audio_lm(tmp_path)
+    model = adapted(tiny_audio_lm())
+    model.lm.model.peft_config["default"].base_model_name_or_path = str(folder)
+    model.lm.model.save_pretrained(folder)
+    with pytest.raises(ModelError, match="carries an adapter of its own"):
+        load_speechlm(folder, "float32")
+
+
+def test_a_question_is_answered_and_no_transcript_made_up(speechlm: AudioLM):
+    sampling = Sampling(temperature=0.0, max_new_tokens=8)
+    spoken, other = (ask(speechlm, wave, sampling=sampling) for wave in WAVES)
+    assert spoken.heard == "" and spoken.text != other.text
+    assert ask(speechlm, text="hello", sampling=sampling).heard == "hello"
 
 
 def test_a_template_without_a_place_for_audio_is_refused():

@@ -21,7 +21,7 @@ from rba.lm.load import TextLM
 from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.families import Family
+from rba.models.families import Family, family_of
 
 
 class _Heard(Exception):
@@ -152,21 +152,17 @@ class AudioLM:
 def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
     """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
 
-    Raises ModelError where it cannot be opened, is of another family, or its chat template has no place for audio.
+    Raises ModelError where it cannot be opened, is of another family, carries an adapter, or its chat template has no
+    place for audio.
     """
     import transformers
     from transformers import AutoConfig, AutoProcessor
 
-    from rba.models.families import FAMILIES
-
     transformers.utils.logging.disable_progress_bar()
     try:
-        kind = AutoConfig.from_pretrained(source).model_type
-        if kind not in FAMILIES:
-            fix = f"choose one of {', '.join(FAMILIES)}, or add the family (CONTRIBUTING.md)"
-            raise ModelError(f'no audio LM that rba knows: its model_type is "{kind}"', source, fix)
+        family = family_of(AutoConfig.from_pretrained(source).model_type, source)
         processor = AutoProcessor.from_pretrained(source)
-        model_class = getattr(transformers, FAMILIES[kind].model_class)
+        model_class = getattr(transformers, family.model_class)
         core = model_class.from_pretrained(source, dtype=number_format(dtype))
     except ModelError:
         raise
@@ -174,7 +170,10 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         fix = "give a local folder or a hub id that you can reach, or install what it needs"
         raise ModelError(f"cannot load the audio LM: {reason}", source, fix) from error
-    return wrap(core.to(pick_device()), processor, FAMILIES[kind], source, name or source)
+    if hasattr(core, "peft_config"):
+        fix = "merge it into the weights and save the model, then name that folder"
+        raise ModelError("the audio LM carries an adapter of its own", source, fix)
+    return wrap(core.to(pick_device()), processor, family, source, name or source)
 
 
 def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:

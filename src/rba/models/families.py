@@ -1,10 +1,14 @@
-"""The audio LMs of transformers that rba opens, and the little in which they differ."""
+"""The audio LMs of transformers that rba opens, and the little in which they differ. Imports nothing heavy."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from rba.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,19 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_omni_thinker": _OMNI,
 }
 """By the `model_type` of a checkpoint's configuration."""
+
+
+def is_published(name: str | Path) -> bool:
+    """Whether `name` is a model as transformers saves it: a folder with a `config.json`, or the form of a hub id."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return (folder / "config.json").is_file() and not (folder / "speechlm.json").is_file()
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
+
+
+def family_of(model_type: str, where: str) -> Family:
+    """The family of a checkpoint's `model_type`. Raises ModelError, naming `where`, for one that rba does not open."""
+    if model_type not in FAMILIES:
+        fix = f"choose one of {', '.join(FAMILIES)}, or add the family (docs/families.md)"
+        raise ModelError(f'no audio LM that rba knows: its model_type is "{model_type}"', where, fix)
+    return FAMILIES[model_type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from rba.errors import ModelError
 from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
+from rba.models.families import is_published
 from rba.models.speechlm import SpeechLM
 
 SHIPPED = "shipped"
@@ -53,14 +53,6 @@ def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
     if (folder / "projector.safetensors").is_file():
         return _load_audio_lm(folder, str(name), dtype)
     return _load_compact(folder, str(name), dtype)
-
-
-def is_published(name: str | Path) -> bool:
-    """Whether `name` is a model as transformers saves it: a folder with a `config.json`, or the form of a hub id."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return (folder / "config.json").is_file() and not (folder / "speechlm.json").is_file()
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
 
 
 def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:
