@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rba.models.audio_lm import AudioLM, restore
-from rba.models.conformance import Finding, conformance, conformance_table
+from rba.models.conformance import Finding, Subject, conformance, conformance_table, examine
 from rba.models.conformance_checks import CHECKS
 from rba.models.families import FAMILIES
 from rba.models.load import load_speechlm
@@ -24,8 +24,13 @@ from rba.testing.tiny_utterances import tiny_wave
 WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
 
 
+def finding(name: str, speechlm: Any, **parts: Any) -> Finding:
+    check = next(check for check in CHECKS if check.name == name)
+    return examine(check, Subject(speechlm, WAVES, **parts))
+
+
 def findings(speechlm: Any, **parts: Any) -> dict[str, Finding]:
-    return {finding.name: finding for finding in conformance(speechlm, WAVES, **parts)}
+    return {found.name: found for found in conformance(speechlm, WAVES, **parts)}
 
 
 FAMILY_NAMES = ["compact", *BUILDERS, "windows"]
@@ -58,6 +63,11 @@ def test_every_family_passes(name: str, family: Callable[[str], dict[str, Findin
     found = family(name)
     assert {name: f.seen for name, f in found.items() if not f.passed} == {}
     assert list(found) == [check.name for check in CHECKS]
+
+
+def test_it_passes_in_half_precision(tmp_path: Path):
+    found = findings(load_speechlm(save_tiny_audio_lm(tmp_path), "bfloat16"))
+    assert {name: f.seen for name, f in found.items() if not f.passed} == {}
 
 
 def test_every_family_has_a_tiny_model_or_is_another_name_of_one():
@@ -189,22 +199,15 @@ BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
 @pytest.mark.parametrize("breaking", BROKEN)
 def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
     name, words = BROKEN[breaking]
-    finding = next(f for f in conformance(breaking(tiny_audio_lm()), WAVES, reopen=None) if f.name == name)
-    assert not finding.passed
-    assert words in finding.seen
+    found = finding(name, breaking(tiny_audio_lm()))
+    assert not found.passed
+    assert words in found.seen
 
 
 def test_sharing_that_changes_log_probs_is_found(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("rba.alignment.scorer.shared_rows", lambda prompts: min(map(len, prompts)) - 2)
-    assert "from a whole pass each" in (seen := findings(tiny_audio_lm(), reopen=None)["shares"]).seen
-    assert not seen.passed
-
-
-def test_a_model_that_takes_the_plain_path_says_so(monkeypatch: pytest.MonkeyPatch):
-    for module in ("rba.alignment.scorer", "rba.models.conformance_checks"):
-        monkeypatch.setattr(f"{module}.keeps_everything", lambda lm: False)
-    finding = findings(tiny_audio_lm(), reopen=None)["shares"]
-    assert finding.passed and finding.seen.startswith("nothing is shared")
+    found = finding("shares", tiny_audio_lm())
+    assert not found.passed and "from a whole pass each" in found.seen
 
 
 def test_generation_that_scoring_would_not_write_is_found(monkeypatch: pytest.MonkeyPatch):
@@ -215,14 +218,13 @@ def test_generation_that_scoring_would_not_write_is_found(monkeypatch: pytest.Mo
         return [[row] for _ in prompts]
 
     monkeypatch.setattr("rba.models.conformance_checks.generate", babble)
-    found = findings(tiny_audio_lm(), reopen=None)
-    assert not found["generates"].passed and not found["stops"].passed
-    assert found["stops"].seen == "an end token was written as token 1, and 12 were written"
+    assert not finding("generates", tiny_audio_lm()).passed
+    assert finding("stops", tiny_audio_lm()).seen == "an end token was written as token 1, and 12 were written"
 
 
 def test_a_checkpoint_that_forgets_its_adapter_is_found():
-    finding = findings(tiny_audio_lm(), reopen=lambda folder, dtype: tiny_audio_lm())["reloads"]
-    assert not finding.passed and "from the model before it was saved" in finding.seen
+    found = finding("reloads", tiny_audio_lm(), reopen=lambda folder, dtype: tiny_audio_lm())
+    assert not found.passed and "from the model before it was saved" in found.seen
 
 
 def test_a_check_that_cannot_run_has_failed_and_the_others_go_on():
@@ -231,4 +233,4 @@ def test_a_check_that_cannot_run_has_failed_and_the_others_go_on():
 
     *others, last = conformance(tiny_audio_lm(), WAVES, reopen=refuse)
     assert (last.passed, last.seen) == (False, "it cannot be run: OSError: no such folder")
-    assert all(finding.passed for finding in others)
+    assert all(found.passed for found in others)

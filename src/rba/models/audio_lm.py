@@ -121,7 +121,7 @@ class AudioLM:
             caught.append(args[0])
             raise _Heard
 
-        hook = self.projector.register_forward_pre_hook(stop)
+        hook = self.projector.register_forward_pre_hook(stop, prepend=True)
         try:
             self.core(**inputs)
         except _Heard:
@@ -134,7 +134,7 @@ class AudioLM:
         return rows[: int(self._places(inputs["input_ids"][0]).sum())] if self.family.row_by_row else rows
 
     def _project(self, feature: torch.Tensor) -> torch.Tensor:
-        rows = self.projector(feature[None].to(self.lm.device, torch.float32))
+        rows = self.projector(feature[None].to(self.lm.device))
         return rows.reshape(-1, rows.shape[-1])
 
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
@@ -185,7 +185,8 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
-    core.get_submodule(family.projector).float()
+    projector = core.get_submodule(family.projector).float()
+    projector.register_forward_pre_hook(lambda module, args: (args[0].float(), *args[1:]))
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     return AudioLM(core, processor, lm, name, source, family)
 

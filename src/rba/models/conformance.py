@@ -83,14 +83,19 @@ def conformance(
 
     subject = Subject(speechlm, waves, reopen)
     for check in CHECKS:
-        try:
-            seen, passed = check.run(subject), True
-        except Failed as failure:
-            seen, passed = str(failure), False
-        except Exception as error:  # a broken model may raise anything, and the other checks are still worth running
-            lines = str(error).strip().splitlines() or [""]
-            seen, passed = f"it cannot be run: {type(error).__name__}: {lines[0]}", False
-        yield Finding(check.name, check.claim, passed, seen)
+        yield examine(check, subject)
+
+
+def examine(check: Check, subject: Subject) -> Finding:
+    """Run one check."""
+    try:
+        seen, passed = check.run(subject), True
+    except Failed as failure:
+        seen, passed = str(failure), False
+    except Exception as error:  # a broken model may raise anything, and the other checks are still worth running
+        lines = str(error).strip().splitlines() or [""]
+        seen, passed = f"it cannot be run: {type(error).__name__}: {lines[0]}", False
+    return Finding(check.name, check.claim, passed, seen)
 
 
 def conformance_table(found: Mapping[str, Sequence[Finding]]) -> str:

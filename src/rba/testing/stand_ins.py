@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 
@@ -20,7 +18,7 @@ def granite_ears(mels: int) -> Any:
             self.melspec_kwargs = {"hop_length": 160}
             self.projector_window_size, self.projector_downsample_rate = 15, 5
 
-        def __call__(self, audios: Sequence[np.ndarray], **kwargs: Any) -> BatchFeature:
+        def __call__(self, audios: Any, device: str | None = None) -> BatchFeature:
             waves_BS, lengths = self._get_audios_and_audio_lengths(audios)
             sizes = self._get_num_audio_features(lengths)
             mel_BTM = _log_mel(waves_BS.float(), mels)

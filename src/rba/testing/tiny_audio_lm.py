@@ -28,6 +28,8 @@ AUDIO_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MELS, WIDTH = 16, 32
+SECONDS = 10
+"""The clip that the towers pad to: 30 in the real ones."""
 
 
 def tiny_audio_tokenizer() -> Any:
@@ -108,13 +110,14 @@ def _whisper_like() -> dict[str, Any]:
         "encoder_layers": 1,
         "encoder_attention_heads": 2,
         "encoder_ffn_dim": 32,
+        "max_source_positions": 50 * SECONDS,
     }
 
 
-def _ears(padding: int = 30) -> Any:
+def _ears() -> Any:
     from transformers import WhisperFeatureExtractor
 
-    return WhisperFeatureExtractor(feature_size=MELS, chunk_length=padding, return_attention_mask=True)
+    return WhisperFeatureExtractor(feature_size=MELS, chunk_length=SECONDS, return_attention_mask=True)
 
 
 def _audio_id(tokenizer: Any) -> int:
@@ -135,6 +138,7 @@ def _qwen2_audio(tokenizer: Any) -> tuple[Any, Any]:
 def _flamingo_tower() -> dict[str, Any]:
     return {
         "model_type": "audioflamingo3_encoder",
+        "max_source_positions": 50 * SECONDS,
         "num_mel_bins": MELS,
         "hidden_size": 16,
         "num_hidden_layers": 1,
@@ -242,7 +246,8 @@ def _omni(tokenizer: Any) -> tuple[Any, Any]:
     from rba.testing.stand_ins import omni_processor
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    config = Qwen2_5OmniThinkerConfig(
+    make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
+    config = make(
         audio_config={**_whisper_like(), "output_dim": WIDTH},
         vision_config={
             "depth": 1,
