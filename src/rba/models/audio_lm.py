@@ -109,7 +109,8 @@ class AudioLM:
         """What the model's own forward takes for one spoken request, on its device."""
         text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
         kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
-        made = self.processor(text=[text], audio=[wave], return_tensors="pt", audio_kwargs=kwargs)
+        special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
+        made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
         dtype = self.core.dtype
         return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
 

@@ -9,30 +9,33 @@ from rba.lm import chat
 
 AUDIO = "\u2042audio\u2042"
 _WORDS = "\u2042user-turn\u2042"
-_SYSTEM = "\u2042system-turn\u2042"
+_FORMS = ((True, True), (True, False), (False, False))
 
 
 def render(tokenizer: Any, words: str, system: str | None, audio_token: str = "", answer: str | None = None) -> str:
     """The template's text for one user turn; `words` equal to `AUDIO` stands for a clip.
 
-    Content is offered as a list of parts, then as plain text, and the first form that survives the template is taken.
-    Raises ModelError if none does.
+    Content is offered as lists of parts, then with other roles' as plain text, then all as plain text, and the first
+    form that survives the template is taken. Raises ModelError if none does.
     """
     spoken = words == AUDIO
     said = audio_token if spoken else words
-    part: dict[str, str] = {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words}
-    for listed in (True, False):
-        turns: list[dict[str, Any]] = [{"role": "user", "content": [part] if listed else said}]
-        if system:
-            turns.insert(0, {"role": "system", "content": _text(system) if listed else system})
+    part = {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words}
+    others = [("system", system)] if system else []
+    pieces = [said, system or "", answer or ""]
+    for user_listed, others_listed in _FORMS:
+        turns: list[dict[str, Any]] = [{"role": r, "content": _content(t, others_listed)} for r, t in others]
+        turns.append({"role": "user", "content": [part] if user_listed else said})
         if answer is not None:
-            turns.append({"role": "assistant", "content": _text(answer) if listed else answer})
+            turns.append({"role": "assistant", "content": _content(answer, others_listed)})
         try:
             text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None)
         except Exception:  # templates raise errors of their own for a form that they do not take
             continue
-        # the mark of a system turn that a template drops would be missed as well
-        if all(piece in text for piece in (said, system or "", answer or "")) and said:
+        # a template made for plain text prints a list as Python would
+        printed = any(str(turn["content"]) in text for turn in turns if isinstance(turn["content"], list))
+        # a system turn that the template drops is missed like the words
+        if said and not printed and all(piece in text for piece in pieces):
             return text
     missing = "audio" if spoken else "text"
     where = " after a system turn" if system else ""
@@ -70,8 +73,8 @@ def starts_whole(tokenizer: Any, text: str) -> bool:
     return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
 
 
-def _text(words: str) -> list[dict[str, str]]:
-    return [{"type": "text", "text": words}]
+def _content(words: str, listed: bool) -> str | list[dict[str, str]]:
+    return [{"type": "text", "text": words}] if listed else words
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
