@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,18 @@ def is_published(name: str | Path) -> bool:
     if folder.is_dir():
         return (folder / "config.json").is_file() and not (folder / "speechlm.json").is_file()
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
+
+
+def check_published(name: str | Path) -> None:
+    """Raise ModelError for a local folder of a family that rba does not open; a hub id is taken on trust."""
+    path = Path(name).expanduser() / "config.json"
+    if not path.is_file():
+        return
+    try:
+        model_type = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError("config.json names no model_type", str(path), "download the model again") from error
+    family_of(model_type, str(name))
 
 
 def family_of(model_type: str, where: str) -> Family:
