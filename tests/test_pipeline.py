@@ -16,6 +16,7 @@ import fakes
 import pytest
 
 import rba
+from rba.data.utterance import Utterance
 from rba.errors import DataError, ModelError, RbaError, RecipeError, WorkspaceError
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
@@ -374,7 +375,6 @@ def test_the_real_stages_take_what_the_fakes_take(room, fake):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("align.token_teacher=openai:http://h/v1#m", "neither token distributions"),
         ("align.reward_model=openai:http://h/v1#m", "reward_model"),
         ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
     ],
@@ -392,3 +392,25 @@ def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine):
     assert done() == ["report"]
     run(mine("teacher=openai:http://h/v1#n"))
     assert "synthesis" in done()
+
+
+def test_another_runs_instructions_can_be_mixed_into_training(mine, tmp_path):
+    other = Workspace(tmp_path / "other").stage("speech")
+    sound = b"x"
+    rows = [
+        Utterance(f"{i}-0", i, 0, f"say {i}", "", "", "", "train", "fake", "nobody", 1, "", 0.1, None, sound)
+        for i in "xy"
+    ]
+    run(mine())
+    alone = hashes(tmp_path / "run")
+    with pytest.raises(WorkspaceError, match="no finished speech"):
+        run(mine(f"align.mix=[{tmp_path}/other]"))
+    other.open("mark")
+    other.write_shard(0, rows, Utterance)
+    other.complete()
+    done()
+    run(mine(f"align.mix=[{tmp_path}/other]"))
+    assert done() == ["align/sft", "align/rba-group", "evaluation", "report"]
+    assert hashes(tmp_path / "run")["align/sft"] != alone["align/sft"]
+    run(mine(f"align.mix=[{tmp_path}/other]"))
+    assert done() == ["report"]

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from rba import __version__, runtime
-from rba.errors import RbaError
+from rba.errors import RbaError, RecipeError
 
 _STAGES = {
     "run": "everything: data, speech, alignment, evaluation, report; skips what is done",
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe(show)
     show.set_defaults(call=_show_config)
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
+    _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
@@ -62,6 +63,21 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write the rows of all runs into one results.json")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.set_defaults(call=_compare)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from rba.data.instruction import SPLITS
+    from rba.export.registry import FORMATS, MODELS
+
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    formats = "; ".join(f"{name}: {text}" for name, text in (FORMATS | MODELS).items())
+    parser.add_argument("--to", metavar="FORMAT", required=True, help=formats)
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="a new folder")
+    parser.add_argument("--split", choices=SPLITS, help="this split alone")
+    pairs = "preference pairs: best and worst answer over voices (group), or the teacher's and the model's own (single)"
+    parser.add_argument("--pairs", nargs="?", choices=("group", "single"), const="group", help=pairs)
+    parser.add_argument("--method", help="whose final model, with --to transformers")
+    parser.set_defaults(call=_export)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +135,27 @@ def _compare(args: argparse.Namespace) -> None:
     if args.out:
         write_results(Path(args.out), [row for run in runs for row in run])
     print_markdown(pooled) if args.markdown else print_table(pooled)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from rba.export.registry import MODELS
+
+    stray = ("split", "pairs") if args.to in MODELS else ("method",)
+    for option in stray:
+        if getattr(args, option):
+            raise RecipeError(f"--{option} means nothing with --to {args.to}", fix="leave it out")
+    if args.to in MODELS:
+        from rba.export.model import export_model
+
+        print(f"{export_model(args.run_folder, args.to, args.out, args.method)} in {args.out}")
+        return
+    from rba.export.export import export
+
+    done = export(args.run_folder, args.to, args.out, split=args.split, pairs=args.pairs)
+    what = "preference pairs" if args.pairs else "utterances"
+    print(f"{what} in {args.out}: " + ", ".join(f"{count} {split}" for split, count in done.examples.items()))
+    for name, reason in done.lost.items():
+        print(f"rba: left out {name}: {reason}", file=sys.stderr)
 
 
 def _chat(args: argparse.Namespace) -> None:

@@ -125,10 +125,9 @@ def _check_models(recipe: Recipe) -> None:
     from rba.services.service import is_service, parse_service
     from rba.weights.registry import find
 
-    for key in ("token_teacher", "reward_model"):
-        if is_service(name := getattr(recipe.align, key)):
-            what = "a server gives neither token distributions nor a reward model's score"
-            raise ModelError(what, f"align.{key} {name}", "name a model that is loaded here, or leave it empty")
+    if is_service(name := recipe.align.reward_model):
+        what = "a server gives no reward model's score"
+        raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
     for name in (recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.align.reward_model):
         if is_service(name):
             parse_service(name)

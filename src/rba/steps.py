@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rba import config
+from rba.alignment.mix import speech_of, with_mixed
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
@@ -50,6 +51,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
     align["judge"] = _model_mark(recipe.align.judge)
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
+    mixed = [speech_of(run).output_hash() for run in recipe.align.mix]
     align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
     voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
@@ -62,7 +64,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step("speech", "speak", (_facts(recipe.speech), voices), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
-            step(name, "align", (align, teacher, base, rewards), ("speech", *start), partial(_align, name))
+            step(name, "align", (align, teacher, base, rewards, mixed), ("speech", *start), partial(_align, name))
             for name in methods
         ),
         step(
@@ -141,9 +143,9 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
         folder=folder,
         seed=recipe.seed,
         model=base_model(recipe, workspace),
-        utterances=_utterances(workspace),
+        utterances=with_mixed(_utterances(workspace), recipe.align.mix),
         teacher=recipe.teacher,
-        teacher_system=recipe.synthesis.answer_system,
+        teacher_system=recipe.synthesis.answer_preamble,
         log=partial(workspace.log, name),
     )
 
@@ -155,10 +157,10 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         folder=folder,
         seed=recipe.seed,
         models={"base": base_model(recipe, workspace), **aligned},
-        utterances=_utterances(workspace),
+        utterances=with_mixed(_utterances(workspace), recipe.align.mix),
         instructions=_instructions(workspace),
         teacher=recipe.teacher,
-        teacher_system=recipe.synthesis.answer_system,
+        teacher_system=recipe.synthesis.answer_preamble,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rba.errors import ModelError
+from rba.lm.preamble import Example, Preamble
 from rba.models import turns
 from rba.testing.tiny_audio_lm import AUDIO_TEMPLATE, tiny_audio_tokenizer
 
@@ -64,8 +65,16 @@ def test_a_template_that_drops_the_system_turn_is_refused(words: str):
         TEMPLATES["parts only"].replace("[{{ m['role'] }}]", "{% if m['role'] == 'system' %}{% continue %}{% endif %}")
     )
     assert turns.render(made, words, None, "<|audio|>")
-    with pytest.raises(ModelError, match="after a system turn"):
+    with pytest.raises(ModelError, match="after the turns before it"):
         turns.render(made, words, "Be brief.", "<|audio|>")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_examples_stand_before_the_words(name: str):
+    shown = Preamble("Be brief.", (Example("a question", "an answer"),))
+    text = turns.render(tokenizer(TEMPLATES[name]), "the words", shown)
+    places = [text.index(piece) for piece in ("Be brief.", "a question", "an answer", "the words")]
+    assert places == sorted(places) and "type" not in text
 
 
 def test_without_an_end_token_in_the_template_none_is_found():

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import soundfile
 
+from rba.alignment.objectives import available
 from rba.errors import DataError
-from rba.report import page
+from rba.report import names, page
 from rba.workspace import Workspace
 from report.fake_run import HOSTILE, make_run, recipe_for
 
@@ -197,3 +198,10 @@ def test_a_damaged_shard_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="part-00001"):
         page.write(workspace, recipe_for(tmp_path))
     assert not (workspace.root / "report.html").exists()
+
+
+def test_every_model_has_a_colour_of_its_own(html: str) -> None:
+    colours = dict(re.findall(r"\.(m-[\w-]+) \{ --c: ([^;]+); \}", html))
+    of_models = [colours[names.model_class(name)] for name in names.MODELS]
+    assert len(set(of_models)) == len(of_models)
+    assert set(available()) <= set(names.MODELS)

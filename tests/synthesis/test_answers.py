@@ -31,6 +31,19 @@ def test_a_useless_answer_is_named(reason, reply):
     assert why_dropped(QUESTION, reply, "drop") == reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("Paris", ""),
+        ("1945", ""),
+        ("Maria Salomea Skłodowska Curie", ""),
+        ("The capital of France is Paris.", "long answer"),
+    ],
+)
+def test_answers_can_be_held_to_a_few_words(answer, reason):
+    assert why_dropped("What is it?", Reply(answer), "drop", most_words=5) == reason
+
+
 def test_a_runaway_answer_can_be_trimmed_to_whole_sentences():
     reply = Reply(GOOD + " Then you may want to ask her about", finished=False)
     assert settled(reply, "trim") == GOOD

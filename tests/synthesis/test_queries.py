@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rba.errors import RecipeError
+from rba.lm.preamble import Example, Preamble
 from rba.synthesis.queries import draw_queries, grid, openers, tidy
 from rba.synthesis.settings import SynthesisSettings
 from rba.teachers.local import LocalTeacher
@@ -45,8 +47,15 @@ def test_no_seed_is_drawn_twice():
 
 
 def test_the_domain_is_a_system_turn_only_where_it_is_given():
-    assert ask(SynthesisSettings()).asked[1] is None
-    assert ask(SynthesisSettings(system="You help cooks.")).asked[1] == "You help cooks."
+    assert ask(SynthesisSettings()).asked[1] == Preamble()
+    assert ask(SynthesisSettings(system="You help cooks.")).asked[1] == Preamble("You help cooks.")
+
+
+def test_examples_stand_before_requests_and_before_answers():
+    examples = (Example("What do bees make?", "Honey"),)
+    settings = SynthesisSettings(system="Ask.", answer_system="Answer.", examples=examples)
+    assert ask(settings).asked[1] == Preamble("Ask.", examples)
+    assert settings.answer_preamble == Preamble("Answer.", examples)
 
 
 def test_by_default_no_first_words_are_given():
@@ -58,6 +67,14 @@ def test_a_share_of_the_requests_gets_distinct_first_words():
     assert len(first) == 40 == len(set(first))
     assert set(first) <= set(openers())
     assert len(set(openers())) == len(openers()) > 100
+
+
+def test_first_words_can_be_the_users_own():
+    settings = SynthesisSettings(openers=0.75, shard_size=8, first_words=("Who wrote", "How many"))
+    first = ask(settings).asked[3]
+    assert sorted(first) == [""] * 2 + ["How many"] * 3 + ["Who wrote"] * 3
+    with pytest.raises(RecipeError, match="first_words"):
+        SynthesisSettings(first_words=(" ",))
 
 
 def test_a_round_with_a_real_decoder_can_be_made_again():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from services.fault_server import FaultServer, echo, serving
+from services.scoring import scores
 
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
@@ -33,19 +33,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
-
-
-def scores(lm):
-    """Answers `completions` with `echo` as vLLM does: log-probs of all tokens of the prompt, then one more token."""
-
-    def answer(path, payload):
-        ids = torch.tensor([payload["prompt"]])
-        with torch.no_grad():
-            logp_TV = lm.model(ids).logits[0].log_softmax(-1)
-        row = [None, *logp_TV[:-1].gather(1, ids[0, 1:, None])[:, 0].tolist(), -1.0]
-        return {"choices": [{"text": "", "finish_reason": "length", "logprobs": {"token_logprobs": row}}]}
-
-    return answer
 
 
 def test_likelihoods_are_those_of_the_local_teacher(lm, folder):

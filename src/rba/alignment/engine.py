@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
 
 from rba.alignment.bank import PromptBank
-from rba.alignment.likelihood import chosen_logprobs
 from rba.alignment.objectives.objective import TYPED, Objective, Request, Scored, Task
-from rba.alignment.policy import Measured, Policy, Query, Taught, split
+from rba.alignment.policy import Measured, Policy, Query, Taught
 from rba.alignment.settings import AlignSettings
-from rba.alignment.token_teacher import TokenTeacher
+from rba.alignment.token_teacher import LocalTokenTeacher, TokenTeacher
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 
@@ -94,18 +92,20 @@ class Engine:
         It reads an answer once, however many voices it stands under.
         """
         keys = {i: (t.text, r.ids) for i, (t, r) in enumerate(asked) if r.teacher or r.divergence}
-        different = list(dict.fromkeys(keys.values()))
-        read = dict(zip(different, self.teacher.states([t for t, _ in different], [ids for _, ids in different])))
-        logp: dict[Any, torch.Tensor] = {}
         said = list(dict.fromkeys(keys[i] for i, (_, r) in enumerate(asked) if r.teacher))
-        if said:
-            head = partial(chosen_logprobs, self.teacher.head)
-            with torch.no_grad():
-                logp = dict(zip(said, split([ids for _, ids in said], head, [read[key] for key in said])))
-        taught = []
-        for kind in dict.fromkeys(r.divergence for _, r in asked if r.divergence):
-            rows = [i for i, (_, r) in enumerate(asked) if r.divergence == kind]
-            taught.append(Taught(kind, rows, torch.cat([read[keys[i]] for i in rows]), self.teacher.head))
+        kinds = list(dict.fromkeys(r.divergence for _, r in asked if r.divergence))
+        answers, taught = [ids for _, ids in said], []
+        if kinds:
+            assert isinstance(self.teacher, LocalTokenTeacher), "the stage gives no other to such objectives"
+            different = list(dict.fromkeys(keys.values()))
+            read = dict(zip(different, self.teacher.states([t for t, _ in different], [ids for _, ids in different])))
+            spoken = self.teacher.logprobs_of(answers, [read[key] for key in said])
+            for kind in kinds:
+                rows = [i for i, (_, r) in enumerate(asked) if r.divergence == kind]
+                taught.append(Taught(kind, rows, torch.cat([read[keys[i]] for i in rows]), self.teacher.head))
+        else:
+            spoken = self.teacher.logprobs([text for text, _ in said], answers) if said else []
+        logp = dict(zip(said, spoken))
         return {i: logp[keys[i]] for i, (_, r) in enumerate(asked) if r.teacher}, taught
 
 

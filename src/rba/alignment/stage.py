@@ -22,6 +22,7 @@ from rba.alignment.validation import Validator
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
+from rba.lm.preamble import System
 from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
 from rba.rewards.custom import code_hashes
@@ -39,12 +40,12 @@ def run(
     model: Path | str,
     utterances: list[Utterance],
     teacher: str,
-    teacher_system: str = "",
+    teacher_system: System = "",
     log: Callable[[dict[str, Any]], None],
 ) -> None:
     """Align the SpeechLM `model` with `method` and write `model/`, a checkpoint folder with a model card.
 
-    The teacher of rewards and of token distributions reads under the turn `teacher_system`, as it answered.
+    The teacher of rewards and of token distributions reads under `teacher_system`, as it answered.
 
     A stopped run goes on from its own checkpoint, also with another number of processes (`rba.parallel`); the leader
     alone writes. Raises ModelError for a model that does not listen, DataError where
@@ -70,7 +71,7 @@ def run(
 
 
 def _load_reward(
-    settings: AlignSettings, teacher: str, system: str, extra: Mapping[str, float] | None = None
+    settings: AlignSettings, teacher: str, system: System, extra: Mapping[str, float] | None = None
 ) -> Reward:
     """The recipe's reward, plus `extra` ones; the models are loaded only if it needs them, each of them once."""
     from rba.lm.embedder import SentenceEmbedder
@@ -104,7 +105,7 @@ def align(
     reward: Callable[..., Reward],
     mark: str = "",
     teacher: str = "",
-    teacher_system: str = "",
+    teacher_system: System = "",
     log: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> Outcome:
     """`run` with a SpeechLM and a loader of the reward at hand. Trains `speechlm` in place.
@@ -184,7 +185,7 @@ def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, rewa
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
 
 
-def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, *teacher: str) -> Path:
+def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, *teacher: System) -> Path:
     """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage."""
     if settings.refresh != "once":
         return folder.path / "rollouts"

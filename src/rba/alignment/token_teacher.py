@@ -1,6 +1,7 @@
-"""The teacher of token-level objectives: it reads the typed request and gives a distribution for every token.
+"""The teacher of token-level objectives: it reads the typed request and judges every token of an answer to it.
 
-It needs the student's vocabulary. By default it is the SpeechLM's own LLM with its adapters switched off: no second
+A model in memory gives whole distributions; one behind a server gives the log-probs of the tokens that were drawn. It
+needs the student's vocabulary. By default it is the SpeechLM's own LLM with its adapters switched off: no second
 copy is in memory.
 """
 
@@ -9,25 +10,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from rba.alignment.likelihood import chosen_logprobs
 from rba.alignment.objectives import available
 from rba.alignment.objectives.objective import load_objective
+from rba.alignment.policy import split
 from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.load import TextLM, load_lm
+from rba.lm.preamble import System
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
+from rba.services.service import is_service, parse_service
+from rba.teachers.server import ServerTeacher
 
 _PROBE = "Naïve 12,345 words;\n\tsome `code` = {1: 'a'}?"
 
 
-class TokenTeacher:
+class TokenTeacher(Protocol):
+    """What answers to typed requests are measured with; `lm` is the model where it is in memory."""
+
+    lm: TextLM | None
+
+    def logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Log-probs [R_i] of each token of the answers; no gradients."""
+        ...
+
+
+class LocalTokenTeacher(TokenTeacher):
     """A causal LM `lm` that reads what `prompts` makes of typed requests, inside the context `still`."""
+
+    lm: TextLM
 
     def __init__(
         self,
@@ -45,6 +63,15 @@ class TokenTeacher:
         # an adapter on the head itself is the policy's, and is still on when logits are taken
         return getattr(head, "base_layer", head)
 
+    def logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Log-probs [R_i] of each token of the answers; no gradients."""
+        return self.logprobs_of(answers, self.states(texts, answers))
+
+    @torch.no_grad()
+    def logprobs_of(self, answers: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The same from the answers' `states`, where they are at hand."""
+        return split(answers, partial(chosen_logprobs, self.head), states) if answers else []
+
     def states(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """The last hidden states [R_i, D] that predict each token of the answers to typed requests; no gradients."""
         if not texts:
@@ -56,33 +83,51 @@ class TokenTeacher:
         return [row.last_RD for row in rows]
 
 
-def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: str = "") -> TokenTeacher:
-    """The SpeechLM's own LLM as it was before alignment, under the turn `system`."""
-    read = partial(speechlm.text_prompts, system=system or None)
-    return TokenTeacher(speechlm.lm, read, partial(reference, speechlm), settings)
+class ServedTokenTeacher(TokenTeacher):
+    """A model behind a server, asked for the log-probs of given tokens; it gives no distributions."""
+
+    lm = None
+
+    def __init__(self, teacher: ServerTeacher, device: torch.device):
+        self.teacher, self.device = teacher, device
+
+    def logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Log-probs [R_i] of each token of the answers. Raises ModelError for a server that gives none."""
+        return [torch.tensor(row, device=self.device) for row in self.teacher.token_logprobs(texts, answers)]
 
 
-def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: str = "") -> TokenTeacher:
-    """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under the turn `system`.
+def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> LocalTokenTeacher:
+    """The SpeechLM's own LLM as it was before alignment, under `system`."""
+    read = partial(speechlm.text_prompts, system=system)
+    return LocalTokenTeacher(speechlm.lm, read, partial(reference, speechlm), settings)
+
+
+def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> TokenTeacher:
+    """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under `system`.
 
     Raises ModelError for a model that cannot be loaded, and for one whose tokens are not the SpeechLM's.
     """
-    if not settings.token_teacher:
+    name = settings.token_teacher
+    if not name:
         return own_teacher(speechlm, settings, system)
-    lm = load_lm(settings.token_teacher, settings.dtype)
-    check_vocabulary(speechlm.lm, lm, settings)
+    if is_service(name):
+        served = ServerTeacher(parse_service(name), system)
+        check_vocabulary(speechlm.lm, served.tokenizer, chat.end_ids(served.tokenizer)[0], settings)
+        return ServedTokenTeacher(served, speechlm.lm.device)
+    lm = load_lm(name, settings.dtype)
+    check_vocabulary(speechlm.lm, lm.tokenizer, lm.end_ids[0], settings)
 
     def prompts(texts: Sequence[str]) -> list[torch.Tensor]:
-        return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system or None)) for text in texts]
+        return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system)) for text in texts]
 
-    return TokenTeacher(lm, prompts, torch.no_grad, settings)
+    return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
 
 
-def check_vocabulary(student: TextLM, teacher: TextLM, settings: AlignSettings) -> None:
-    """Raise ModelError unless both models write with the same tokens and end a turn with the same one."""
-    own, other = student.tokenizer, teacher.tokenizer
+def check_vocabulary(student: TextLM, other: Any, end: int, settings: AlignSettings) -> None:
+    """Raise ModelError unless the student writes with the tokens of tokenizer `other` and ends a turn with `end`."""
+    own = student.tokenizer
     same = own.get_vocab() == other.get_vocab() and own(_PROBE)["input_ids"] == other(_PROBE)["input_ids"]
-    if same and student.end_ids[0] == teacher.end_ids[0]:
+    if same and student.end_ids[0] == end:
         return
     why = "ends its turns with another token" if same else "has another tokenizer"
     works = [name for name in available() if not load_objective(name, settings).needs_teacher]

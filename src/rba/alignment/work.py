@@ -21,10 +21,10 @@ class WorkMeter:
     """
 
     def __init__(self, engine: Engine, objective: Objective, dtype: str, names: Sequence[str]):
-        model, teacher = engine.speechlm.lm.model, engine.teacher.lm.model
+        model, teacher = engine.speechlm.lm.model, engine.teacher.lm
         self.engine, self.with_reference = engine, objective.needs_reference
         self.decoder = Decoder.of(model) if countable(model) else None
-        self.teacher = replace(Decoder.of(teacher), rank=0) if countable(teacher) else None
+        self.teacher = replace(Decoder.of(teacher.model), rank=0) if teacher and countable(teacher.model) else None
         self.frame = 0 if engine.bank.has_features else shared_rows(engine.bank.initial(names[:2]))
         leads = self.decoder is not None and parallel.world().leads
         device = engine.speechlm.lm.device

@@ -19,6 +19,7 @@ from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.preamble import System
 from rba.progress import progress
 from rba.workspace import StageFolder
 
@@ -32,14 +33,14 @@ def run(
     utterances: Sequence[Utterance],
     instructions: Sequence[Instruction],
     teacher: str,
-    teacher_system: str = "",
+    teacher_system: System = "",
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
 
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
-    front of it ("cascade") and the teacher, under the turn `teacher_system`. Raises DataError where there is nothing to
+    front of it ("cascade") and the teacher, under `teacher_system`. Raises DataError where there is nothing to
     test or test data leak into training, ModelError where a model cannot be loaded.
     """
     test = [u for u in utterances if u.split == TEST]
@@ -74,7 +75,7 @@ def measure(cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loader
     return rows
 
 
-def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: str = "") -> Loaders:
+def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: System = "") -> Loaders:
     """The package's own models, each imported when it is first needed."""
 
     def speechlm(name: str | Path):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from rba.lm.preamble import System, turns
+
 _SENTINEL = "\u2042user-turn\u2042"
 
 
-def frame(tokenizer: Any, system: str | None = None) -> tuple[list[int], list[int]]:
+def frame(tokenizer: Any, system: System = None) -> tuple[list[int], list[int]]:
     """Token ids before the user's words and from their end to where the assistant begins to speak.
 
     Typed and spoken requests are both put between the same two pieces, so that they differ in nothing else.
     """
-    turns = [{"role": "system", "content": system}] if system else []
-    turns.append({"role": "user", "content": _SENTINEL})
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    asked = [*turns(system), {"role": "user", "content": _SENTINEL}]
+    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     before, after = text.split(_SENTINEL)
     return _ids(tokenizer, before), _ids(tokenizer, after)
 
@@ -23,12 +24,12 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def prequery_ids(tokenizer: Any, system: str | None = None) -> list[int]:
+def prequery_ids(tokenizer: Any, system: System = None) -> list[int]:
     """The pre-query template: everything up to where the user's words would begin (RBA section on self-synthesis)."""
     return frame(tokenizer, system)[0]
 
 
-def prompt_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
+def prompt_ids(tokenizer: Any, text: str, system: System = None) -> list[int]:
     """A typed request in its chat frame, ready for the answer."""
     before, after = frame(tokenizer, system)
     return before + _ids(tokenizer, text) + after

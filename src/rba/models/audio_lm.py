@@ -19,9 +19,13 @@ from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
 from rba.lm.load import TextLM
 from rba.lm.number_format import AUTO, number_format, pick_device
+from rba.lm.preamble import System
 from rba.lm.scoring import backbone
 from rba.models import turns
 from rba.models.families import Family, family_of
+
+PROJECTOR = "projector.safetensors"
+"""The file of a checkpoint folder that tells an audio LM from the compact model."""
 
 
 class _Heard(Exception):
@@ -67,7 +71,7 @@ class AudioLM:
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
         return [torch.cat([before, self._project(f).to(before), after]) for f in features]
 
-    def text_prompts(self, texts: Sequence[str], system: str | None = None) -> list[torch.Tensor]:
+    def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed, through the same template."""
         return [self.lm.embed(turns.typed_ids(self.lm.tokenizer, text, system)) for text in texts]
 
@@ -101,7 +105,7 @@ class AudioLM:
         facts = {"family": self.core.config.model_type, "model": self.source}
         (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
         state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
-        save_file(state, folder / "projector.safetensors")
+        save_file(state, folder / PROJECTOR)
         if hasattr(self.lm.model, "peft_config"):
             self.lm.model.save_pretrained(folder / "adapter")
 
@@ -197,7 +201,7 @@ def restore(model: AudioLM, folder: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        model.projector.load_state_dict(load_file(folder / "projector.safetensors"))
+        model.projector.load_state_dict(load_file(folder / PROJECTOR))
     except (OSError, RuntimeError) as error:
         fix = "the base model has changed or the folder is incomplete: align again"
         raise ModelError("the projector does not fit its base model", str(folder), fix) from error

@@ -13,6 +13,7 @@ import torch
 
 from rba.lm import chat
 from rba.lm.load import TextLM
+from rba.lm.preamble import System
 from rba.models.connector import Connector
 from rba.models.whisper import WhisperEncoder
 
@@ -46,7 +47,7 @@ class CompactSpeechLM:
         """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame."""
         return self._framed(self._logprobs(features), system)
 
-    def text_prompts(self, texts: Sequence[str], system: str | None = None) -> list[torch.Tensor]:
+    def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed."""
         return [self.lm.embed(chat.prompt_ids(self.lm.tokenizer, text, system)) for text in texts]
 

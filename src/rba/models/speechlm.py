@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rba.lm.load import TextLM
+from rba.lm.preamble import System
 
 
 class SpeechLM(Protocol):
@@ -30,7 +31,7 @@ class SpeechLM(Protocol):
         """Prompt embeddings [T_i, D] of spoken requests, chat frame included."""
         ...
 
-    def text_prompts(self, texts: Sequence[str], system: str | None = None) -> list[torch.Tensor]:
+    def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed: the model's own text-input ceiling."""
         ...
 

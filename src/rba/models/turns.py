@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rba.errors import ModelError
-from rba.lm import chat
+from rba.lm import chat, preamble
+from rba.lm.preamble import System
 
 AUDIO = "\u2042audio\u2042"
 _WORDS = "\u2042user-turn\u2042"
 _FORMS = ((True, True), (True, False), (False, False))
 
 
-def render(tokenizer: Any, words: str, system: str | None, audio_token: str = "", answer: str | None = None) -> str:
+def render(tokenizer: Any, words: str, system: System, audio_token: str = "", answer: str | None = None) -> str:
     """The template's text for one user turn; `words` equal to `AUDIO` stands for a clip.
 
     Content is offered as lists of parts, then with other roles' as plain text, then all as plain text, and the first
@@ -21,10 +22,13 @@ def render(tokenizer: Any, words: str, system: str | None, audio_token: str = ""
     spoken = words == AUDIO
     said = audio_token if spoken else words
     part = {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words}
-    others = [("system", system)] if system else []
-    pieces = [said, system or "", answer or ""]
+    before = preamble.turns(system)
+    pieces = [said, answer or "", *(turn["content"] for turn in before)]
     for user_listed, others_listed in _FORMS:
-        turns: list[dict[str, Any]] = [{"role": r, "content": _content(t, others_listed)} for r, t in others]
+        listed = {"user": user_listed, "system": others_listed, "assistant": others_listed}
+        turns: list[dict[str, Any]] = [
+            {"role": turn["role"], "content": _content(turn["content"], listed[turn["role"]])} for turn in before
+        ]
         turns.append({"role": "user", "content": [part] if user_listed else said})
         if answer is not None:
             turns.append({"role": "assistant", "content": _content(answer, others_listed)})
@@ -34,16 +38,16 @@ def render(tokenizer: Any, words: str, system: str | None, audio_token: str = ""
             continue
         # a template made for plain text prints a list as Python would
         printed = any(str(turn["content"]) in text for turn in turns if isinstance(turn["content"], list))
-        # a system turn that the template drops is missed like the words
+        # an earlier turn that the template drops is missed like the words
         if said and not printed and all(piece in text for piece in pieces):
             return text
     missing = "audio" if spoken else "text"
-    where = " after a system turn" if system else ""
+    where = " after the turns before it" if before else ""
     fix = "choose an instruction-tuned checkpoint, or give its processor a chat_template that places what it is given"
     raise ModelError(f"the chat template has no place for {missing}{where}", "", fix)
 
 
-def typed_ids(tokenizer: Any, text: str, system: str | None = None) -> list[int]:
+def typed_ids(tokenizer: Any, text: str, system: System = None) -> list[int]:
     """Token ids of a typed request in the template, up to where the assistant begins to speak."""
     before, after = render(tokenizer, _WORDS, system).split(_WORDS)
     first = tokenizer(before, add_special_tokens=not starts_whole(tokenizer, before))["input_ids"]

@@ -13,7 +13,7 @@ LEAST_TRIMMED = 4
 _SENTENCE_END = re.compile(
     r"(?<![0-9])(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|vs))(?<!Mrs)(?<!e\.g)(?<!i\.e)[.!?][\"')]*(?=\s|$)"
 )
-_LETTER = re.compile(r"[A-Za-z]")
+_WORD = re.compile(r"\w")
 
 
 def trimmed(text: str) -> str:
@@ -30,10 +30,13 @@ def settled(reply: Reply, long_answers: str) -> str:
     return trimmed(reply.text) if long_answers == "trim" else ""
 
 
-def why_dropped(request: str, reply: Reply, long_answers: str) -> str:
-    """The reason to drop an instruction for its answer, "" to keep it."""
+def why_dropped(request: str, reply: Reply, long_answers: str, most_words: int = 0) -> str:
+    """The reason to drop an instruction for its answer, "" to keep it.
+
+    An answer has at most `most_words` words (0: any number); where that is asked, names need not look English.
+    """
     text = settled(reply, long_answers)
-    if not _LETTER.search(reply.text):
+    if not _WORD.search(reply.text):
         return "empty answer"
     if not text:
         return "runaway answer"
@@ -41,7 +44,10 @@ def why_dropped(request: str, reply: Reply, long_answers: str) -> str:
         return "echoing answer"
     if is_looping(text, size=6):
         return "looping answer"
-    return "" if is_english(text) or len(text.split()) < LEAST_TRIMMED else "answer not English"
+    words = len(text.split())
+    if most_words and words > most_words:
+        return "long answer"
+    return "" if is_english(text) or words < LEAST_TRIMMED or most_words else "answer not English"
 
 
 def _same_words(text: str) -> list[str]:

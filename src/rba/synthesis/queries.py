@@ -52,12 +52,13 @@ def draw_queries(teacher: Teacher, settings: SynthesisSettings, seed: int, index
     sampling = cells[index % len(cells)]
     seeds = [derive(seed, "query", index, i) for i in range(settings.shard_size)]
     first = _first_words(settings, seed, index)
-    replies = teacher.sample_queries(seeds, settings.system or None, sampling, first)
+    replies = teacher.sample_queries(seeds, settings.query_preamble, sampling, first)
     return [Query(tidy(r.text), r.finished, opener, sampling) for r, opener in zip(replies, first)]
 
 
 def _first_words(settings: SynthesisSettings, seed: int, index: int) -> list[str]:
     """First words per request of a round, "" for the unseeded; an even spread over the list."""
     seeded = round(settings.openers * settings.shard_size)
-    order = rng(seed, "openers", index).permutation(len(openers()))
-    return [openers()[order[i % len(order)]] if i < seeded else "" for i in range(settings.shard_size)]
+    words = settings.first_words or openers()
+    order = rng(seed, "openers", index).permutation(len(words))
+    return [words[order[i % len(order)]] if i < seeded else "" for i in range(settings.shard_size)]

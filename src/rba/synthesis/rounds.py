@@ -79,10 +79,10 @@ class Synthesiser:
         """The teacher's answer to each, or the reason why it is of no use."""
         texts = [c.text for c in candidates]
         seeds = [derive(self.seed, "answer", index, instruction_id(text)) for text in texts]
-        long = self.settings.long_answers
+        long, most = self.settings.long_answers, self.settings.max_answer_words
         replies = self.teacher.replies(texts, self.settings.answer, seeds) if texts else []
         return [
-            replace(c, response=answers.settled(r, long) or r.text, reason=answers.why_dropped(c.text, r, long))
+            replace(c, response=answers.settled(r, long) or r.text, reason=answers.why_dropped(c.text, r, long, most))
             for c, r in zip(candidates, replies)
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rba.errors import RecipeError
+from rba.lm.preamble import Example, Preamble
 from rba.lm.sampling import Sampling
 
 LONG_ANSWERS = ("drop", "trim")
@@ -25,10 +26,14 @@ class SynthesisSettings:
     top_ps: tuple[float, ...] = (0.99, 1.0)  # ... and one nucleus from this grid, in seeded order
     query_tokens: int = 64  # longest request in tokens; one that is not ended by then is dropped
     openers: float = 0.0  # share of requests with seeded first words: our extension for small teachers
+    first_words: tuple[str, ...] = ()  # what they are drawn from; empty: the package's list
     system: str = ""  # system turn before the pre-query header: the domain; empty: the template's own
+    # earlier turns before the pre-query header and before each answer: the domain and the manner, by example
+    examples: tuple[Example, ...] = ()
     answer: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how the answers are drawn
     answer_system: str = ""  # system turn under which the teacher answers; empty: the template's own
     long_answers: str = "drop"  # answers not ended in time: "drop", or "trim" to the last whole sentence
+    max_answer_words: int = 0  # words in an answer, at most; 0 = any number
     min_words: int = 3  # words in a request, at least
     max_words: int = 60  # words in a request, at most
     max_chars: int = 400  # characters in a request, at most
@@ -41,7 +46,7 @@ class SynthesisSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        for key in ("train", "validation", "test"):
+        for key in ("train", "validation", "test", "max_answer_words"):
             _check(getattr(self, key) >= 0, key, "give 0 or more")
         _check(self.wanted > 0, "train", "ask for at least one instruction")
         for key in ("query_tokens", "min_words", "batch", "shard_size"):
@@ -50,9 +55,20 @@ class SynthesisSettings:
         _check(bool(self.top_ps) and all(0 < p <= 1 for p in self.top_ps), "top_ps", "give one or more in (0, 1]")
         _check(self.min_words <= self.max_words, "max_words", "it cannot be below min_words")
         _check(0 <= self.openers <= 1, "openers", "give a share from 0 to 1")
+        _check(all(words.strip() for words in self.first_words), "first_words", "give no empty ones")
         _check(self.long_answers in LONG_ANSWERS, "long_answers", f"choose {' or '.join(LONG_ANSWERS)}")
         _check(0 <= self.near_duplicate <= self.split_distance <= 2, "split_distance", "0 <= near_duplicate <= it <= 2")
         _check(self.attempts >= 1, "attempts", "give 1 or more")
+
+    @property
+    def query_preamble(self) -> Preamble:
+        """What stands before the pre-query header."""
+        return Preamble(self.system, self.examples)
+
+    @property
+    def answer_preamble(self) -> Preamble:
+        """What stands before a request that the teacher answers."""
+        return Preamble(self.answer_system, self.examples)
 
     @property
     def wanted(self) -> int:

@@ -31,7 +31,7 @@ def run(settings: SynthesisSettings, *, folder: StageFolder, seed: int, teacher:
     from rba.teachers.load import load_teacher
     from rba.teachers.server import ServerTeacher
 
-    loaded = load_teacher(teacher, settings.batch, settings.answer_system)
+    loaded = load_teacher(teacher, settings.batch, settings.answer_preamble)
     synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder))
     if isinstance(loaded, ServerTeacher):
         print(f"synthesis: {loaded.client.usage.line(loaded.service)}", flush=True)

@@ -10,6 +10,7 @@ import torch
 from rba.lm import chat
 from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
+from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
 from rba.lm.scoring import token_logprobs
 from rba.teachers.teacher import Reply, Teacher, as_request
@@ -20,11 +21,11 @@ SCORE_BATCH = 32
 class LocalTeacher(Teacher):
     """A `TextLM` as a teacher that answers under the turn `system`; `batch_size` sequences are generated at once."""
 
-    def __init__(self, lm: TextLM, batch_size: int = 96, system: str = ""):
+    def __init__(self, lm: TextLM, batch_size: int = 96, system: System = ""):
         self.lm, self.name, self.batch_size, self.system = lm, lm.name, batch_size, system
 
     def sample_queries(
-        self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
+        self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
         """One request per seed; it ends at the end of turn or where it begins another turn's header."""
         first = [self._ids(opener) for opener in openers or [""] * len(seeds)]
@@ -61,7 +62,7 @@ class LocalTeacher(Teacher):
         return scores
 
     def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        return [chat.prompt_ids(self.lm.tokenizer, text, self.system or None) for text in texts]
+        return [chat.prompt_ids(self.lm.tokenizer, text, self.system) for text in texts]
 
     def _ids(self, text: str) -> list[int]:
         return self.lm.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []

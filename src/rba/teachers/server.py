@@ -13,6 +13,7 @@ from typing import Any
 
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
+from rba.lm.preamble import System, turns
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
 from rba.services.service import Service
@@ -25,12 +26,12 @@ MOST_STOPS = 4  # of the OpenAI interface
 class ServerTeacher(Teacher):
     """A served model as a teacher that answers under the turn `system`."""
 
-    def __init__(self, service: Service, system: str = "", client: Client | None = None):
+    def __init__(self, service: Service, system: System = "", client: Client | None = None):
         self.service, self.system, self.name = service, system, service.model
         self.client = client or Client(service)
 
     def sample_queries(
-        self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
+        self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
         """One request per seed; it ends at the end of turn or where it begins another turn's header."""
         header, stops, first = chat.prequery_ids(self.tokenizer, system), self._stops(), openers or [""] * len(seeds)
@@ -43,7 +44,7 @@ class ServerTeacher(Teacher):
 
     def replies(self, texts: Sequence[str], sampling: Sampling, seeds: Sequence[int]) -> list[Reply]:
         """One answer per request, through the server's chat template."""
-        before = [{"role": "system", "content": self.system}] if self.system else []
+        before = turns(self.system)
         payloads = [
             self._payload(sampling, seed, messages=[*before, {"role": "user", "content": text}])
             for text, seed in zip(texts, seeds)
@@ -56,15 +57,22 @@ class ServerTeacher(Teacher):
         Raises ModelError where the server gives no log-probs of a prompt's tokens.
         """
         end = chat.end_ids(self.tokenizer)[0]
-        prompts = [chat.prompt_ids(self.tokenizer, text, self.system or None) for text in texts]
         answers = [chat.response_ids(self.tokenizer, text, end) for text in responses]
+        return [(sum(row), len(row)) for row in self.token_logprobs(texts, answers)]
+
+    def token_logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probs of each token of the answers, given as token ids, after their texts in the chat frame.
+
+        Raises ModelError where the server gives no log-probs of a prompt's tokens.
+        """
+        prompts = [chat.prompt_ids(self.tokenizer, text, self.system) for text in texts]
         asked = [
-            {"model": self.service.model, "prompt": prompt + answer, "max_tokens": 1, "echo": True, "logprobs": 1}
+            {"model": self.service.model, "prompt": [*prompt, *answer], "max_tokens": 1, "echo": True, "logprobs": 1}
             for prompt, answer in zip(prompts, answers)
         ]
         rows = self.client.post_all("completions", asked, _echoed)
         spans = [(len(prompt), len(prompt) + len(answer)) for prompt, answer in zip(prompts, answers)]
-        return [self._sum(row, *span) for row, span in zip(rows, spans)]
+        return [self._span(row, *span) for row, span in zip(rows, spans)]
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -104,7 +112,7 @@ class ServerTeacher(Teacher):
         special = sorted(frame & set(self.tokenizer.all_special_ids))
         return self.tokenizer.convert_ids_to_tokens(special)[:MOST_STOPS]
 
-    def _sum(self, row: Sequence[float | None] | None, start: int, stop: int) -> tuple[float, int]:
+    def _span(self, row: Sequence[float | None] | None, start: int, stop: int) -> list[float]:
         found = [value for value in (row or [])[start:stop] if value is not None]
         if len(found) != stop - start:
             fix = (
@@ -112,7 +120,7 @@ class ServerTeacher(Teacher):
                 "similarity and judge, and every method whose reward is one of them"
             )
             raise ModelError("the server gives no log-probs of given tokens", self.service.base_url, fix)
-        return sum(found), len(found)
+        return found
 
 
 def _only(tree: Any) -> Any:

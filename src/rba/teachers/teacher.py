@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
 
 _NEXT_TURN = re.compile(r"(?:^|\n)\W*(?:assistant|user|system|human|model)\W*(?:\n|:|$)", re.IGNORECASE)
@@ -29,15 +30,15 @@ def as_request(text: str, finished: bool) -> Reply:
 class Teacher(Protocol):
     """A text LLM behind four calls; each batches as it likes, and each text depends on its own seed.
 
-    `system` is the turn under which it answers, and under which answers are likely or not to it; "" for the template's
-    own. Requests have one of their own, the domain.
+    `system` is the turn (or the preamble, with examples) under which it answers, and under which answers are likely or
+    not to it; "" for the template's own. Requests have one of their own, the domain.
     """
 
     name: str
-    system: str
+    system: System
 
     def sample_queries(
-        self, seeds: Sequence[int], system: str | None, sampling: Sampling, openers: Sequence[str] | None = None
+        self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
         """One request per seed, written from the pre-query template alone (section 2 of the RBA specification).
 

@@ -30,7 +30,7 @@ class Gkd(Objective):
     """L = generalised JSD; needs the token teacher and, unless lambda is 0, self-samples."""
 
     name = "gkd"
-    needs_teacher = True
+    needs_teacher = needs_distributions = True
 
     def __init__(self, settings: AlignSettings):
         self.kind, self.own = Divergence(settings.gkd.beta, settings.gkd.temperature), settings.gkd.own

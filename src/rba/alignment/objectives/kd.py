@@ -19,7 +19,7 @@ class Kd(Objective):
     """L = forward KL + the end's; needs the token teacher, no self-samples."""
 
     name = "kd"
-    needs_teacher = True
+    needs_teacher = needs_distributions = True
 
     def __init__(self, settings: AlignSettings):
         self.kind, self.end_weight = Divergence(0.0, settings.kd.temperature), settings.kd.end_weight

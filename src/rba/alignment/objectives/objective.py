@@ -159,6 +159,8 @@ class Terms:
 class Objective:
     """One method. What it `needs_*` decides what the trainer prepares.
 
+    Of the token teacher it may need whole distributions, or the log-probs of given tokens alone.
+
     `reward_terms` are rewards that it adds to the recipe's where its answers are ranked; `own_lr` is the peak learning
     rate of weights of its own.
     """
@@ -169,6 +171,7 @@ class Objective:
     needs_rewards: bool = False
     needs_reference: bool = False
     needs_teacher: bool = False
+    needs_distributions: bool = False
     reward_terms: Mapping[str, float] = {}
     own_lr: float = 0.0
 

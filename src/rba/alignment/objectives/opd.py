@@ -47,7 +47,7 @@ class Opd(Objective):
             settings.opd.clip,
             settings.opd.form == "sampled",
         )
-        self.needs_typed = self.share > 0
+        self.needs_typed, self.needs_distributions = self.share > 0, not self.sampled
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers under what they answer."""

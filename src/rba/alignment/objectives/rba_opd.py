@@ -55,6 +55,7 @@ class RbaOpd(Objective):
         self.pairing, self.reduction = settings.pairing, settings.ce_reduction
         self.needs_rewards = self.weights.preference > 0
         self.needs_samples = self.needs_teacher = self.weights.preference > 0 or self.weights.dense > 0
+        self.needs_distributions = self.weights.dense > 0
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers, each under its voice, and the teacher's answer under every voice if it has a weight."""

@@ -1,0 +1,35 @@
+"""Training instructions of other runs, learnt beside a run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rba.data.utterance import Utterance
+from rba.errors import WorkspaceError
+from rba.workspace import StageFolder, Workspace
+
+SPEECH = "speech"
+
+
+def speech_of(run: str) -> StageFolder:
+    """The finished speech of another run. Raises WorkspaceError where there is none."""
+    folder = Workspace(Path(run).expanduser()).stage(SPEECH)
+    if not folder.is_complete:
+        fix = "give run folders whose speech is finished: rba synthesize and rba speak make it"
+        raise WorkspaceError("no finished speech to mix in", f"align.mix {run}", fix)
+    return folder
+
+
+def with_mixed(own: Sequence[Utterance], runs: Iterable[str]) -> list[Utterance]:
+    """`own`, and after them the training utterances of `runs`.
+
+    An instruction that an earlier run has, in whatever split, is left out: what is tested in one run is not trained on
+    from another.
+    """
+    utterances = list(own)
+    for run in runs:
+        known = {u.instruction_id for u in utterances}
+        others = speech_of(run).read(Utterance)
+        utterances += [u for u in others if u.split == "train" and u.instruction_id not in known]
+    return utterances
