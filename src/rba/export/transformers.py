@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rba.files import write_json
-from rba.models.audio_lm import PROJECTOR
+from rba.models.families import PROJECTOR
 from rba.models.load import connector_files, load_speechlm
 
 

@@ -22,10 +22,7 @@ from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.preamble import System
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.families import Family, family_of
-
-PROJECTOR = "projector.safetensors"
-"""The file of a checkpoint folder that tells an audio LM from the compact model."""
+from rba.models.families import PROJECTOR, Family, family_of
 
 
 class _Heard(Exception):

@@ -11,6 +11,9 @@ from typing import Any
 
 from rba.errors import ModelError
 
+PROJECTOR = "projector.safetensors"
+"""The file of a checkpoint folder that tells an audio LM from the compact model."""
+
 
 @dataclass(frozen=True)
 class Family:

@@ -12,7 +12,7 @@ import torch
 from rba.errors import ModelError
 from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
-from rba.models.families import is_published
+from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
 
 SHIPPED = "shipped"
@@ -50,7 +50,7 @@ def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
         from rba.models.audio_lm import open_audio_lm
 
         return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype)
-    if (folder / "projector.safetensors").is_file():
+    if (folder / PROJECTOR).is_file():
         return _load_audio_lm(folder, str(name), dtype)
     return _load_compact(folder, str(name), dtype)
 
