@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
+    _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
     return parser
 
@@ -87,6 +88,15 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(call=_chat)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id'
+    )
+    parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="two recordings or more to check it with")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="float32", help="default: float32")
+    parser.set_defaults(call=_check)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +166,12 @@ def _chat(args: argparse.Namespace) -> None:
     chat(args.checkpoint, args.wav, args.system, sampling, args.seed)
 
 
+def _check(args: argparse.Namespace) -> int:
+    from rba.check import check
+
+    return 0 if check(args.model, args.wav, args.dtype) else 1
+
+
 def _models(args: argparse.Namespace) -> None:
     from rba.weights.registry import find
     from rba.weights.resolve import fetch, models_table, path
@@ -184,15 +200,15 @@ def _quiet() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for what the user can mend (one line on stderr), 130 if stopped.
+    """Run the command and return its exit code: 0, 1 for a model that fails `rba check`, 130 if stopped.
 
-    Any other exception is a bug and is raised.
+    What the user can mend ends with one line on stderr and 2. Any other exception is a bug and is raised.
     """
     args = build_parser().parse_args(argv)
     runtime.prepare()
     _quiet()
     try:
-        args.call(args)
+        code = args.call(args)
         sys.stdout.flush()
     except RbaError as error:
         return _fail(str(error))
@@ -208,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         return _fail(f"the disk is full{where}; free some space and run the same command again")
-    return 0
+    return code or 0
 
 
 def _fail(line: str) -> int:

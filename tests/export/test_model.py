@@ -10,11 +10,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rba import cli
+from rba.alignment.scorer import score
 from rba.errors import DataError, WorkspaceError
 from rba.export.model import export_model
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.load import load_speechlm
+from rba.testing.tiny_audio_lm import save_tiny_audio_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
+from rba.testing.tiny_utterances import tiny_wave
 
 IDS = torch.tensor([[5, 9, 13, 21, 8, 30, 11]])
 
@@ -54,6 +57,22 @@ def test_the_connector_goes_with_it(run, tmp_path):
     ours, theirs = (load_file(f / "connector.safetensors") for f in (run / "final" / "rba-group", tmp_path / "out"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
     assert (tmp_path / "out" / "connector.json").is_file()
+
+
+def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path):
+    speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start"), "float32")
+    add_lora(speechlm, rank=4)
+    with torch.no_grad():
+        for parameter in [*lora_parameters(speechlm), *speechlm.connector_parameters()]:
+            parameter.add_(0.1)
+    speechlm.save(tmp_path / "run" / "final" / "sft")
+    export_model(tmp_path / "run", "transformers", tmp_path / "out")
+    plain = load_speechlm(tmp_path / "out", "float32")
+    answer, waves = [40, 41, 42, 2], [tiny_wave(0)]
+    logp = [score(m.lm, m.prompts(m.encode(waves)), [answer], 512)[0].detach() for m in (speechlm, plain)]
+    torch.testing.assert_close(logp[0], logp[1], atol=1e-4, rtol=0)
+    assert plain.core.generation_config.eos_token_id == speechlm.lm.end_ids
+    assert not any("lora" in name for name, _ in plain.core.named_parameters())
 
 
 def test_which_model_is_asked_where_there_are_several(run, tmp_path):
