@@ -86,7 +86,7 @@ def test_a_good_request_is_kept(text):
 
 
 def test_every_filter_has_examples():
-    assert set(DROPPED) == set(FILTERS)
+    assert set(DROPPED) | {"example"} == set(FILTERS)  # that one needs settings: see below
 
 
 def test_the_first_filter_that_fires_names_the_reason():
@@ -137,6 +137,6 @@ def test_a_long_text_may_repeat_a_phrase_once_but_not_go_on():
 
 def test_a_request_that_only_repeats_an_example_is_dropped():
     settings = SynthesisSettings(examples=(Example("Who wrote Hamlet?", "Shakespeare"),))
-    assert why_dropped("who wrote hamlet", True, settings) == "example"
+    assert why_dropped("who wrote  HAMLET ?", True, settings) == "example"
     assert why_dropped("Who wrote Macbeth?", True, settings) == ""
     assert why_dropped("Who wrote Hamlet?", True, SynthesisSettings()) == ""
