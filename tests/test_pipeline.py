@@ -256,6 +256,25 @@ def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, over
     assert done() == [] and not mine().folder.exists()
 
 
+@pytest.mark.parametrize("config", ['{"model_type": "llama"}', "{}", "[]", "{"])
+def test_an_audio_lm_of_an_unknown_family_is_refused_before_anything_is_done(mine, tmp_path, config):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(config)
+    with pytest.raises(ModelError, match="model_type"):
+        run(mine(f"model={tmp_path}/model"))
+    assert done() == [] and not mine().folder.exists()
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen2-Audio-7B-Instruct", "folder"])
+def test_an_audio_lm_is_named_by_its_hub_id_or_its_folder(mine, tmp_path, model):
+    if model == "folder":
+        model = str(tmp_path / "model")
+        Path(model).mkdir()
+        (Path(model) / "config.json").write_text('{"model_type": "qwen2_audio"}')
+    run(mine(f"model={model}"))
+    assert "align/sft" in (steps := done()) and "connect" not in steps
+
+
 def test_a_reward_of_ones_own_is_imported_before_anything_is_done_and_an_edit_counts(mine, tmp_path, monkeypatch):
     own = "align.reward=own_rewards:f + recall"
     with pytest.raises(RecipeError, match="cannot import the reward: ModuleNotFoundError"):

@@ -22,7 +22,7 @@ DEFAULT_SAMPLING = Sampling(temperature=0.0, max_new_tokens=128)
 
 @dataclass(frozen=True)
 class Reply:
-    """A SpeechLM's answer `text`, and what it `heard` (the connector's transcript; the words themselves if typed)."""
+    """A SpeechLM's answer `text`, and what it `heard`: the words read off the speech ("" if none are), or typed."""
 
     text: str
     heard: str
@@ -47,7 +47,8 @@ def ask(
     if audio is not None and text is None:
         wave = decode(audio) if isinstance(audio, str | Path | bytes) else check(audio)
         features = speechlm.encode([wave])
-        prompts, (heard,) = speechlm.listen(features, system)
+        prompts, words = speechlm.listen(features, system)
+        heard = words[0] if words else ""
     elif text is not None and audio is None:
         prompts, heard = speechlm.text_prompts([text], system), text
     else:
@@ -124,7 +125,7 @@ def _typed() -> Iterable[str]:
 
 
 def _show(reply: Reply, spoken: bool) -> None:
-    if spoken:
+    if spoken and reply.heard:
         print(f"heard: {reply.heard}")
     answer = reply.text.replace("\n", "\n       ")
     print(f"model: {answer}", flush=True)

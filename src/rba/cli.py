@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from rba import __version__, runtime
-from rba.errors import RbaError
+from rba.errors import RbaError, RecipeError
 
 _STAGES = {
     "run": "everything: data, speech, alignment, evaluation, report; skips what is done",
@@ -46,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe(show)
     show.set_defaults(call=_show_config)
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
+    _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
+    _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
     return parser
 
@@ -63,6 +65,21 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(call=_compare)
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from rba.data.instruction import SPLITS
+    from rba.export.registry import FORMATS, MODELS
+
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    formats = "; ".join(f"{name}: {text}" for name, text in (FORMATS | MODELS).items())
+    parser.add_argument("--to", metavar="FORMAT", required=True, help=formats)
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="a new folder")
+    parser.add_argument("--split", choices=SPLITS, help="this split alone")
+    pairs = "preference pairs: best and worst answer over voices (group), or the teacher's and the model's own (single)"
+    parser.add_argument("--pairs", nargs="?", choices=("group", "single"), const="group", help=pairs)
+    parser.add_argument("--method", help="whose final model, with --to transformers")
+    parser.set_defaults(call=_export)
+
+
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help='a checkpoint folder, or "shipped"')
     parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="recordings to answer, instead of asking")
@@ -71,6 +88,15 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(call=_chat)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id'
+    )
+    parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="two recordings or more to check it with")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="float32", help="default: float32")
+    parser.set_defaults(call=_check)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -111,12 +137,39 @@ def _compare(args: argparse.Namespace) -> None:
     print_markdown(pooled) if args.markdown else print_table(pooled)
 
 
+def _export(args: argparse.Namespace) -> None:
+    from rba.export.registry import MODELS
+
+    stray = ("split", "pairs") if args.to in MODELS else ("method",)
+    for option in stray:
+        if getattr(args, option):
+            raise RecipeError(f"--{option} means nothing with --to {args.to}", fix="leave it out")
+    if args.to in MODELS:
+        from rba.export.model import export_model
+
+        print(f"{export_model(args.run_folder, args.to, args.out, args.method)} in {args.out}")
+        return
+    from rba.export.export import export
+
+    done = export(args.run_folder, args.to, args.out, split=args.split, pairs=args.pairs)
+    what = "preference pairs" if args.pairs else "utterances"
+    print(f"{what} in {args.out}: " + ", ".join(f"{count} {split}" for split, count in done.examples.items()))
+    for name, reason in done.lost.items():
+        print(f"rba: left out {name}: {reason}", file=sys.stderr)
+
+
 def _chat(args: argparse.Namespace) -> None:
     from rba.chat import chat
     from rba.lm.sampling import Sampling
 
     sampling = Sampling(temperature=args.temperature, max_new_tokens=args.max_new_tokens)
     chat(args.checkpoint, args.wav, args.system, sampling, args.seed)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from rba.check import check
+
+    return 0 if check(args.model, args.wav, args.dtype) else 1
 
 
 def _models(args: argparse.Namespace) -> None:
@@ -147,15 +200,15 @@ def _quiet() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for what the user can mend (one line on stderr), 130 if stopped.
+    """Run the command and return its exit code: 0, 1 for a model that fails `rba check`, 130 if stopped.
 
-    Any other exception is a bug and is raised.
+    What the user can mend ends with one line on stderr and 2. Any other exception is a bug and is raised.
     """
     args = build_parser().parse_args(argv)
     runtime.prepare()
     _quiet()
     try:
-        args.call(args)
+        code = args.call(args)
         sys.stdout.flush()
     except RbaError as error:
         return _fail(str(error))
@@ -171,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         return _fail(f"the disk is full{where}; free some space and run the same command again")
-    return 0
+    return code or 0
 
 
 def _fail(line: str) -> int:

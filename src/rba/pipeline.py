@@ -119,6 +119,7 @@ def _check_models(recipe: Recipe) -> None:
 
     Raises RecipeError for a reward of the user's own that cannot be imported.
     """
+    from rba.models.families import check_published, is_published
     from rba.rewards.custom import load_custom
     from rba.rewards.spec import is_custom, parse_weights
     from rba.services.service import is_service, parse_service
@@ -136,8 +137,10 @@ def _check_models(recipe: Recipe) -> None:
         load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):
         return
-    fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}" or a checkpoint folder that rba wrote'
-    if not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
+    fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}", a checkpoint folder or an audio LM of transformers'
+    if is_published(recipe.model):
+        check_published(recipe.model)
+    elif not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
         raise ModelError("no SpeechLM checkpoint here", f"model {recipe.model}", fix)
 
 

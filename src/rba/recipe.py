@@ -41,7 +41,7 @@ class Recipe:
     seed: int = 0  # every random draw is derived from it
     output: str = ""  # the run folder; empty: runs/<name>
     teacher: str = "smollm2-135m-instruct"  # the text LLM that writes and answers the instructions
-    model: str = CONNECT  # the SpeechLM to align: "connect" (what that stage makes), "shipped" or a checkpoint folder
+    model: str = CONNECT  # the SpeechLM to align: "connect" (what that stage makes), "shipped", a folder or hub id
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)

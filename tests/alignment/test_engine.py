@@ -104,7 +104,7 @@ def test_layers_are_the_same_without_shared_prefixes(adapted: Bench, monkeypatch
     speech = adapted.bank.initial(adapted.groups[0].utterances)
     answers = [ANSWER, SHORT, ANSWER]
     shared = answer_states(adapted.speechlm.lm, speech, answers, 64, layers=True)
-    monkeypatch.setattr("rba.alignment.scorer._keeps_everything", lambda lm: False)
+    monkeypatch.setattr("rba.alignment.scorer.keeps_everything", lambda lm: False)
     for a, b in zip(shared, answer_states(adapted.speechlm.lm, speech, answers, 64, layers=True)):
         torch.testing.assert_close(a.last_RD, b.last_RD, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(a.layers_LD, b.layers_LD, atol=1e-5, rtol=1e-4)

@@ -70,7 +70,7 @@ def test_gradients_reach_prompts_that_carry_them(adapted: CompactSpeechLM):
 
 
 def test_a_model_with_sliding_windows_takes_the_plain_way(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rba.alignment.scorer._keeps_everything", lambda lm: False)
+    monkeypatch.setattr("rba.alignment.scorer.keeps_everything", lambda lm: False)
     prompts = five_prompts(adapted)
     plain = token_logprobs(adapted.lm.model, prompts, ANSWERS)
     torch.testing.assert_close(torch.cat(score(adapted.lm, prompts, ANSWERS, 64)), torch.cat(plain))

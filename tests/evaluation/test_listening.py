@@ -17,7 +17,7 @@ from rba.evaluation import rendering
 from rba.evaluation.listening import FAST, arrange, condition_of, say
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.settings import ConditionSettings
-from rba.speech import accents, noise, rooms
+from rba.speech import accents, kokoro, noise, rooms
 from rba.speech.acoustics import Acoustics
 from rba.speech.casting import cast
 from rba.speech.hibari import HibariEngine
@@ -163,6 +163,20 @@ def test_the_runs_own_engine_is_no_other_engine(tmp_path: Path):
     with pytest.raises(RecipeError, match="does not speak with"):
         render_conditions(settings, [utterance()], tmp_path, 0, SPEECH)
     assert not any(tmp_path.iterdir())
+
+
+def test_an_engine_without_accents_cannot_change_them(tmp_path: Path):
+    settings = ConditionSettings(names=("accent",))
+    with pytest.raises(RecipeError, match="cannot change the accent"):
+        render_conditions(settings, [replace(utterance(), engine="espeak")], tmp_path, 0, SPEECH)
+
+
+def test_another_accent_keeps_kokoros_voice(monkeypatch: pytest.MonkeyPatch):
+    stock = {f"{side}{kind}_{i}": np.zeros(1) for side in "ab" for kind in "mf" for i in range(8)}
+    monkeypatch.setattr(kokoro, "voices", lambda: stock)
+    for voice in VOICES:
+        changed = arrange(utterance(voice=voice), "accent", "e").speaker
+        assert kokoro.voice_of(changed) == kokoro.voice_of(speaker(voice))
 
 
 def test_an_engine_that_does_not_clone_is_refused_beside_reference_clips(tmp_path: Path):

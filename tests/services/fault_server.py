@@ -19,7 +19,7 @@ FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choice", "two choices"
 class FaultServer:
     """`fault(number)` names what befalls the attempt of that number at a payload ("" : nothing)."""
 
-    answer: Callable[[str, dict[str, Any]], dict[str, Any]]
+    answer: Callable[[str, dict[str, Any]], Any]
     fault: Callable[[str, int], str] = lambda text, number: ""
     attempts: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
@@ -71,7 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
             tree = {**tree, "choices": []}
         if fault == "two choices":
             tree = {**tree, "choices": tree["choices"] * 2}
-        body = b"<html>" if fault == "garbage" else json.dumps(tree).encode()
+        whole = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
+        body = b"<html>" if fault == "garbage" else whole
         if fault == "cut":
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

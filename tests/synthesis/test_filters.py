@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rba.lm.preamble import Example
 from rba.synthesis.filters import FILTERS, is_looping, why_dropped
 from rba.synthesis.language import function_share, is_english
 from rba.synthesis.settings import SynthesisSettings
@@ -85,7 +86,7 @@ def test_a_good_request_is_kept(text):
 
 
 def test_every_filter_has_examples():
-    assert set(DROPPED) == set(FILTERS)
+    assert set(DROPPED) | {"example"} == set(FILTERS)  # that one needs settings: see below
 
 
 def test_the_first_filter_that_fires_names_the_reason():
@@ -132,3 +133,10 @@ def test_a_long_text_may_repeat_a_phrase_once_but_not_go_on():
     once = "I like to walk in the park when it is warm, and I like to walk in the rain too."
     assert not is_looping(once, size=6)
     assert is_looping("and then the cat sat on the mat " * 4, size=6)
+
+
+def test_a_request_that_only_repeats_an_example_is_dropped():
+    settings = SynthesisSettings(examples=(Example("Who wrote Hamlet?", "Shakespeare"),))
+    assert why_dropped("who wrote  HAMLET ?", True, settings) == "example"
+    assert why_dropped("Who wrote Macbeth?", True, settings) == ""
+    assert why_dropped("Who wrote Hamlet?", True, SynthesisSettings()) == ""

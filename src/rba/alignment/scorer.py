@@ -99,7 +99,7 @@ def answer_states(
     number = {key: i for i, key in enumerate(heads)}
     owners = [number[id(p)] for p in prompts]
     found: list[Any] = [None] * len(answers)
-    if not _keeps_everything(lm):
+    if not keeps_everything(lm):
         for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
             with recomputed(backbone(lm.model), recompute):
                 rows = _plain_states(lm, [prompts[i] for i in batch], [answers[i] for i in batch], layers)
@@ -126,7 +126,7 @@ def _mean(layers: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack([layer_RD.detach().float().mean(0) for layer_RD in layers])
 
 
-def _keeps_everything(lm: TextLM) -> bool:
+def keeps_everything(lm: TextLM) -> bool:
     """Whether all layers attend to all that was before: no sliding windows, no recurrent states."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer

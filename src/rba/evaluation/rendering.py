@@ -12,7 +12,7 @@ from rba.data import shards
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.errors import AudioError, RecipeError
-from rba.evaluation.listening import say
+from rba.evaluation.listening import ACCENTED, say
 from rba.evaluation.settings import ConditionSettings
 from rba.progress import progress
 from rba.speech.engine import clones, prepare
@@ -55,6 +55,9 @@ def render_conditions(
 
 def _prepare(settings: ConditionSettings, heard: set[str], speech: SpeechSettings) -> None:
     """Have the engines of the conditions ready."""
+    if "accent" in settings.names and (deaf := heard - ACCENTED):
+        fix = f"leave the condition out; {' and '.join(sorted(ACCENTED))} speak with other accents"
+        raise RecipeError("this engine cannot change the accent", min(deaf), fix)
     for name in sorted(heard):
         prepare(name)
     if "engine" not in settings.names:

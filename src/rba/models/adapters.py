@@ -24,7 +24,10 @@ def add_lora(
     targets: str | list[str] = "all-linear",
     seed: int = 0,
 ) -> None:
-    """Put trainable float32 LoRA matrices on the LLM, in place; with B = 0 the policy is as it was."""
+    """Put trainable float32 LoRA matrices on the LLM, in place; with B = 0 the policy is as it was.
+
+    A SpeechLM whose `lm.model` holds more than the LLM keeps `targets` inside it by its own `lora_targets`.
+    """
     from peft import LoraConfig, get_peft_model
 
     if has_lora(speechlm.lm):
@@ -32,6 +35,8 @@ def add_lora(
             parameter.requires_grad_("lora_" in name)
         return
     torch.manual_seed(seed)
+    if hasattr(speechlm, "lora_targets"):
+        targets = speechlm.lora_targets(targets)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
     speechlm.lm.model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
 

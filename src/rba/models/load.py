@@ -12,6 +12,8 @@ import torch
 from rba.errors import ModelError
 from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
+from rba.models.families import PROJECTOR, is_published
+from rba.models.speechlm import SpeechLM
 
 SHIPPED = "shipped"
 HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
@@ -37,16 +39,37 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = AUTO) -> CompactSpeechLM:
-    """Open a checkpoint folder, or "shipped". LLM and encoder are in `dtype`, the connector in float32.
+def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
+    """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
-    Raises ModelError where the folder is no checkpoint or its parts do not fit together.
+    LLM and encoder are in `dtype`, the connector in float32. Raises ModelError where it is none of these or its parts
+    do not fit together.
     """
+    folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
+    if is_published(name):
+        from rba.models.audio_lm import open_audio_lm
+
+        return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype)
+    if (folder / PROJECTOR).is_file():
+        return _load_audio_lm(folder, str(name), dtype)
+    return _load_compact(folder, str(name), dtype)
+
+
+def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:
+    """An aligned audio LM: its base by name, then its own projector and adapter."""
+    from rba.models.audio_lm import open_audio_lm, restore
+
+    model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name)
+    restore(model, folder)
+    return model
+
+
+def _load_compact(folder: Path, name: str, dtype: str) -> CompactSpeechLM:
+    """The compact model: its encoder and LLM by name, then its own connector and adapter."""
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
-    folder = shipped_folder() if str(name) == SHIPPED else Path(name)
     names, state = connector_files(folder)
     lm = load_lm(names["llm"], dtype)
     encoder = load_encoder(names["encoder"], dtype)
@@ -61,4 +84,4 @@ def load_speechlm(name: str | Path, dtype: str = AUTO) -> CompactSpeechLM:
 
         lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
     connector = connector.to(lm.device).eval().requires_grad_(False)
-    return CompactSpeechLM(encoder, connector, lm, str(name), names["encoder"])
+    return CompactSpeechLM(encoder, connector, lm, name, names["encoder"])

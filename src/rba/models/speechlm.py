@@ -37,8 +37,8 @@ class SpeechLM(Protocol):
 
     def listen(
         self, features: Sequence[torch.Tensor], system: str | None = None
-    ) -> tuple[list[torch.Tensor], list[str]]:
-        """`prompts` without gradients, and what was read off the speech."""
+    ) -> tuple[list[torch.Tensor], list[str] | None]:
+        """`prompts` without gradients, and the words read off the speech; None from a model that reads none off."""
         ...
 
     def connector_parameters(self) -> Iterator[torch.nn.Parameter]:

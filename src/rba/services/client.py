@@ -40,17 +40,20 @@ class _Passing(Exception):
 
 
 class Client:
-    """Asks one served model; `usage` counts the answers. Raises ModelError for a key that is not set."""
+    """Asks one served model; `usage` counts the answers. Raises ModelError for a key that is not set.
 
-    def __init__(self, service: Service, pause: float = PAUSE):
-        self.service, self.pause, self.usage = service, pause, Usage()
+    `decode` makes of an answer's bytes what is read: JSON, unless the server answers with something else.
+    """
+
+    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = json.loads):
+        self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
         key = os.environ.get(service.key_env, "") if service.key_env else ""
         if service.key_env and not key:
             raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def post_all(self, path: str, payloads: Sequence[dict[str, Any]], read: Callable[[Any], T]) -> list[T]:
-        """`read` of the JSON answer to each payload at `path`, in order; equal payloads are asked once.
+        """`read` of the decoded answer to each payload at `path`, in order; equal payloads are asked once.
 
         `read` raises ValueError, KeyError, IndexError or TypeError for an answer of another form. Raises ModelError
         where the server refuses, or fails until the retries are used up.
@@ -116,11 +119,11 @@ class Client:
 
     def _taken(self, body: bytes, read: Callable[[Any], T], cached: bool = False) -> T:
         try:
-            tree = json.loads(body)
+            tree = self.decode(body)
             answer = read(tree)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise _Passing(f"an answer of another form ({error})") from error
-        self.usage.add(tree.get("usage") or {}, cached)
+        self.usage.add(tree.get("usage") or {} if isinstance(tree, dict) else {}, cached)
         return answer
 
     def _refusal(self, status: int, path: str, text: str) -> ModelError:

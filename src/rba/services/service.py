@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from rba.errors import RecipeError
 
 PREFIX = "openai:"
+LARGEST_SEED = 2**31  # some servers take no larger ones
 _NUMBERS = {"concurrency": int, "retries": int, "timeout": float, "price_in": float, "price_out": float}
 
 
@@ -30,6 +31,7 @@ class Service:
     concurrency: int = 16  # requests under way at once
     timeout: float = 120.0  # seconds to wait for one answer
     retries: int = 6  # further attempts after the first
+    voices: str = ""  # of a speech server, by name, with commas between
     price_in: float = 0.0  # per million tokens read
     price_out: float = 0.0  # per million tokens written
 
@@ -45,7 +47,8 @@ class Service:
     @property
     def identity(self) -> str:
         """What its answers depend on: the name without the options that change speed, access or cost only."""
-        return f"{PREFIX}{self.base_url}?tokenizer={self.tokenizer}#{self.model}"
+        voices = f"&voices={self.voices}" if self.voices else ""
+        return f"{PREFIX}{self.base_url}?tokenizer={self.tokenizer}{voices}#{self.model}"
 
 
 def is_service(name: str) -> bool:

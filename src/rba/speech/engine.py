@@ -27,6 +27,8 @@ ENGINES: dict[str, str] = {
 WITH_MODEL: dict[str, str] = {
     "piper": "rba.speech.piper:PiperEngine",
     "transformers": "rba.speech.text_to_audio:TextToAudioEngine",
+    "openai": "rba.speech.served:ServedEngine",
+    "openai-clone": "rba.speech.served:ServedCloningEngine",
 }
 
 

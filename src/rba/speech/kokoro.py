@@ -18,6 +18,7 @@ from rba.speech import accents
 from rba.speech.casting import cast, finish, is_low, size
 from rba.speech.hibari import check_text
 from rba.speech.speaker import Speaker
+from rba.speech.speaker import speaker as bank_speaker
 
 MODEL = "kokoro-82m"
 SAMPLE_RATE = 24_000
@@ -39,7 +40,9 @@ def voices() -> dict[str, np.ndarray]:
 
 def voice_of(speaker: Speaker) -> str:
     """The voice that plays a speaker: of the same kind and side of the Atlantic, drawn by the speaker's id."""
-    kind = ("b" if speaker.accent in _BRITISH else "a") + ("m" if is_low(speaker) else "f")
+    # another accent is spoken by the same voice
+    accent = speaker.accent if speaker.id == speaker.base else bank_speaker(speaker.base).accent
+    kind = ("b" if accent in _BRITISH else "a") + ("m" if is_low(speaker) else "f")
     return cast(speaker, [name for name in sorted(voices()) if name.startswith(kind)])
 
 

@@ -82,6 +82,12 @@ def no_request(text: str, settings: SynthesisSettings) -> bool:
     return not patterns.ASKS.search(text)
 
 
+def example(text: str, settings: SynthesisSettings) -> bool:
+    """One of the examples that the teacher was shown, word for word."""
+    said = re.findall(r"\w+", text.lower())
+    return any(said == re.findall(r"\w+", shown.text.lower()) for shown in settings.examples)
+
+
 def loops(text: str, settings: SynthesisSettings) -> bool:
     """Says the same three words again, or hardly any different words."""
     return is_looping(text)
@@ -110,6 +116,7 @@ FILTERS: dict[str, Predicate] = {
     "missing material": missing_material,
     "editing": editing,
     "no request": no_request,
+    "example": example,
     "loops": loops,
 }
 """Drop reasons and their predicates, in the order in which they are tried."""

@@ -16,10 +16,9 @@ from rba.lm import chat
 from rba.lm.preamble import System, turns
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
-from rba.services.service import Service
+from rba.services.service import LARGEST_SEED, Service
 from rba.teachers.teacher import Reply, Teacher, as_request
 
-LARGEST_SEED = 2**31  # some servers take no larger ones
 MOST_STOPS = 4  # of the OpenAI interface
 
 

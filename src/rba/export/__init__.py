@@ -1,0 +1,1 @@
+"""A run's spoken instructions and preference pairs in the formats of other toolkits."""

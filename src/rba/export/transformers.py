@@ -1,0 +1,44 @@
+"""An aligned model for plain transformers: the LLM with its adapter merged in, and the connector's weights.
+
+An audio LM of transformers becomes a whole model of its own class again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rba.files import write_json
+from rba.models.families import PROJECTOR
+from rba.models.load import connector_files, load_speechlm
+
+
+def write(folder: Path, checkpoint: Path) -> None:
+    """Write the LLM of a checkpoint folder in float32 with its tokenizer, `connector.safetensors` and its facts.
+
+    In float32 because a merged weight in half precision forgets what moves it by less than half a step.
+    `connector.json` names the speech encoder and the connector's sizes.
+    """
+    if (checkpoint / PROJECTOR).is_file():
+        _write_audio_lm(folder, checkpoint)
+        return
+    facts, _ = connector_files(checkpoint)
+    lm = load_speechlm(checkpoint, "float32").lm
+    model = lm.model.merge_and_unload() if hasattr(lm.model, "peft_config") else lm.model
+    # plain generate() is to end where rba's does
+    model.generation_config.eos_token_id = list(lm.end_ids)
+    model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    shutil.copyfile(checkpoint / "connector.safetensors", folder / "connector.safetensors")
+    write_json(folder / "connector.json", {"encoder": facts["encoder"], "connector": facts["connector"]})
+
+
+def _write_audio_lm(folder: Path, checkpoint: Path) -> None:
+    """The whole audio LM with adapter and projector merged in, and its processor."""
+    speechlm: Any = load_speechlm(checkpoint, "float32")
+    merged = hasattr(speechlm.lm.model, "peft_config")
+    core = speechlm.lm.model.merge_and_unload() if merged else speechlm.core
+    core.generation_config.eos_token_id = list(speechlm.lm.end_ids)
+    core.save_pretrained(folder)
+    speechlm.processor.save_pretrained(folder)

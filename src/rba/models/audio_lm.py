@@ -1,0 +1,208 @@
+"""Audio LMs of transformers as SpeechLMs: the model's own processor, chat template, tower and projector.
+
+Everything is read off the real class: its own forward pass is run up to where the projector begins, so that masks and
+lengths are its own, and the rows around the audio are those of its own processor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rba.data.audio import SAMPLE_RATE
+from rba.errors import ModelError
+from rba.lm.load import TextLM
+from rba.lm.number_format import AUTO, number_format, pick_device
+from rba.lm.preamble import System
+from rba.lm.scoring import backbone
+from rba.models import turns
+from rba.models.families import PROJECTOR, Family, family_of
+
+
+class _Heard(Exception):
+    """Ends a forward pass where the projector begins."""
+
+
+@dataclass
+class AudioLM:
+    """An audio LM of transformers; see `rba.models.speechlm.SpeechLM` for the methods.
+
+    `core` is the model of its real class, `lm.model` the same object or its PEFT wrapper. `source` is what the base
+    model was opened by. The projector is kept in float32: it may be trained.
+    """
+
+    core: Any
+    processor: Any
+    lm: TextLM
+    name: str
+    source: str
+    family: Family
+    _frames: dict[str | None, tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    @property
+    def encoder_name(self) -> str:
+        """All checkpoints of one base hear with the same tower."""
+        return self.source
+
+    @property
+    def projector(self) -> Any:
+        """The module between audio tower and LLM."""
+        return self.core.get_submodule(self.family.projector)
+
+    @torch.no_grad()
+    def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """What the projector reads [T_i, F] (CPU, the tower's precision), one clip at a time.
+
+        Not all towers mask the pads of a batch; alone, a clip has none but those of its own processor.
+        """
+        return [self._heard(wave).cpu() for wave in waves]
+
+    def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
+        before, after = (self.lm.embed(ids) for ids in self._frame(system))
+        return [torch.cat([before, self._project(f).to(before), after]) for f in features]
+
+    def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D] of the same requests typed, through the same template."""
+        return [self.lm.embed(turns.typed_ids(self.lm.tokenizer, text, system)) for text in texts]
+
+    @torch.no_grad()
+    def listen(self, features: Sequence[torch.Tensor], system: str | None = None) -> tuple[list[torch.Tensor], None]:
+        """`prompts` without gradients; no words can be read off before the LLM answers."""
+        return self.prompts(features, system), None
+
+    def connector_parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The projector's weights."""
+        return self.projector.parameters()
+
+    def lora_targets(self, targets: str | list[str]) -> str:
+        """PEFT targets that stay inside the LLM: all its linear layers, or those of the names given.
+
+        Any other string is a pattern of the user's own and stays as it is.
+        """
+        if isinstance(targets, str) and targets != "all-linear":
+            return targets
+        llm = backbone(self.lm.model)
+        place = next(name for name, module in self.core.named_modules() if module is llm)
+        linear = {n.rsplit(".")[-1] for n, module in llm.named_modules() if isinstance(module, torch.nn.Linear)}
+        names = sorted(linear if targets == "all-linear" else targets)
+        return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
+
+    def save(self, folder: Path) -> None:
+        """Write `speechlm.json`, `projector.safetensors` and, with LoRA, `adapter/`; the base by name."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {"family": self.core.config.model_type, "model": self.source}
+        (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
+        state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
+        save_file(state, folder / PROJECTOR)
+        if hasattr(self.lm.model, "peft_config"):
+            self.lm.model.save_pretrained(folder / "adapter")
+
+    def inputs(self, wave: np.ndarray, system: str | None = None) -> dict[str, torch.Tensor]:
+        """What the model's own forward takes for one spoken request, on its device."""
+        text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
+        kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
+        special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
+        made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
+        dtype = self.core.dtype
+        return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
+
+    def _heard(self, wave: np.ndarray) -> torch.Tensor:
+        """The rows [T, F] that the projector is given for one clip, pads left out."""
+        inputs, caught = self.inputs(wave), []
+
+        def stop(module: Any, args: tuple[torch.Tensor, ...]) -> None:
+            caught.append(args[0])
+            raise _Heard
+
+        hook = self.projector.register_forward_pre_hook(stop, prepend=True)
+        try:
+            self.core(**inputs)
+        except _Heard:
+            pass
+        finally:
+            hook.remove()
+        if not caught:
+            raise ModelError("the model's forward pass does not reach its projector", self.name, "report this family")
+        rows = caught[0].reshape(-1, caught[0].shape[-1])
+        return rows[: int(self._places(inputs["input_ids"][0]).sum())] if self.family.row_by_row else rows
+
+    def _project(self, feature: torch.Tensor) -> torch.Tensor:
+        rows = self.projector(feature[None].to(self.lm.device))
+        return rows.reshape(-1, rows.shape[-1])
+
+    def _places(self, ids: torch.Tensor) -> torch.Tensor:
+        return ids == self.core.config.audio_token_id
+
+    def _frame(self, system: str | None) -> tuple[list[int], list[int]]:
+        """The processor's token ids before and after the audio's own."""
+        if system not in self._frames:
+            ids = self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)["input_ids"][0]
+            places = self._places(ids).nonzero()[:, 0].tolist()
+            self._frames[system] = ids[: places[0]].tolist(), ids[places[-1] + 1 :].tolist()
+        return self._frames[system]
+
+
+def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
+    """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
+
+    Raises ModelError where it cannot be opened, is of another family, carries an adapter, or its chat template has no
+    place for audio.
+    """
+    import transformers
+    from transformers import AutoConfig, AutoProcessor
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        family = family_of(AutoConfig.from_pretrained(source).model_type, source)
+        processor = AutoProcessor.from_pretrained(source)
+        model_class = getattr(transformers, family.model_class)
+        core = model_class.from_pretrained(source, dtype=number_format(dtype))
+    except ModelError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        fix = "give a local folder or a hub id that you can reach, or install what it needs"
+        raise ModelError(f"cannot load the audio LM: {reason}", source, fix) from error
+    if hasattr(core, "peft_config"):
+        fix = "merge it into the weights and save the model, then name that folder"
+        raise ModelError("the audio LM carries an adapter of its own", source, fix)
+    return wrap(core.to(pick_device()), processor, family, source, name or source)
+
+
+def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:
+    """A loaded model and its processor as a SpeechLM, frozen. Raises ModelError for a template without audio."""
+    tokenizer = processor.tokenizer
+    tokenizer.chat_template = tokenizer.chat_template or processor.chat_template
+    tokenizer.padding_side = "left"
+    if not tokenizer.chat_template:
+        raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
+    turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
+    core = core.eval().requires_grad_(False)
+    projector = core.get_submodule(family.projector).float()
+    projector.register_forward_pre_hook(lambda module, args: (args[0].float(), *args[1:]))
+    lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
+    return AudioLM(core, processor, lm, name, source, family)
+
+
+def restore(model: AudioLM, folder: Path) -> None:
+    """Give a base `model` the projector and the adapter of a checkpoint folder. Raises ModelError if they don't fit."""
+    from safetensors.torch import load_file
+
+    try:
+        model.projector.load_state_dict(load_file(folder / PROJECTOR))
+    except (OSError, RuntimeError) as error:
+        fix = "the base model has changed or the folder is incomplete: align again"
+        raise ModelError("the projector does not fit its base model", str(folder), fix) from error
+    if (folder / "adapter").is_dir():
+        from peft import PeftModel
+
+        model.lm.model = PeftModel.from_pretrained(model.core, folder / "adapter").eval()

@@ -1,0 +1,236 @@
+"""Every family passes the checks of a SpeechLM, and a model that is broken in one way fails the check for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rba.models.audio_lm import AudioLM, restore
+from rba.models.conformance import Finding, Subject, conformance, conformance_table, examine
+from rba.models.conformance_checks import CHECKS
+from rba.models.families import FAMILIES
+from rba.models.load import load_speechlm
+from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, save_tiny_audio_lm, tiny_audio_lm
+from rba.testing.tiny_speechlm import save_tiny_speechlm
+from rba.testing.tiny_utterances import tiny_wave
+
+WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
+
+
+def finding(name: str, speechlm: Any, **parts: Any) -> Finding:
+    check = next(check for check in CHECKS if check.name == name)
+    return examine(check, Subject(speechlm, WAVES, **parts))
+
+
+def findings(speechlm: Any, **parts: Any) -> dict[str, Finding]:
+    return {found.name: found for found in conformance(speechlm, WAVES, **parts)}
+
+
+FAMILY_NAMES = ["compact", *BUILDERS, "windows"]
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Finding]]:
+    """`family(name)`: what the checks say of a tiny model of that family, which is saved and opened where it can be."""
+
+    @cache
+    def examined(name: str) -> dict[str, Finding]:
+        folder = tmp_path_factory.mktemp(name)
+        if name == "compact":
+            return findings(load_speechlm(save_tiny_speechlm(folder), "float32"))
+        if name not in ("windows", *STAND_INS):
+            return findings(load_speechlm(save_tiny_audio_lm(folder, name), "float32"))
+        make = partial(tiny_audio_lm, window=24) if name == "windows" else partial(tiny_audio_lm, name)
+
+        def reopen(place: Path, dtype: str) -> AudioLM:
+            restore(model := make(), place)
+            return model
+
+        return findings(make(), reopen=reopen)
+
+    return examined
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_every_family_passes(name: str, family: Callable[[str], dict[str, Finding]]):
+    found = family(name)
+    assert {name: f.seen for name, f in found.items() if not f.passed} == {}
+    assert list(found) == [check.name for check in CHECKS]
+
+
+def test_it_passes_in_half_precision(tmp_path: Path):
+    found = findings(load_speechlm(save_tiny_audio_lm(tmp_path), "bfloat16"))
+    assert {name: f.seen for name, f in found.items() if not f.passed} == {}
+
+
+def test_every_family_has_a_tiny_model_or_is_another_name_of_one():
+    tried = {FAMILIES[name].title for name in BUILDERS}
+    assert {entry.title for entry in FAMILIES.values()} == tried
+
+
+def test_sliding_windows_take_the_plain_path_and_say_so(family: Callable[[str], dict[str, Finding]]):
+    plain = {name for name in FAMILY_NAMES if family(name)["shares"].seen.startswith("nothing is shared")}
+    assert plain == {"windows"}
+
+
+def test_the_table_of_the_documentation_is_what_the_checks_say(family: Callable[[str], dict[str, Finding]]):
+    rows = {
+        "compact": "compact (rba's own)",
+        **{name: f"{FAMILIES[name].title} (`{name}`)" for name in BUILDERS},
+        "windows": "Qwen2-Audio around an LLM with sliding windows",
+    }
+    table = conformance_table({title: list(family(name).values()) for name, title in rows.items()})
+    assert table in (Path(__file__).parents[2] / "docs" / "families.md").read_text()
+
+
+def _deaf(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in model.connector_parameters():
+            parameter.zero_()
+    return model
+
+
+def _other_prompts(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: [p[1:] for p in prompts(features, system)]
+    return model
+
+
+def _other_text(model: Any) -> Any:
+    prompts = model.text_prompts
+    model.text_prompts = lambda texts, system=None: [1.5 * p for p in prompts(texts, system)]
+    return model
+
+
+def _shorter_text(model: Any) -> Any:
+    prompts = model.text_prompts
+    model.text_prompts = lambda texts, system=None: [p[1:] for p in prompts(texts, system)]
+    return model
+
+
+def _padded(model: Any) -> Any:
+    encode = model.encode
+
+    def together(waves: Any) -> list[torch.Tensor]:
+        length = max(map(len, waves))
+        return encode([np.pad(wave, (0, length - len(wave))) for wave in waves])
+
+    model.encode = together
+    return model
+
+
+def _scaled_by_its_batch(model: Any) -> Any:
+    encode = model.encode
+
+    def together(waves: Any) -> list[torch.Tensor]:
+        return [row * len(waves) for row in encode(waves)]
+
+    model.encode = together
+    return model
+
+
+def _wrong_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[0, 2])
+    return model
+
+
+def _unknown_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[0])
+    return model
+
+
+def _no_end(model: Any) -> Any:
+    model.lm = replace(model.lm, end_ids=[])
+    return model
+
+
+def _template_without_end(model: Any) -> Any:
+    model.lm.tokenizer.chat_template = model.lm.tokenizer.chat_template.replace("<|im_end|>", "")
+    return model
+
+
+def _cut(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: [p.detach() for p in prompts(features, system)]
+    return model
+
+
+def _no_connector(model: Any) -> Any:
+    model.connector_parameters = lambda: iter(())
+    return model
+
+
+def _trained_encoder(model: Any) -> Any:
+    encode = model.encode
+    model.encode = lambda waves: [row.requires_grad_() for row in encode(waves)]
+    return model
+
+
+def _adapters_everywhere(model: Any) -> Any:
+    model.lora_targets = lambda targets: targets
+    return model
+
+
+BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
+    _deaf: ("hears", "the model is deaf"),
+    _other_prompts: ("own forward", "log-probs differ by up to"),
+    _other_text: ("reads", "log-probs differ by up to"),
+    _shorter_text: ("reads", "tokens, the prompt"),
+    _padded: ("batches", "beside a longer one"),
+    _scaled_by_its_batch: ("batches", "features of a clip differ by"),
+    _wrong_end: ("ends", "<|endoftext|> is taught, the template ends a turn with <|im_end|>"),
+    _unknown_end: ("ends", "<|im_end|>, which is no end token"),
+    _no_end: ("ends", "no token that ends a turn"),
+    _template_without_end: ("ends", "no special token after an answer"),
+    _cut: ("trains", "the gradient of the connector is 0"),
+    _no_connector: ("trains", "the connector has no weights"),
+    _trained_encoder: ("trains", "the encoder is not frozen"),
+    _adapters_everywhere: ("trains", "weights that no answer passes: base_model.model.model.audio_tower"),
+}
+
+
+@pytest.mark.parametrize("breaking", BROKEN)
+def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
+    name, words = BROKEN[breaking]
+    found = finding(name, breaking(tiny_audio_lm()))
+    assert not found.passed
+    assert words in found.seen
+
+
+def test_sharing_that_changes_log_probs_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rba.alignment.scorer.shared_rows", lambda prompts: min(map(len, prompts)) - 2)
+    found = finding("shares", tiny_audio_lm())
+    assert not found.passed and "from a whole pass each" in found.seen
+
+
+def test_generation_that_scoring_would_not_write_is_found(monkeypatch: pytest.MonkeyPatch):
+    from rba.lm.generation import Completion
+
+    def babble(lm: Any, prompts: Any, sampling: Any, seeds: Any) -> list[list[Completion]]:
+        row = Completion([7] * sampling.max_new_tokens, [-1.0] * sampling.max_new_tokens, False, "")
+        return [[row] for _ in prompts]
+
+    monkeypatch.setattr("rba.models.conformance_checks.generate", babble)
+    assert not finding("generates", tiny_audio_lm()).passed
+    assert finding("stops", tiny_audio_lm()).seen == "an end token was written as token 1, and 12 were written"
+
+
+def test_a_checkpoint_that_forgets_its_adapter_is_found():
+    found = finding("reloads", tiny_audio_lm(), reopen=lambda folder, dtype: tiny_audio_lm())
+    assert not found.passed and "from the model before it was saved" in found.seen
+
+
+def test_a_check_that_cannot_run_has_failed_and_the_others_go_on():
+    def refuse(folder: Path, dtype: str) -> Any:
+        raise OSError("no such folder\nmore")
+
+    *others, last = conformance(tiny_audio_lm(), WAVES, reopen=refuse)
+    assert (last.passed, last.seen) == (False, "it cannot be run: OSError: no such folder")
+    assert all(found.passed for found in others)
