@@ -171,6 +171,14 @@ def test_an_engine_without_accents_cannot_change_them(tmp_path: Path):
         render_conditions(settings, [replace(utterance(), engine="espeak")], tmp_path, 0, SPEECH)
 
 
+@pytest.mark.parametrize("engine", ["transformers:model", "openai-clone:http://h/v1#m"])
+def test_an_engine_with_its_own_pace_cannot_change_it(engine: str, tmp_path: Path):
+    with pytest.raises(RecipeError, match="keeps its own pace"):
+        render_conditions(
+            ConditionSettings(names=("slow",)), [replace(utterance(), engine=engine)], tmp_path, 0, SPEECH
+        )
+
+
 def test_another_accent_keeps_kokoros_voice(monkeypatch: pytest.MonkeyPatch):
     stock = {f"{side}{kind}_{i}": np.zeros(1) for side in "ab" for kind in "mf" for i in range(8)}
     monkeypatch.setattr(kokoro, "voices", lambda: stock)

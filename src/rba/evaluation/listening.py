@@ -19,6 +19,7 @@ from rba.speech.speaker import Speaker, changed, speaker
 
 HALLS = 1000
 FAST, SLOW = 1.5, 0.65
+OWN_PACE = ("transformers:", "openai-clone:")  # engines whose rate cannot be set, or not of every model
 ACCENTED = frozenset({"hibari", "kokoro"})  # engines that pronounce by the rules of `rba.speech.accents`
 
 _NOISE = re.compile(r"noise-(0|-?[1-9]\d?)")

@@ -12,7 +12,7 @@ from rba.data import shards
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.errors import AudioError, RecipeError
-from rba.evaluation.listening import ACCENTED, say
+from rba.evaluation.listening import ACCENTED, OWN_PACE, say
 from rba.evaluation.settings import ConditionSettings
 from rba.progress import progress
 from rba.speech.engine import clones, prepare
@@ -58,6 +58,9 @@ def _prepare(settings: ConditionSettings, heard: set[str], speech: SpeechSetting
     if "accent" in settings.names and (deaf := heard - ACCENTED):
         fix = f"leave the condition out; {' and '.join(sorted(ACCENTED))} speak with other accents"
         raise RecipeError("this engine cannot change the accent", min(deaf), fix)
+    if {"fast", "slow"} & set(settings.names) and (steady := [name for name in heard if name.startswith(OWN_PACE)]):
+        fix = "leave fast and slow out, or speak with another engine"
+        raise RecipeError("this engine keeps its own pace", min(steady), fix)
     for name in sorted(heard):
         prepare(name)
     if "engine" not in settings.names:
