@@ -1,4 +1,4 @@
-"""The paper's recipe: its figures, and its whole path with tiny models of the same classes behind the same interfaces."""
+"""The paper's recipe: its figures, and its whole path with tiny models of the same classes behind servers."""
 
 from __future__ import annotations
 
@@ -42,10 +42,8 @@ def served(path: str, payload: dict[str, Any]) -> Any:
     """A teacher that writes and answers, and a speech server that clones."""
     if path.endswith("audio/speech"):
         assert payload["ref_audio"].startswith("data:audio/")
-        buffer = io.BytesIO()
-        soundfile.write(
-            buffer, tiny_wave(rng(json.dumps(payload)).integers(2**31), 0.6), audio.SAMPLE_RATE, format="WAV"
-        )
+        buffer, seed = io.BytesIO(), int(rng(json.dumps(payload)).integers(2**31))
+        soundfile.write(buffer, tiny_wave(seed, 0.6), audio.SAMPLE_RATE, format="WAV")
         return buffer.getvalue()
     if path.endswith("chat/completions"):
         choice: dict[str, Any] = {"message": {"content": "You could ask a friend about that."}}
