@@ -39,14 +39,26 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port"],
+    "accelerate": [
+        *("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port"),
+    ],
+}
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 def start(folder: Path, **environment: str) -> list[tuple[int, str, str]]:
     """Two processes of `rba VERB` with stages that take no time: exit code, output and errors of each."""
     (folder / "mine.yaml").write_text(f"output: {folder}/run\nalign: {{methods: [sft, rba-group]}}\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", **environment}
-    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
     command = [sys.executable, "-c", HELPED, "run", str(folder / "mine.yaml")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, env={**env, "RANK": str(r), "LOCAL_RANK": str(r)}, **pipes) for r in range(2)]
@@ -59,6 +71,20 @@ def test_the_leader_runs_the_stages_and_the_others_help_it_align(tmp_path: Path)
     assert (code, helper) == (0, 0), err + silent
     assert "report: " in out and "align/rba-group: done" in out
     assert helped.splitlines() == ["helped with sft", "helped with rba-group"]
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_launchers_start_them(launcher: str, tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft]}}\n")
+    (tmp_path / "helped.py").write_text(HELPED)
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], free_port(), str(tmp_path / "helped.py")]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [*command, "run", str(tmp_path / "mine.yaml")], env=env, capture_output=True, text=True, timeout=180
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "align/sft: done" in ended.stdout and ended.stdout.count("helped with sft") == 1
     assert (tmp_path / "run" / "report.html").is_file()
 
 
