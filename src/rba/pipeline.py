@@ -128,7 +128,13 @@ def _check_models(recipe: Recipe) -> None:
     if is_service(name := recipe.align.reward_model):
         what = "a server gives no reward model's score"
         raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
-    for name in (recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.align.reward_model):
+    for name in (
+        recipe.teacher,
+        recipe.align.token_teacher,
+        recipe.align.judge,
+        recipe.align.reward_model,
+        recipe.evaluate.judge,
+    ):
         if is_service(name):
             parse_service(name)
         elif name and "/" not in name and not Path(name).expanduser().is_dir():

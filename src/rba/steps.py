@@ -47,6 +47,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
+    judge = _model_mark(recipe.evaluate.judge)
     methods = tuple(f"align/{method}" for method in recipe.align.methods)
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
     align["judge"] = _model_mark(recipe.align.judge)
@@ -70,7 +71,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (_facts(recipe.evaluate), teacher, base, *_benchmark_facts(recipe)),
+            (_facts(recipe.evaluate) | {"judge": judge}, teacher, base, *_benchmark_facts(recipe)),
             ("synthesis", "speech", *start, *methods),
             _evaluate,
         ),

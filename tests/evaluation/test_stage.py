@@ -20,7 +20,7 @@ SETTINGS = EvaluateSettings(
     answer=Sampling(0.0, 1.0, 8),
     judges=("recall", "similarity", "likelihood"),
     teacher_again=3,
-    likelihood_instructions=2,
+    slow_judge_instructions=2,
     resamples=100,
     shard_size=5,
 )

@@ -21,8 +21,8 @@ class FirstJudge:
 
     name, needs_reference = "first", False
 
-    def prepare(self, texts, answers, references):
-        self.prepared = len(answers)
+    def prepare(self, texts, answers_a, answers_b, references):
+        self.prepared = len(answers_a)
 
     def prefer(self, text, answer_a, answer_b, reference):
         return 1.0

@@ -51,6 +51,7 @@ class Loaders:
     transcriber: Callable[[], Any]
     teacher: Callable[[], Any]
     embedder: Callable[[], Any]
+    judge: Callable[[], Any] | None = None  # the LLM that compares answers; None: the teacher
 
 
 def plan(

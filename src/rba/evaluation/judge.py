@@ -4,7 +4,7 @@
     judge.prefer("Capital of Australia?", "Canberra.", "Sydney.", "It is Canberra.")      # 1.0
 
 The judges of this file score each answer by itself, so that the order of the two cannot sway them; one that reads both
-may be swayed, so win rates are taken in both orders. How often they are right:
+("pairwise") may be swayed, so win rates are taken in both orders. How often they are right:
 
     judge        48 hand-made pairs    AlpacaEval answers, against GPT-4's preferences
                  (judge_accuracy)      single pairs    order of the models (Spearman)
@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from rba.errors import RecipeError
+from rba.evaluation.pairwise import PairJudge
 from rba.evaluation.settings import JUDGES
 from rba.rewards.reward import Reward, load_reward
 
@@ -36,8 +37,10 @@ class Judge(Protocol):
     name: str
     needs_reference: bool
 
-    def prepare(self, texts: Sequence[str], answers: Sequence[str], references: Sequence[str]) -> None:
-        """Told all answers beforehand, a judge may score them in one batch."""
+    def prepare(
+        self, texts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str], references: Sequence[str]
+    ) -> None:
+        """Told all pairs beforehand, a judge may see to them in one batch."""
         ...
 
     def prefer(self, text: str, answer_a: str, answer_b: str, reference: str) -> float | None:
@@ -52,9 +55,11 @@ class ScoreJudge:
         self.reward, self.name, self.needs_reference = reward, reward.name, needs_reference
         self._scores: dict[tuple[str, str, str], float | None] = {}
 
-    def prepare(self, texts: Sequence[str], answers: Sequence[str], references: Sequence[str]) -> None:
+    def prepare(
+        self, texts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str], references: Sequence[str]
+    ) -> None:
         """Score the answers that are new, in one batch."""
-        keys = dict.fromkeys(map(self._key, texts, answers, references))
+        keys = dict.fromkeys(map(self._key, [*texts, *texts], [*answers_a, *answers_b], [*references, *references]))
         new = [key for key in keys if key not in self._scores]
         if new:
             prompts, completions, wanted = (list(column) for column in zip(*new))
@@ -62,7 +67,7 @@ class ScoreJudge:
 
     def prefer(self, text: str, answer_a: str, answer_b: str, reference: str) -> float | None:
         """1, 0.5 or 0 by the sign of score(a) - score(b); None where either has no score."""
-        self.prepare([text] * 2, [answer_a, answer_b], [reference] * 2)
+        self.prepare([text], [answer_a], [answer_b], [reference])
         a, b = (self._scores[self._key(text, answer, reference)] for answer in (answer_a, answer_b))
         if a is None or b is None:
             return None
@@ -73,13 +78,20 @@ class ScoreJudge:
 
 
 def load_judge(
-    name: str, *, teacher: Any | Callable[[], Any] = None, embedder: Any | Callable[[], Any] = None
+    name: str,
+    *,
+    teacher: Any | Callable[[], Any] = None,
+    embedder: Any | Callable[[], Any] = None,
+    judge: Any | Callable[[], Any] = None,
 ) -> Judge:
-    """The judge `name`: "recall", "similarity" or "likelihood". `teacher`, `embedder`: themselves or what loads them.
+    """The judge `name`: "recall", "similarity", "likelihood" or "pairwise"; the models themselves or what loads them.
 
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
-    the teacher's mean log-prob of the answer, which needs no reference. Raises RecipeError for an unknown name.
+    the teacher's mean log-prob of the answer; "pairwise" asks the LLM `judge`. The last two need no reference. Raises
+    RecipeError for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
+    if name == "pairwise":
+        return PairJudge(judge)
     return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")

@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the accuracy of the named judges."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("judges", nargs="*", default=list(JUDGES[:2]), help=f"of {', '.join(JUDGES)}")
-    parser.add_argument("--teacher", default="smollm2-135m-instruct", help="the likelihood judge's model")
+    parser.add_argument(
+        "--teacher", default="smollm2-135m-instruct", help="model of the judges likelihood and pairwise"
+    )
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="the similarity judge's model")
     options = parser.parse_args(arguments)
 
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         return SentenceEmbedder(options.embedder)
 
-    judges = [load_judge(name, teacher=teacher, embedder=embedder) for name in options.judges]
+    judges = [load_judge(name, teacher=teacher, embedder=embedder, judge=teacher) for name in options.judges]
     for row in measure_judges(judges):
         print(f"{row.judge:<12}{row.kind:<18}{row.accuracy:6.3f}  [{row.low:.3f}, {row.high:.3f}]  n {row.n}")
 

@@ -9,7 +9,8 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = ("recall", "similarity", "likelihood")
+JUDGES = ("recall", "similarity", "likelihood", "pairwise")
+SLOW_JUDGES = ("likelihood", "pairwise")
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
 
 _CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine")
@@ -49,9 +50,8 @@ class EvaluateSettings:
     opponents: tuple[str, ...] = ("base", "sft", "teacher")  # models that win rates are taken against
     teacher_again: int = 64  # instructions that the teacher answers a second time, to be judged itself; 0: none
     again: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how it draws that second answer
-    likelihood_instructions: int = (
-        64  # instructions (first voice) that the "likelihood" judge, a slow one, reads; 0: all
-    )
+    judge: str = ""  # LLM of the judge "pairwise", which reads both answers; empty: the teacher
+    slow_judge_instructions: int = 64  # instructions (first voice) that "likelihood" and "pairwise" read; 0: all
     conditions: ConditionSettings = field(default_factory=ConditionSettings)  # the same requests, heard otherwise
     benchmarks: tuple[BenchmarkSettings, ...] = ()  # tests that others made (docs/benchmarks.md)
     cascade: str = "whisper-tiny.en"  # the Whisper model of the cascade; empty: no cascade
@@ -63,7 +63,7 @@ class EvaluateSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        least = {"instructions": 0, "voices": 1, "teacher_again": 0, "likelihood_instructions": 0, "resamples": 100}
+        least = {"instructions": 0, "voices": 1, "teacher_again": 0, "slow_judge_instructions": 0, "resamples": 100}
         for key, low in {**least, "batch": 1, "shard_size": 1}.items():
             _check(getattr(self, key) >= low, key, f"give {low} or more")
         for judge in self.judges:

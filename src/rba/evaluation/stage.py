@@ -23,7 +23,7 @@ from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
-from rba.evaluation.settings import EvaluateSettings
+from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
 from rba.lm.preamble import System
 from rba.progress import progress
 from rba.speech.settings import SpeechSettings
@@ -109,8 +109,8 @@ def measure(
         made = list(metrics.rows(sheet, embedder))
         bar.advance()
         for name in settings.judges:
-            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder)
-            limit = settings.likelihood_instructions if name == "likelihood" else 0
+            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, judge=loaders.judge or loaders.teacher)
+            limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
     return made
@@ -135,9 +135,14 @@ def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: S
 
         return load_teacher(teacher, system=teacher_system)
 
+    def judge():
+        from rba.teachers.load import load_teacher
+
+        return load_teacher(settings.judge or teacher)
+
     def embedder():
         from rba.lm.embedder import SentenceEmbedder
 
         return SentenceEmbedder(settings.embedder)
 
-    return Loaders(speechlm, transcriber, load_teacher, embedder)
+    return Loaders(speechlm, transcriber, load_teacher, embedder, judge)

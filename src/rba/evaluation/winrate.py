@@ -16,13 +16,20 @@ def preferences(
 
     NaN where the judge cannot say. Equal answers tie without being shown to the judge.
     """
-    judge.prepare([*texts, *texts], [*answers, *opponents], [*references, *references])
-    rows = zip(texts, answers, opponents, references)
+    rows = list(zip(texts, answers, opponents, references))
+    judged = [row for row in rows if not _equal(row[1], row[2])]
+    if judged:
+        asked, one, other, wanted = zip(*judged)
+        judge.prepare([*asked, *asked], [*one, *other], [*other, *one], [*wanted, *wanted])
     return np.array([_both_orders(judge, *row) for row in rows], dtype=float)
 
 
+def _equal(answer: str, opponent: str) -> bool:
+    return answer.strip() == opponent.strip()
+
+
 def _both_orders(judge: Judge, text: str, answer: str, opponent: str, reference: str) -> float:
-    if answer.strip() == opponent.strip():
+    if _equal(answer, opponent):
         return 0.5
     first = judge.prefer(text, answer, opponent, reference)
     second = judge.prefer(text, opponent, answer, reference)
