@@ -79,6 +79,21 @@ METRICS = {
     "distinct_2": Metric("Distinct-2", "distinct word pairs over all: generic answers lower it", main=True),
     "win_rate": Metric("Win rate", "how often the judge prefers the answer, in per cent", percent=True, main=True),
     "lc_win_rate": Metric("LC win rate", "the win rate at equal answer length, in per cent", percent=True),
+    "contains": Metric("Contains", "answers that hold an accepted one, in per cent", percent=True),
+    "exact": Metric("Exact", "answers that are an accepted one, in per cent", percent=True),
+    "token_recall": Metric("Token recall", "share of the accepted answer's words that are said", percent=True),
+    "token_f1": Metric("Token F1", "harmonic mean of that recall and the precision", percent=True),
+    "accuracy": Metric("Accuracy", "right options, in per cent", percent=True),
+    "prompt_strict": Metric("Prompts, strict", "answers that follow all their instructions, in per cent", percent=True),
+    "prompt_loose": Metric("Prompts, loose", "the same without first line, last line or asterisks", percent=True),
+    "instruction_strict": Metric("Instructions, strict", "instructions that are followed, in per cent", percent=True),
+    "instruction_loose": Metric("Instructions, loose", "the same, loosely", percent=True),
+    "wer": Metric("WER", "word error rate of the answer as a transcript", percent=True, better=-1),
+    "bleu": Metric("BLEU", "corpus BLEU of sacrebleu", percent=True),
+    "chrf": Metric("chrF", "corpus chrF2 of sacrebleu", percent=True),
+    "refused": Metric("Refused", "answers with the words of a refusal, in per cent", percent=True, better=0),
+    "no_answer": Metric("No answer", "answers that answer nothing, in per cent", percent=True, better=-1),
+    "clean_share": Metric("Of clean", "recall as a share of the same model's in clean speech", percent=True),
     "distinct_1": Metric("Distinct-1", "distinct words over all: generic answers lower it"),
     "transcript_wer": Metric(
         "Transcript WER", "word error rate of what was read off the speech", percent=True, better=-1
@@ -91,6 +106,13 @@ METRICS = {
     "delta_recall": Metric("Recall", "difference in reference-word recall", signed=True),
     "delta_similarity": Metric("Similarity", "difference in similarity", signed=True),
     "delta_consistency": Metric("Consistency", "difference in consistency", signed=True),
+    "delta_contains": Metric("Contains", "difference in answers that hold an accepted one", percent=True, signed=True),
+    "delta_accuracy": Metric("Accuracy", "difference in right options", percent=True, signed=True),
+    "delta_prompt_strict": Metric(
+        "Prompts, strict", "difference in answers that follow all", percent=True, signed=True
+    ),
+    "delta_wer": Metric("WER", "difference in word error rate", percent=True, better=-1, signed=True),
+    "delta_bleu": Metric("BLEU", "difference in corpus BLEU", percent=True, signed=True),
     "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
 }
 """Every metric of evaluation, in the order of its columns."""
