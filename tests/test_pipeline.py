@@ -375,6 +375,7 @@ def test_the_real_stages_take_what_the_fakes_take(room, fake):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
+        ("align={methods: [kd], token_teacher: 'openai:http://h/v1#m'}", "kd as it is set needs whole distributions"),
         ("align.reward_model=openai:http://h/v1#m", "reward_model"),
         ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
     ],

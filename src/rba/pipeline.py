@@ -117,7 +117,7 @@ def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], o
 def _check_models(recipe: Recipe) -> None:
     """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist.
 
-    Raises RecipeError for a reward of the user's own that cannot be imported.
+    Raises RecipeError for a reward of the user's own that cannot be imported, and for a server that cannot teach.
     """
     from rba.models.families import check_published, is_published
     from rba.rewards.custom import load_custom
@@ -128,6 +128,10 @@ def _check_models(recipe: Recipe) -> None:
     if is_service(name := recipe.align.reward_model):
         what = "a server gives no reward model's score"
         raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
+    if is_service(recipe.align.token_teacher):
+        from rba.alignment.token_teacher import check_served
+
+        check_served(recipe.align)
     for name in (
         recipe.teacher,
         recipe.align.token_teacher,

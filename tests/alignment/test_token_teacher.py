@@ -15,7 +15,7 @@ from rba.alignment.engine import Engine
 from rba.alignment.objectives.objective import Request, load_objective
 from rba.alignment.objectives.settings import OpdSettings, RbaOpdSettings
 from rba.alignment.settings import AlignSettings
-from rba.alignment.token_teacher import check_vocabulary, load_token_teacher, own_teacher
+from rba.alignment.token_teacher import check_served, check_vocabulary, load_token_teacher, own_teacher
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
 from rba.lm.scoring import response_states
@@ -90,12 +90,14 @@ def test_a_served_teacher_with_other_tokens_is_refused(bench: Bench, served: str
 
 @pytest.mark.parametrize("method", ["kd", "gkd", "opd", "rba-opd"])
 def test_methods_that_need_distributions_refuse_a_server_at_once(method: str):
+    settings = AlignSettings(methods=(method,), token_teacher="openai:http://h/v1#m")
     with pytest.raises(RecipeError, match=f"{method} as it is set needs whole distributions"):
-        AlignSettings(methods=(method,), token_teacher="openai:http://h/v1#m")
+        check_served(settings)
 
 
 def test_their_sampled_forms_take_one():
     sampled = {"opd": OpdSettings(form="sampled"), "rba_opd": RbaOpdSettings(dense=0.0)}
     settings = AlignSettings(methods=("opd", "rba-opd"), token_teacher="openai:http://h/v1#m", **sampled)
+    check_served(settings)
     assert not any(load_objective(name, settings).needs_distributions for name in settings.methods)
     assert all(load_objective(name, AlignSettings()).needs_distributions for name in settings.methods)

@@ -20,7 +20,6 @@ from rba.alignment.objectives.settings import check as _check
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
 from rba.rewards.spec import parse_weights
-from rba.services.service import is_service
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,6 @@ class AlignSettings:
         for method in (name for name in self.methods if within.get(name)):
             _check(self.answers > 1, "answers", f"{method} compares answers to one voice: give 2 or more")
         self._check_parts()
-        self._check_token_teacher()
         self._check_reward()
 
     def _check_reward(self) -> None:
@@ -168,15 +166,6 @@ class AlignSettings:
         if self.reward_scaling != "none" and self.validation.every and self.validation.by == "reward":
             fix = "set align.validation.by=likelihood, or align.reward_scaling=none"
             raise RecipeError("scaled rewards cannot be compared between validations", "align.reward_scaling", fix)
-
-    def _check_token_teacher(self) -> None:
-        if not is_service(self.token_teacher):
-            return
-        sampled = {"opd": self.opd.form == "sampled", "rba-opd": self.rba_opd.dense == 0}
-        for method in (m for m in self.methods if m in ("kd", "gkd", "opd", "rba-opd") and not sampled.get(m)):
-            fix = "set align.opd.form=sampled or align.rba_opd.dense=0, or name a model that is loaded here"
-            what = f"a server gives log-probs of drawn tokens, and {method} as it is set needs whole distributions"
-            raise RecipeError(what, f"align.token_teacher {self.token_teacher}", fix)
 
     def _check_parts(self) -> None:
         a, v = self.adaptive, self.validation

@@ -20,7 +20,7 @@ from rba.alignment.objectives.objective import load_objective
 from rba.alignment.policy import split
 from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
-from rba.errors import ModelError
+from rba.errors import ModelError, RecipeError
 from rba.lm import chat
 from rba.lm.load import TextLM, load_lm
 from rba.lm.preamble import System
@@ -105,12 +105,14 @@ def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = ""
 def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> TokenTeacher:
     """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under `system`.
 
-    Raises ModelError for a model that cannot be loaded, and for one whose tokens are not the SpeechLM's.
+    Raises ModelError for a model that cannot be loaded, and for one whose tokens are not the SpeechLM's, RecipeError as
+    `check_served` does.
     """
     name = settings.token_teacher
     if not name:
         return own_teacher(speechlm, settings, system)
     if is_service(name):
+        check_served(settings)
         served = ServerTeacher(parse_service(name), system)
         check_vocabulary(speechlm.lm, served.tokenizer, chat.end_ids(served.tokenizer)[0], settings)
         return ServedTokenTeacher(served, speechlm.lm.device)
@@ -121,6 +123,15 @@ def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: Syst
         return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system)) for text in texts]
 
     return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
+
+
+def check_served(settings: AlignSettings) -> None:
+    """Raise RecipeError where `align.token_teacher` is a server and one of the methods needs whole distributions."""
+    for method in settings.methods:
+        if load_objective(method, settings).needs_distributions:
+            fix = "set align.opd.form=sampled or align.rba_opd.dense=0, or name a model that is loaded here"
+            what = f"a server gives log-probs of drawn tokens, and {method} as it is set needs whole distributions"
+            raise RecipeError(what, f"align.token_teacher {settings.token_teacher}", fix)
 
 
 def check_vocabulary(student: TextLM, other: Any, end: int, settings: AlignSettings) -> None:
