@@ -92,9 +92,8 @@ def _benchmark_facts(recipe: Recipe) -> list[Any]:
     """The state of the benchmarks' local data, and the engine and speakers that say what comes as text."""
     if not recipe.evaluate.benchmarks:
         return []
-    paths = [Path(benchmark.source).expanduser() for benchmark in recipe.evaluate.benchmarks]
-    marks = [_file_mark(path) if path.is_file() else _model_mark(str(path)) for path in paths]
-    return [marks, recipe.speech.engine, recipe.speech.speakers]
+    marks = [_path_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
+    return [marks, recipe.speech.engine, recipe.speech.speakers, _path_mark(recipe.speech.references)]
 
 
 def _model_mark(name: str) -> str:

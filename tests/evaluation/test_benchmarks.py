@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sacrebleu
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from rba.evaluation.results import load_results
 from rba.evaluation.settings import ConditionSettings, EvaluateSettings
 from rba.evaluation.stage import run
 from rba.lm.sampling import Sampling
+from rba.speech.references import ReferenceBank
 from rba.speech.settings import SpeechSettings
 from rba.speech.speaker import SpeakerBank, home_split
 from rba.testing.tiny_utterances import tiny_utterances, tiny_wave
@@ -259,6 +261,17 @@ def test_what_has_no_clip_is_spoken_by_test_speakers_and_kept(tmp_path: Path, mo
     assert {home_split(u.speaker) for u in first.utterances} == {"test"}
     monkeypatch.setattr("rba.evaluation.benchmarks.load.render", lambda *a: pytest.fail("said again"))
     assert load(asked, SpeechSettings(), tmp_path / "speech", 5, [key("what is 1")]).utterances == first.utterances
+
+
+def test_cloned_voices_say_them_where_the_run_clones(tmp_path: Path):
+    for person in range(40):
+        clip = tmp_path / "people" / f"{person:02d}" / "clip.wav"
+        clip.parent.mkdir(parents=True)
+        soundfile.write(clip, np.tile(tiny_wave(person), 8), audio.SAMPLE_RATE)
+    speech = SpeechSettings(engine="speech.examples:Mimic", references=str(tmp_path / "people"))
+    found = load(settings("manifest", numbered(tmp_path, 3)), speech, tmp_path / "speech", 5)
+    people = {who.id for who in ReferenceBank(speech.references).speakers("test")}
+    assert len(found.utterances) == 3 and {u.speaker for u in found.utterances} <= people and not found.refused
 
 
 # Scorers.

@@ -16,10 +16,10 @@ from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
 from rba.evaluation.rendering import make_speech
 from rba.lm.sampling import Sampling
 from rba.speech.acoustics import Acoustics
-from rba.speech.engine import find_engine, load_engine
+from rba.speech.engine import load_engine, prepare
 from rba.speech.render import render
 from rba.speech.settings import SpeechSettings
-from rba.speech.speaker import SpeakerBank
+from rba.speech.worker import bank_of
 
 _LOADERS = {
     "manifest": "manifest:load",
@@ -105,7 +105,7 @@ def load(
     seen = [name for name, item in items.items() if key(item.text) in known]
     items = {name: item for name, item in items.items() if name not in seen}
     if any(item.audio is None for item in items.values()):
-        find_engine(speech.engine)
+        prepare(speech.engine)
 
     def make(pair: tuple[str, Item]) -> Utterance:
         return _given(*pair) if pair[1].audio is not None else _spoken(*pair, speech, seed)
@@ -122,7 +122,7 @@ def _given(name: str, item: Item) -> Utterance:
 
 
 def _spoken(name: str, item: Item, speech: SpeechSettings, seed: int) -> Utterance:
-    voice = SpeakerBank(speech.speakers).draw("test", 1, seed, name)[0]
+    voice = bank_of(speech).draw("test", 1, seed, name)[0]
     said, heard = derive("say", seed, name), Acoustics(lead=0.2, tail=0.3)
     wave = render(load_engine(speech.engine), item.text, voice, said, heard)
     return _row(name, item, speech.engine, voice.id, said, heard, audio.encode(wave), wave.size)
