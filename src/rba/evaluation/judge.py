@@ -3,8 +3,8 @@
     judge = load_judge("recall")
     judge.prefer("Capital of Australia?", "Canberra.", "Sydney.", "It is Canberra.")      # 1.0
 
-The judges of this file score each answer by itself, so that the order of the two cannot sway them; one that reads both
-("pairwise") may be swayed, so win rates are taken in both orders. How often they are right:
+The judges of this file score each answer by itself, so that the order of the two cannot sway them; those that
+read both ("pairwise", "letter") may be swayed, so win rates are taken in both orders. How often they are right:
 
     judge        48 hand-made pairs    AlpacaEval answers, against GPT-4's preferences
                  (judge_accuracy)      single pairs    order of the models (Spearman)
@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from rba.errors import RecipeError
+from rba.evaluation.letter import LetterJudge
 from rba.evaluation.pairwise import PairJudge
 from rba.evaluation.settings import JUDGES
 from rba.rewards.reward import Reward, load_reward
@@ -84,14 +85,17 @@ def load_judge(
     embedder: Any | Callable[[], Any] = None,
     judge: Any | Callable[[], Any] = None,
 ) -> Judge:
-    """The judge `name`: "recall", "similarity", "likelihood" or "pairwise"; the models themselves or what loads them.
+    """The judge `name`: "recall", "similarity", "likelihood", "pairwise" or "letter"; the models themselves or
+    what loads them.
 
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
-    the teacher's mean log-prob of the answer; "pairwise" asks the LLM `judge`. The last two need no reference. Raises
-    RecipeError for an unknown name.
+    the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it
+    is to reply A rather than B. The last three need no reference. Raises RecipeError for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
     if name == "pairwise":
         return PairJudge(judge)
+    if name == "letter":
+        return LetterJudge(judge)
     return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("judges", nargs="*", default=list(JUDGES[:2]), help=f"of {', '.join(JUDGES)}")
     parser.add_argument(
-        "--teacher", default="smollm2-135m-instruct", help="model of the judges likelihood and pairwise"
+        "--teacher", default="smollm2-135m-instruct", help="model of the judges likelihood, pairwise and letter"
     )
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="the similarity judge's model")
     options = parser.parse_args(arguments)

@@ -9,8 +9,8 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = ("recall", "similarity", "likelihood", "pairwise")
-SLOW_JUDGES = ("likelihood", "pairwise")
+JUDGES = ("recall", "similarity", "likelihood", "pairwise", "letter")
+SLOW_JUDGES = ("likelihood", "pairwise", "letter")
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
 
 _CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine")
@@ -50,8 +50,8 @@ class EvaluateSettings:
     opponents: tuple[str, ...] = ("base", "sft", "teacher")  # models that win rates are taken against
     teacher_again: int = 64  # instructions that the teacher answers a second time, to be judged itself; 0: none
     again: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how it draws that second answer
-    judge: str = ""  # LLM of the judge "pairwise", which reads both answers; empty: the teacher
-    slow_judge_instructions: int = 64  # instructions (first voice) that "likelihood" and "pairwise" read; 0: all
+    judge: str = ""  # LLM of the judges "pairwise" and "letter", which read both answers; empty: the teacher
+    slow_judge_instructions: int = 64  # instructions (first voice) that the judges with an LLM read; 0: all
     conditions: ConditionSettings = field(default_factory=ConditionSettings)  # the same requests, heard otherwise
     benchmarks: tuple[BenchmarkSettings, ...] = ()  # tests that others made (docs/benchmarks.md)
     cascade: str = "whisper-tiny.en"  # the Whisper model of the cascade; empty: no cascade
