@@ -3,10 +3,12 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from rba.connect import stage
 from rba.connect.settings import ConnectSettings, CorpusSettings
+from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
 from rba.workspace import StageFolder
 
@@ -38,6 +40,22 @@ def test_the_split_is_kept_and_seeded(settings, tmp_path):
     assert stage.corpus(settings, None, tmp_path / "a", seed=5) == first  # what was written is read again
     assert stage.corpus(settings, None, tmp_path / "b", seed=0) == first
     assert stage.corpus(settings, None, tmp_path / "c", seed=1)[stage.HELD_OUT] != first[stage.HELD_OUT]
+
+
+def test_what_the_start_was_trained_on_is_not_held_out(settings, tmp_path):
+    first = stage.corpus(settings, None, tmp_path / "first", seed=0)
+    trained = [t for name, part in first.items() if name != stage.HELD_OUT for t in part]
+    heard = np.array([int(instruction_id(t), 16) for t in trained], np.uint64)
+    again = stage.corpus(settings, None, tmp_path / "again", seed=7, heard=heard)
+    assert set(again[stage.HELD_OUT]) == set(first[stage.HELD_OUT])
+
+
+def test_a_corpus_that_the_start_heard_whole_is_one_clear_line(settings, tmp_path):
+    first = stage.corpus(settings, None, tmp_path / "first", seed=0)
+    heard = np.array([int(instruction_id(t), 16) for part in first.values() for t in part], np.uint64)
+    with pytest.raises(DataError, match="no request can be held out"):
+        stage.corpus(settings, None, tmp_path / "again", seed=0, heard=heard)
+    assert not (tmp_path / "again" / "texts.json").exists()
 
 
 def test_a_damaged_corpus_file_is_one_clear_line(tmp_path):

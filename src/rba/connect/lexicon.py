@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Set
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -50,18 +51,36 @@ def article(noun: str) -> str:
     return ("an " if vowel or noun.lower().startswith(("hour", "honest", "heir", "8", "11 ", "18")) else "a ") + noun
 
 
+@cache
+def lexicon() -> frozenset[str]:
+    """The words that hibari's dictionary pronounces, as they are written there."""
+    import hibari
+
+    place = files(hibari) / "assets" / "lexicon_us_gold.json.gz"
+    return frozenset(json.loads(gzip.decompress(place.read_bytes())))
+
+
+def inflected(word: str, known: Set[str]) -> bool:
+    """Whether `word` is a known word with an ending: plural, past, -ing, -er or -ly."""
+    for ending in ("s", "es", "ed", "d", "ing", "er", "ers", "ly"):
+        stem = word.removesuffix(ending)
+        if stem == word or len(stem) < 2:
+            continue
+        doubled = stem[:-1] if stem[-1] == stem[-2:-1] else stem  # stopped -> stop
+        vowel = stem[:-1] + "y" if stem.endswith("i") else stem + "e"  # carried -> carry, hoping -> hope
+        if known & {stem, doubled, vowel}:
+            return True
+    return False
+
+
 def pronounced_words(tokenizer: Any) -> tuple[list[str], list[str]]:
     """Lower-case words of three or more letters in hibari's dictionary: those that are one LM token, and the others.
 
     A connector that speaks in the LM's own tokens hears each of them only if the corpus holds it: the first list fills
     the gaps that self-synthesis leaves in the vocabulary, the second teaches how pieces spell rare words.
     """
-    import hibari
-
-    place = files(hibari) / "assets" / "lexicon_us_gold.json.gz"
-    known = json.loads(gzip.decompress(place.read_bytes()))
     single = {tokenizer.convert_ids_to_tokens(i)[1:] for i in range(len(tokenizer)) if _starts_word(tokenizer, i)}
-    plain = sorted(w for w in known if len(w) >= 3 and w.isascii() and w.isalpha() and w.islower())
+    plain = sorted(w for w in lexicon() if len(w) >= 3 and w.isascii() and w.isalpha() and w.islower())
     return [w for w in plain if w in single], [w for w in plain if w not in single]
 
 

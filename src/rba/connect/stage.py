@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = "held-out"
 SPEECH = ".connector-speech"
+NOTHING = np.empty(0, np.uint64)
 
 
 def run(
@@ -63,9 +64,11 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     start = Start(settings)
     lm = load_lm(settings.llm)
     words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
-    mark = fingerprint(config.to_tree(settings.corpus), words, settings.encoder, settings.llm, seed)
+    mark = fingerprint(
+        config.to_tree(settings.corpus), words, settings.encoder, settings.llm, seed, start.heard.tobytes().hex()
+    )
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
-    parts = corpus(settings.corpus, lm, place, seed)
+    parts = corpus(settings.corpus, lm, place, seed, start.heard)
     stores = {name: speak(settings, name, texts, place, seed) for name, texts in parts.items()}
     for name, store in stores.items():
         folder.note(
@@ -116,23 +119,31 @@ def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Pa
     return FeatureStore(folder / name)
 
 
-def corpus(settings: CorpusSettings, lm: Any, folder: Path, seed: int) -> dict[str, list[str]]:
+def corpus(
+    settings: CorpusSettings, lm: Any, folder: Path, seed: int, heard: np.ndarray = NOTHING
+) -> dict[str, list[str]]:
     """The texts by part: one a file, "templated", "self-synthesised", and those held out from all of them.
 
     No text is in two parts. Only requests straight from the pre-query template are held out: they are what users'
-    instructions look like. They are drawn by seeded hash from the first part that has them.
+    instructions look like. They are drawn by seeded hash from the first part that has them. None is of `heard`, the
+    hashes of what the connector that training starts from was trained on.
     """
     done = folder / "texts.json"
     if not done.is_file():
         seen: set[str] = set()
+        known = set(heard.tolist())
         parts: dict[str, list[str]] = {HELD_OUT: []}
         for name, rows in _sources(settings, lm, seed):
             fresh = {instruction_id(r["text"]): r for r in rows if instruction_id(r["text"]) not in seen}
             seen |= set(fresh)
-            asked = sorted((i for i, r in fresh.items() if r.get("source") == "query"), key=partial(_order, seed))
+            asked = [i for i, r in fresh.items() if r.get("source") == "query" and int(i, 16) not in known]
+            asked.sort(key=partial(_order, seed))
             chosen = set(asked[: settings.held_out - len(parts[HELD_OUT])])
             parts[HELD_OUT] += [r["text"] for i, r in fresh.items() if i in chosen]
             parts[name] = [r["text"] for i, r in fresh.items() if i not in chosen]
+        if not parts[HELD_OUT]:
+            fix = "add a corpus file with requests that the connector of connect.start was not trained on"
+            raise DataError("no request can be held out to measure the WER on", "connect.corpus", fix)
         write_json(done, parts)
     return json.loads(done.read_text())
 
