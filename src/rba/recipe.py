@@ -22,6 +22,8 @@ from rba.alignment.settings import AlignSettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.preamble import Preamble
+from rba.lm.task import TaskSettings
 from rba.speech.settings import SpeechSettings
 from rba.synthesis.settings import SynthesisSettings
 
@@ -42,6 +44,7 @@ class Recipe:
     output: str = ""  # the run folder; empty: runs/<name>
     teacher: str = "smollm2-135m-instruct"  # the text LLM that writes and answers the instructions
     model: str = CONNECT  # the SpeechLM to align: "connect" (what that stage makes), "shipped", a folder or hub id
+    task: TaskSettings = field(default_factory=TaskSettings)  # what to do with what is heard; empty: answer it
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
@@ -61,6 +64,11 @@ class Recipe:
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.output).expanduser()
+
+    @property
+    def teacher_preamble(self) -> Preamble:
+        """What stands before and around a request that the teacher answers: its own turns, and the task."""
+        return self.task.teaching(self.synthesis.answer_preamble)
 
     def to_yaml(self) -> str:
         """Every key with its value: a recipe that loads as this one."""

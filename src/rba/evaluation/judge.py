@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from rba.errors import RecipeError
 from rba.evaluation.pairwise import PairJudge
 from rba.evaluation.settings import JUDGES
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.rewards.reward import Reward, load_reward
 
 TIE = 1e-6
@@ -83,15 +84,17 @@ def load_judge(
     teacher: Any | Callable[[], Any] = None,
     embedder: Any | Callable[[], Any] = None,
     judge: Any | Callable[[], Any] = None,
+    task: TaskSettings = NO_TASK,
 ) -> Judge:
-    """The judge `name`: "recall", "similarity", "likelihood" or "pairwise"; the models themselves or what loads them.
+    """The judge `name` of `JUDGES`; the models themselves or what loads them.
 
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
-    the teacher's mean log-prob of the answer; "pairwise" asks the LLM `judge`. The last two need no reference. Raises
-    RecipeError for an unknown name.
+    the teacher's mean log-prob of the answer; "pairwise" asks the LLM `judge`, to whom the `task` is told. The last two
+    need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards of that name. Raises RecipeError for an
+    unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
     if name == "pairwise":
-        return PairJudge(judge)
+        return PairJudge(judge, task)
     return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")

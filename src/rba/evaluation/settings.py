@@ -9,7 +9,7 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = ("recall", "similarity", "likelihood", "pairwise")
+JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", "likelihood", "pairwise")
 SLOW_JUDGES = ("likelihood", "pairwise")
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
 

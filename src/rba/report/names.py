@@ -113,6 +113,7 @@ METRICS = {
     ),
     "delta_wer": Metric("WER", "difference in word error rate", percent=True, better=-1, signed=True),
     "delta_bleu": Metric("BLEU", "difference in corpus BLEU", percent=True, signed=True),
+    "delta_chrf": Metric("chrF", "difference in corpus chrF2", percent=True, signed=True),
     "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
 }
 """Every metric of evaluation, in the order of its columns."""
