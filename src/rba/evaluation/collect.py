@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -186,11 +187,16 @@ class _TeacherWorker:
         own = [job.asked.own_system(u.instruction_id) for u in job.utterances]
         texts = ["\n\n".join(filter(None, (turn, u.text))) for turn, u in zip(own, job.utterances)]
         seeds = [derive(self.seed, "answer", u.id) for u in job.utterances]
-        usual = self.teacher.system
-        try:
-            if job.asked.asks_otherwise:
-                self.teacher.system = ""  # it holds the task that this benchmark sets aside
+        with _told_nothing(self.teacher) if job.asked.asks_otherwise else nullcontext():
             replies = self.teacher.replies(texts, sampling, seeds)
-        finally:
-            self.teacher.system = usual
         return [ask.read(TEACHER, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]
+
+
+@contextmanager
+def _told_nothing(teacher: Any) -> Iterator[None]:
+    """Take the teacher's own turns away for a while: they hold the task that a benchmark sets aside."""
+    usual, teacher.system = teacher.system, ""
+    try:
+        yield
+    finally:
+        teacher.system = usual
