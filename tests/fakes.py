@@ -43,7 +43,11 @@ def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str, task: Any
     for index in range(2):
         if not folder.has_shard(index):
             work("synthesis", index)
-            row = Instruction(f"i{index}", f"say {index}", digest(settings, seed, teacher, task.teaching(settings.answer_preamble))[:8])
+            row = Instruction(
+                f"i{index}",
+                f"say {index}",
+                digest(settings, seed, teacher, task.teaching(settings.answer_preamble))[:8],
+            )
             folder.write_shard(index, [row], Instruction)
     folder.complete()
 

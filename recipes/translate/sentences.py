@@ -24,8 +24,8 @@ WORDS = {
     "food": "bread, cheese, soup, rice, fish, chicken, chocolate, apples, potatoes, eggs, fruit, salad",
     "drink": "water, milk, coffee, tea, orange juice, wine",
     "thing": "book, letter, bicycle, lamp, chair, umbrella, suitcase, camera, guitar, coat, clock, map, key, ticket",
-    "place": "school, the station, the market, the hospital, the library, the beach, the park, the airport, the stadium, "
-    "the museum, the bakery, the theater",
+    "place": "school, the station, the market, the hospital, the library, the beach, the park, the airport, "
+    "the stadium, the museum, the bakery, the theater",
     "room": "kitchen, garden, living room, bathroom, bedroom, office, hall",
     "when": "today, tomorrow, this morning, tonight, on Monday, on Friday, next week, in the afternoon, after lunch",
     "past": "yesterday, last night, last week, on Sunday, two days ago, this morning",
