@@ -24,6 +24,7 @@ from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
 from rba.lm.preamble import Preamble
 from rba.lm.task import TaskSettings
+from rba.rewards.spec import parse_weights
 from rba.speech.settings import SpeechSettings
 from rba.synthesis.settings import SynthesisSettings
 
@@ -52,11 +53,19 @@ class Recipe:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def __post_init__(self) -> None:
-        """Fill in the run folder. Raises RecipeError for a name that cannot be a folder's or a negative seed."""
+        """Fill in the run folder.
+
+        Raises RecipeError for a name that cannot be a folder's, a negative seed, and a BLEU that cannot tell the words
+        of the task's language apart.
+        """
         if not re.fullmatch(r"[\w][\w.+-]*", self.name):
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
         if self.seed < 0:
             raise RecipeError("the seed cannot be negative", f"seed {self.seed}", "give 0 or more")
+        used = {"align.reward": parse_weights(self.align.reward), "evaluate.judges": self.evaluate.judges}
+        for key in (key for key, names in used.items() if "bleu" in names and self.task.bleu != "bleu"):
+            what = "bleu takes what stands between spaces for a word, and this language is written without"
+            raise RecipeError(what, f"{key}, task.language {self.task.language}", f"use {self.task.bleu}")
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from rba.alignment.settings import AlignSettings
 from rba.errors import RecipeError
+from rba.evaluation.settings import EvaluateSettings
 from rba.lm import chat
 from rba.lm.preamble import Example, Preamble, turns
 from rba.lm.task import NO_TASK, TaskSettings, preamble_of
+from rba.recipe import Recipe
 from rba.teachers.local import LocalTeacher
 from rba.testing.tiny_lm import tiny_text_lm
 
@@ -62,6 +65,17 @@ def test_judges_read_task_and_request_as_one_text():
     assert SYSTEM.written("A cat.") == "Translate what you hear into Spanish.\n\nA cat."
     assert AROUND.written("A cat.") == "Into Spanish: A cat. (and nothing else)"
     assert NO_TASK.written("A cat.") == "A cat."
+
+
+def test_a_bleu_that_cannot_tell_the_words_apart_is_refused_with_the_one_that_can():
+    for language, name in (("es", "bleu"), ("zh", "bleu-zh"), ("ja", "bleu-char")):
+        Recipe("r", task=TaskSettings("Translate.", language), align=AlignSettings(reward=name))
+        if name != "bleu":
+            with pytest.raises(RecipeError, match=rf"align\.reward.*use {name}"):
+                Recipe("r", task=TaskSettings("Translate.", language), align=AlignSettings(reward="bleu - deaf"))
+            with pytest.raises(RecipeError, match=rf"evaluate\.judges.*use {name}"):
+                judged = EvaluateSettings(judges=("chrf", "bleu"))
+                Recipe("r", task=TaskSettings("Translate.", language), evaluate=judged)
 
 
 @pytest.mark.parametrize(

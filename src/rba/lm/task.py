@@ -9,6 +9,9 @@ from rba.errors import RecipeError
 from rba.lm.preamble import Preamble
 
 ENGLISH = "en"
+CHINESE = frozenset({"zh", "cmn", "yue", "chi", "zho"})
+UNSPACED = frozenset({"ja", "jpn", "ko", "kor", "th", "tha", "lo", "km", "my"})
+"""Other languages whose words are not told apart by spaces alone."""
 PLACE = "{}"
 
 
@@ -35,6 +38,11 @@ class TaskSettings:
     def translates(self) -> bool:
         """Whether answers are in another language than requests, which are English."""
         return self.language != ENGLISH
+
+    @property
+    def bleu(self) -> str:
+        """The reward and judge that measures BLEU in the words of the language: "bleu", "bleu-zh" or "bleu-char"."""
+        return "bleu-zh" if self.language in CHINESE else "bleu-char" if self.language in UNSPACED else "bleu"
 
     def teaching(self, own: Preamble) -> Preamble:
         """The teacher's preamble `own` with the task in it; a system turn of its own stands for the task's."""
