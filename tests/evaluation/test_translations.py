@@ -14,7 +14,7 @@ from rba.evaluation import collect, metrics
 from rba.evaluation.answers import READ, Answer
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.cells import lay_out
-from rba.evaluation.results import load_results
+from rba.evaluation.results import Result, load_results
 from rba.evaluation.settings import EvaluateSettings
 from rba.evaluation.stage import run
 from rba.evaluation.table import print_table
@@ -160,6 +160,16 @@ def test_every_path_is_asked_under_the_task_and_a_benchmark_only_if_it_says_noth
     print_table(rows)
     head = capsys.readouterr().out
     assert "BLEU %" in head and "chrF %" in head
+
+
+def test_the_printed_table_is_of_the_runs_own_test_alone(capsys):
+    rows = [
+        Result("base", place, "all", "bleu", "", value, None, None, 4, 0)
+        for place, value in (("heldout", 0.25), ("german", 0.75))
+    ]
+    print_table(rows)
+    printed = capsys.readouterr().out
+    assert "25.0" in printed and "75.0" not in printed
 
 
 def test_items_with_a_turn_of_their_own_are_asked_it_under_the_task():

@@ -79,7 +79,9 @@ def _bracketed(cell: str) -> str:
 
 def _columns(rows: Sequence[Result], models: Sequence[str]) -> Iterator[Column]:
     """The head and the cells of every metric that there is."""
-    cells = {(r.model, r.metric): r for r in rows if r.condition == "all" and r.against in ("", "base")}
+    place = rows[0].benchmark if rows else ""  # others have figures of the same names
+    here = (r for r in rows if r.benchmark == place and r.condition == "all" and r.against in ("", "base"))
+    cells = {(r.model, r.metric): r for r in here}
     metrics = list(dict.fromkeys(metric for _, metric in cells))
     for key, title in COLUMNS.items():
         for metric in metrics:
