@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class Recipe:
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
         if self.seed < 0:
             raise RecipeError("the seed cannot be negative", f"seed {self.seed}", "give 0 or more")
-        used = {"align.reward": parse_weights(self.align.reward), "evaluate.judges": self.evaluate.judges}
+        rewards, judges = parse_weights(self.align.reward), self.evaluate.judges
+        used: dict[str, Collection[str]] = {"align.reward": rewards, "evaluate.judges": judges}
         for key in (key for key, names in used.items() if "bleu" in names and self.task.bleu != "bleu"):
             what = "bleu takes what stands between spaces for a word, and this language is written without"
             raise RecipeError(what, f"{key}, task.language {self.task.language}", f"use {self.task.bleu}")
