@@ -54,8 +54,9 @@ def test_plain_lines_and_json_lines_are_read_alike(tmp_path):
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text(tmp_path):
-    (tmp_path / "texts.txt").write_text("A cat.\n", encoding="utf-8-sig")
-    assert read_texts(tmp_path / "texts.txt") == ["A cat."]
+    for name, line in (("texts.txt", "A cat."), ("texts.jsonl", '{"text": "A cat."}')):
+        (tmp_path / name).write_text(f"{line}\n", encoding="utf-8-sig")
+        assert read_texts(tmp_path / name) == ["A cat."]
 
 
 @pytest.mark.parametrize(

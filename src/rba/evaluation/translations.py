@@ -23,14 +23,13 @@ def translation_rows(sheet: Sheet, members: Mapping[str, np.ndarray], language: 
     for name, metric in (("bleu", bleu_metric(language)), ("chrf", chrf_metric())):
         made = {model: _measure(sheet, metric, model) for model in sheet.cells.answers}
         for condition, mask_M in members.items():
-            for model, (measure, there_M) in made.items():
-                chosen_M = mask_M & there_M
-                own_S, n = _statistic(sheet, measure, chosen_M), sheet.count(np.ones(len(mask_M)), chosen_M)
+            found = {model: _statistic(sheet, one, mask_M & there_M) for model, (one, there_M) in made.items()}
+            for model, own_S in found.items():
+                n = sheet.count(np.ones(len(mask_M)), mask_M & made[model][1])
                 yield from sheet.row(model, name, own_S, n, condition=condition)
                 for opponent in (BASE, SFT):
-                    if opponent in made and model not in (opponent, TEACHER):
-                        gain_S = own_S - _statistic(sheet, made[opponent][0], chosen_M)
-                        yield from sheet.row(model, f"delta_{name}", gain_S, n, opponent, condition)
+                    if opponent in found and model not in (opponent, TEACHER):
+                        yield from sheet.row(model, f"delta_{name}", own_S - found[opponent], n, opponent, condition)
 
 
 def _measure(sheet: Sheet, metric: object, model: str) -> tuple[Measure, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from rba.errors import DataError
@@ -21,24 +22,20 @@ def read_texts(path: str | Path) -> list[str]:
         lines = place.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"the texts cannot be read: {error.strerror}", str(path), "check synthesis.texts") from error
-    read = _record if place.suffix.lower() in JSON_LINES else _plain
+    read: Callable[[str], str] = _record if place.suffix.lower() in JSON_LINES else str.strip
     found = [_checked(read, line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise DataError("the file holds no text", str(path), "write one text a line")
     return found
 
 
-def _checked(read: object, line: bytes, where: str) -> str:
+def _checked(read: Callable[[str], str], line: bytes, where: str) -> str:
     try:
-        return read(line.decode("utf-8"))  # type: ignore[operator]
+        return read(line.decode("utf-8-sig"))  # a file may begin with a mark of its byte order
     except UnicodeDecodeError as error:
         raise DataError("this line is not UTF-8", where, "save the file as UTF-8") from error
     except ValueError as error:
         raise DataError("this line holds no text", where, 'write a JSON object a line: {"text": "..."}') from error
-
-
-def _plain(line: str) -> str:
-    return line.strip().removeprefix("\ufeff")
 
 
 def _record(line: str) -> str:
