@@ -38,12 +38,16 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str) -> None:
+def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str, task: Any) -> None:
     """Two shards of one instruction each."""
     for index in range(2):
         if not folder.has_shard(index):
             work("synthesis", index)
-            row = Instruction(f"i{index}", f"say {index}", digest(settings, seed, teacher)[:8])
+            row = Instruction(
+                f"i{index}",
+                f"say {index}",
+                digest(settings, seed, teacher, task.teaching(settings.answer_preamble))[:8],
+            )
             folder.write_shard(index, [row], Instruction)
     folder.complete()
 
@@ -78,11 +82,12 @@ def align(
     utterances: Any,
     teacher: str,
     teacher_system: str,
+    task: Any,
     log: Any,
 ) -> None:
     """A model that depends on its base, its data and its method."""
     base = [p.read_text() for p in sorted(Path(model).glob("*.txt"))]
-    start = digest(settings.lr, seed, base, utterances, teacher, teacher_system)
+    start = digest(settings.lr, seed, base, utterances, teacher, teacher_system, task)
     for index in range(2):
         work(f"align/{method}", index)
         log({"step": index, "loss": 1.0})
@@ -101,6 +106,7 @@ def evaluate(
     instructions: Any,
     teacher: str,
     teacher_system: str,
+    task: Any,
     speech: Any,
 ) -> None:
     """A score per model."""

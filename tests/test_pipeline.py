@@ -110,6 +110,8 @@ def test_an_unchanged_run_is_skipped_but_reported(mine, capsys):
         ("align.methods=[sft, rba-group, rba-single]", ["align/rba-single", "evaluation"]),
         ("seed=1", list(STEPS)),
         ("teacher=org/other", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),
+        ("task.prompt=Translate it.", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),
+        ("task.language=fr", ["synthesis", "evaluation"]),  # the fake's answers are the same in any language
         ("speech.workers=7", []),
         ("name=other", []),
     ],
@@ -119,6 +121,36 @@ def test_a_change_redoes_what_depends_on_it_and_nothing_else(mine, override, aga
     done()
     run(mine(override))
     assert done() == [*again, "report"]
+
+
+def test_a_task_that_the_teacher_is_told_in_its_own_words_changes_no_data(mine):
+    own = "synthesis.answer_system=You translate."
+    run(mine(own))
+    done()
+    run(mine(own, "task.prompt=Translate it."))
+    assert done() == ["align/sft", "align/rba-group", "evaluation", "report"]
+    run(mine(own, "task.prompt=Translate {}"))  # what stands around a request, the teacher reads, too
+    assert done() == ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation", "report"]
+
+
+def test_texts_count_by_their_content(mine, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("A cat.\n")
+    run(mine(f"synthesis.texts={texts}"))
+    done()
+    os.utime(texts, (1, 1))
+    run(mine(f"synthesis.texts={texts}"))
+    assert done() == ["report"]
+    texts.write_text("A dog.\n")
+    run(mine(f"synthesis.texts={texts}"))
+    assert done() == ["synthesis", "report"]
+
+
+def test_a_bad_line_of_the_texts_is_told_before_anything_is_done(mine, tmp_path):
+    (tmp_path / "texts.jsonl").write_text('{"text": "A cat."}\n{"txt": "A dog."}\n')
+    with pytest.raises(DataError, match=r"texts\.jsonl, line 2"):
+        run(mine(f"synthesis.texts={tmp_path / 'texts.jsonl'}"))
+    assert done() == []
 
 
 def test_a_stage_that_comes_out_the_same_leaves_the_later_ones_current(mine, monkeypatch):

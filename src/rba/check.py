@@ -27,8 +27,9 @@ def check(model: str, recordings: Sequence[str] = (), dtype: str = "float32") ->
 
     from rba.models.conformance import conformance
     from rba.models.load import load_speechlm
+    from rba.models.told import untold
 
-    speechlm = load_speechlm(model, dtype)
+    speechlm = untold(load_speechlm(model, dtype))
     failed = total = 0
     for finding in conformance(speechlm, waves or _spoken()):
         print(f"{'pass' if finding.passed else 'FAIL'}  {finding.claim}: {finding.seen}", flush=True)

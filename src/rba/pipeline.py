@@ -117,12 +117,14 @@ def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], o
 def _check_models(recipe: Recipe) -> None:
     """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist.
 
-    Raises RecipeError for a reward of the user's own that cannot be imported, and for a server that cannot teach.
+    Raises RecipeError for a reward of the user's own that cannot be imported, and for a server that cannot teach,
+    DataError for a file of texts with a bad line.
     """
     from rba.models.families import check_published, is_published
     from rba.rewards.custom import load_custom
     from rba.rewards.spec import is_custom, parse_weights
     from rba.services.service import is_service, parse_service
+    from rba.synthesis.texts import read_texts
     from rba.weights.registry import find
 
     if is_service(name := recipe.align.reward_model):
@@ -143,6 +145,8 @@ def _check_models(recipe: Recipe) -> None:
             parse_service(name)
         elif name and "/" not in name and not Path(name).expanduser().is_dir():
             find(name)
+    if recipe.synthesis.texts:
+        read_texts(recipe.synthesis.texts)
     for name in filter(is_custom, parse_weights(recipe.align.reward)):
         load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):

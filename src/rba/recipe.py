@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from rba.alignment.settings import AlignSettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.preamble import Preamble
+from rba.lm.task import TaskSettings
+from rba.rewards.spec import parse_weights
 from rba.speech.settings import SpeechSettings
 from rba.synthesis.settings import SynthesisSettings
 
@@ -42,6 +45,7 @@ class Recipe:
     output: str = ""  # the run folder; empty: runs/<name>
     teacher: str = "smollm2-135m-instruct"  # the text LLM that writes and answers the instructions
     model: str = CONNECT  # the SpeechLM to align: "connect" (what that stage makes), "shipped", a folder or hub id
+    task: TaskSettings = field(default_factory=TaskSettings)  # what to do with what is heard; empty: answer it
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
@@ -49,11 +53,20 @@ class Recipe:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def __post_init__(self) -> None:
-        """Fill in the run folder. Raises RecipeError for a name that cannot be a folder's or a negative seed."""
+        """Fill in the run folder.
+
+        Raises RecipeError for a name that cannot be a folder's, a negative seed, and a BLEU that cannot tell the words
+        of the task's language apart.
+        """
         if not re.fullmatch(r"[\w][\w.+-]*", self.name):
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
         if self.seed < 0:
             raise RecipeError("the seed cannot be negative", f"seed {self.seed}", "give 0 or more")
+        rewards, judges = parse_weights(self.align.reward), self.evaluate.judges
+        used: dict[str, Collection[str]] = {"align.reward": rewards, "evaluate.judges": judges}
+        for key in (key for key, names in used.items() if "bleu" in names and self.task.bleu != "bleu"):
+            what = "bleu takes what stands between spaces for a word, and this language is written without"
+            raise RecipeError(what, f"{key}, task.language {self.task.language}", f"use {self.task.bleu}")
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
 
@@ -61,6 +74,11 @@ class Recipe:
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.output).expanduser()
+
+    @property
+    def teacher_preamble(self) -> Preamble:
+        """What stands before and around a request that the teacher answers: its own turns, and the task."""
+        return self.task.teaching(self.synthesis.answer_preamble)
 
     def to_yaml(self) -> str:
         """Every key with its value: a recipe that loads as this one."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rba import config
-from rba.alignment.mix import speech_of, with_mixed
+from rba.alignment.mix import check_task, speech_of, with_mixed
+from rba.lm.task import NO_TASK
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
@@ -52,26 +53,33 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
     align["judge"] = _model_mark(recipe.align.judge)
     rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
+    for run in recipe.align.mix:
+        check_task(run, recipe.task.prompt)
     mixed = [speech_of(run).output_hash() for run in recipe.align.mix]
     align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
+    told = [recipe.task.prompt] if recipe.task.prompt else []  # marks of runs without a task hold nothing of it
+    given = Path(recipe.synthesis.texts).expanduser()
+    texts = [file_hash(given)] if recipe.synthesis.texts and given.is_file() else []
     voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
 
     return [
-        step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher), (), _synthesize),
+        step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher, *texts, *_taught(recipe)), (), _synthesize),
         step("speech", "speak", (_facts(recipe.speech), voices), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
-            step(name, "align", (align, teacher, base, rewards, mixed), ("speech", *start), partial(_align, name))
+            step(
+                name, "align", (align, teacher, base, rewards, mixed, *told), ("speech", *start), partial(_align, name)
+            )
             for name in methods
         ),
         step(
             "evaluation",
             "evaluate",
-            (_facts(recipe.evaluate) | {"judge": judge}, teacher, base, *_benchmark_facts(recipe)),
+            (_facts(recipe.evaluate) | {"judge": judge}, teacher, base, *_benchmark_facts(recipe), *_asked(recipe)),
             ("synthesis", "speech", *start, *methods),
             _evaluate,
         ),
@@ -86,6 +94,18 @@ def base_model(recipe: Recipe, workspace: Workspace) -> Path | str:
 def _facts(settings: Any) -> dict[str, Any]:
     """A section's settings, less those that do not change its output."""
     return {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+
+
+def _taught(recipe: Recipe) -> list[Any]:
+    """What the task changes in the teacher's answers: nothing where the teacher has a system turn in its place."""
+    own, told = recipe.synthesis.answer_preamble, recipe.teacher_preamble
+    changed = [told.system, told.before, told.after] if told != own else []
+    return [*changed, recipe.task.language] if changed or recipe.task.translates else []
+
+
+def _asked(recipe: Recipe) -> list[Any]:
+    """The task as evaluation asks and scores it."""
+    return [] if recipe.task == NO_TASK else [recipe.task.prompt, recipe.task.language]
 
 
 def _benchmark_facts(recipe: Recipe) -> list[Any]:
@@ -134,7 +154,7 @@ def _stage(room: str) -> Callable[..., None]:
 
 
 def _synthesize(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    _stage("synthesis")(recipe.synthesis, folder=folder, seed=recipe.seed, teacher=recipe.teacher)
+    _stage("synthesis")(recipe.synthesis, folder=folder, seed=recipe.seed, teacher=recipe.teacher, task=recipe.task)
 
 
 def _speak(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
@@ -154,7 +174,8 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
         model=base_model(recipe, workspace),
         utterances=with_mixed(_utterances(workspace), recipe.align.mix),
         teacher=recipe.teacher,
-        teacher_system=recipe.synthesis.answer_preamble,
+        teacher_system=recipe.teacher_preamble,
+        task=recipe.task,
         log=partial(workspace.log, name),
     )
 
@@ -169,7 +190,8 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         utterances=with_mixed(_utterances(workspace), recipe.align.mix),
         instructions=_instructions(workspace),
         teacher=recipe.teacher,
-        teacher_system=recipe.synthesis.answer_preamble,
+        teacher_system=recipe.teacher_preamble,
+        task=recipe.task,
         speech=recipe.speech,
     )
 

@@ -151,3 +151,19 @@ def test_lhotse_pairs_share_their_recording(out):
 
     (cut,) = lhotse.load_manifest(out / "lhotse-pairs" / "cuts_train.jsonl.gz")
     assert (cut.id, cut.recording.id, cut.chosen, cut.rejected) == (f"{PAIRED.id}-p0", PAIRED.id, "an apple!", "pear")
+
+
+def test_chat_formats_hold_the_runs_task(tmp_path):
+    root = make_run(tmp_path / "run")
+    (root / "config.yaml").write_text('name: told\ntask: {prompt: "Translate into Spanish: {}", language: es}\n')
+    for name in ("swift", "verl"):
+        export(root, name, tmp_path / name, split="validation")
+    assert {
+        lines_[0]["content"] for lines_ in (row["messages"] for row in lines(tmp_path / "swift" / "validation.jsonl"))
+    } == {"Translate into Spanish: <audio>"}
+    prompts = pq.read_table(tmp_path / "verl" / "validation.parquet")["prompt"].to_pylist()
+    assert {prompt[-1]["content"] for prompt in prompts} == {"Translate into Spanish: <audio>"}
+    (root / "config.yaml").write_text("name: told\ntask: {prompt: Translate what you hear.}\n")
+    export(root, "swift", tmp_path / "system", split="validation")
+    system, asked, _ = lines(tmp_path / "system" / "validation.jsonl")[0]["messages"]
+    assert system == {"role": "system", "content": "Translate what you hear."} and asked["content"] == "<audio>"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rba import document
+from rba.lm.task import TaskSettings
 from rba.report import card
 from rba.workspace import Workspace, write_json
 from report.fake_run import make_run, recipe_for
@@ -38,6 +40,16 @@ def test_a_card_tells_results_data_limits_and_how_to_load(published: Workspace) 
     assert "| **RBA-Group** | 0.400 (0.379 – 0.421) |" in text
     for said in ("synthetic", 'rba.load_speechlm("final/rba-group")', "| test | 2 | 2 |", "beta: 0.1", "judge: recall"):
         assert said in text
+
+
+def test_a_card_names_the_task_and_the_language_of_the_answers(published: Workspace) -> None:
+    recipe = recipe_for(published.root)
+    plain = card.write(published, recipe)[0].read_text()
+    assert "Its task" not in plain and document.parse(plain.split("---\n")[1], "card")["language"] == ["en"]
+    told = replace(recipe, task=TaskSettings("Into Spanish:\n{}", "es"))
+    text = card.write(published, told)[0].read_text()
+    assert "asked in the same words: `Into Spanish: {}`" in text
+    assert document.parse(text.split("---\n")[1], "card")["language"] == ["en", "es"]
 
 
 def test_the_tables_rows_all_have_the_same_number_of_cells(published: Workspace) -> None:

@@ -118,3 +118,13 @@ def test_shared_speakers_are_counted() -> None:
     voices = [("train", "a"), ("train", "b"), ("test", "b"), ("test", "c")]
     spoken = [Spoken(str(i), "i", 0, split, speaker, "{}", 1.0, None) for i, (split, speaker) in enumerate(voices)]
     assert facts.shared_speakers(spoken) == 1
+
+
+def test_a_run_of_translations_is_known_by_its_bleu() -> None:
+    rows = [row("sft", "recall", 0.2), row("base", "bleu", 0.05), row("sft", "bleu", 0.123, 0.1, 0.15)]
+    rows += [
+        row("sft", "delta_bleu", 0.073, 0.05, 0.09, against="base"),
+        row("sft", "delta_recall", 0.1, against="base"),
+    ]
+    said = summary.sentence(rows)
+    assert said == "SFT reaches BLEU 12.3 (95 % interval 10.0 to 15.0), 7.3 above the base model."

@@ -32,6 +32,7 @@ def model_card(
     *,
     base: str,
     teacher: str,
+    task: str = "",
     seed: int,
     data: Mapping[str, Any],
     outcome: Mapping[str, Any],
@@ -45,7 +46,7 @@ def model_card(
 # A SpeechLM aligned with {method}
 
 Method: {_TITLES.get(method, method)}. Base: `{base}`. Teacher: `{teacher}`. Seed: {seed}.
-
+{_told(task)}
 The teacher's answers and the instructions are synthetic, and so is the speech. Open it with
 `rba.models.load.load_speechlm(folder)`.
 
@@ -60,6 +61,11 @@ The teacher's answers and the instructions are synthetic, and so is the speech. 
 {document.dump(used).strip()}
 ```
 """
+
+
+def _told(task: str) -> str:
+    """The task in words; it is in `speechlm.json`, so that the opened model is asked in the same ones."""
+    return f"\nIts task, told with every request: `{' '.join(task.split())}`.\n" if task else ""
 
 
 def _table(facts: Mapping[str, Any]) -> str:

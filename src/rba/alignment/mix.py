@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rba import document
 from rba.data.utterance import Utterance
-from rba.errors import WorkspaceError
+from rba.errors import RecipeError, WorkspaceError
 from rba.workspace import StageFolder, Workspace
 
 SPEECH = "speech"
@@ -19,6 +20,15 @@ def speech_of(run: str) -> StageFolder:
         fix = "give run folders whose speech is finished: rba synthesize and rba speak make it"
         raise WorkspaceError("no finished speech to mix in", f"align.mix {run}", fix)
     return folder
+
+
+def check_task(run: str, task: str) -> None:
+    """Raise RecipeError where the answers of another run were given to another task than `task`, a prompt."""
+    place = Path(run).expanduser() / "config.yaml"
+    own = document.read(place).get("task", {}).get("prompt", "") if place.is_file() else ""
+    if own != task:
+        what = "a run with another task cannot be mixed in: all that a model learns is asked in the same words"
+        raise RecipeError(what, f"align.mix {run}", "mix runs with the same task.prompt")
 
 
 def with_mixed(own: Sequence[Utterance], runs: Iterable[str]) -> list[Utterance]:

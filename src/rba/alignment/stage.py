@@ -23,8 +23,10 @@ from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
 from rba.lm.preamble import System
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
+from rba.models.told import task_of, told
 from rba.rewards.custom import code_hashes
 from rba.workspace import StageFolder, fingerprint, keep_only
 
@@ -41,10 +43,12 @@ def run(
     utterances: list[Utterance],
     teacher: str,
     teacher_system: System = "",
+    task: TaskSettings = NO_TASK,
     log: Callable[[dict[str, Any]], None],
 ) -> None:
     """Align the SpeechLM `model` with `method` and write `model/`, a checkpoint folder with a model card.
 
+    The SpeechLM is told its `task` with all that it is asked; where that is empty, one that has a task keeps it.
     The teacher of rewards and of token distributions reads under `teacher_system`, as it answered.
 
     A stopped run goes on from its own checkpoint, also with another number of processes (`rba.parallel`); the leader
@@ -54,7 +58,7 @@ def run(
     from rba.models.load import load_speechlm
 
     with parallel.leader_first():  # it may have to fetch weights
-        speechlm = load_speechlm(model, settings.dtype)
+        speechlm = told(load_speechlm(model, settings.dtype), task.prompt)
     align(
         speechlm,
         settings,
@@ -62,7 +66,7 @@ def run(
         folder=folder,
         seed=seed,
         utterances=utterances,
-        reward=partial(_load_reward, settings, teacher, teacher_system),
+        reward=partial(_load_reward, settings, teacher, teacher_system, task),
         mark=model_mark(model),
         teacher=teacher,
         teacher_system=teacher_system,
@@ -71,9 +75,16 @@ def run(
 
 
 def _load_reward(
-    settings: AlignSettings, teacher: str, system: System, extra: Mapping[str, float] | None = None
+    settings: AlignSettings,
+    teacher: str,
+    system: System,
+    task: TaskSettings,
+    extra: Mapping[str, float] | None = None,
 ) -> Reward:
-    """The recipe's reward, plus `extra` ones; the models are loaded only if it needs them, each of them once."""
+    """The recipe's reward, plus `extra` ones; the models are loaded only if it needs them, each of them once.
+
+    Judge and reward model read the task above the request; the teacher has it in its `system`.
+    """
     from rba.lm.embedder import SentenceEmbedder
     from rba.lm.reward_model import load_reward_model
     from rba.rewards.reward import load_reward
@@ -91,6 +102,7 @@ def _load_reward(
         embedder=partial(SentenceEmbedder, settings.embedder),
         reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
         judge=partial(load, settings.judge or teacher),
+        task=task,
     )
 
 
@@ -118,11 +130,13 @@ def align(
     if objective.needs_reference and not bare:
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
-    base = speechlm.name
+    base, mark = speechlm.name, mark or speechlm.name
+    if task_of(speechlm):
+        mark = fingerprint(mark, task_of(speechlm))
     leads, shared = parallel.world().leads, folder.path.parent / SHARED
     with parallel.leader_first():
         token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
-        data = prepare(speechlm, utterances, settings, seed, mark=mark or speechlm.name, shared=shared)
+        data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
     extra, value, ranked = dict(objective.reward_terms), None, None
     by_reward = bool(data.validation) and settings.validation.by == "reward"
     if leads:
@@ -173,7 +187,14 @@ def align(
     folder.note("rewards_dropped", dict(dropped or {}))
     folder.note("reward_signatures", getattr(value, "signatures", {}))
     card = model_card(
-        method, settings, base=Path(base).name, teacher=teacher, seed=seed, data=data.counts, outcome=facts
+        method,
+        settings,
+        base=Path(base).name,
+        teacher=teacher,
+        task=task_of(speechlm),
+        seed=seed,
+        data=data.counts,
+        outcome=facts,
     )
     _write(speechlm, card, folder)
     shutil.rmtree(state, ignore_errors=True)

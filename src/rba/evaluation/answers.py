@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
+from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -46,14 +47,15 @@ def answer_speech(
     sampling: Sampling,
     seed: int,
     batch: int,
-    systems: Sequence[str] = (),
+    systems: Sequence[System] = (),
 ) -> list[Answer]:
     """The SpeechLM's answers to spoken utterances, from their encoder features [T, F].
 
-    `systems` gives each utterance a system turn; without them the template's own stands.
+    `systems` gives each utterance what stands before and around it; without them the model's task, else the template's
+    own turn, stands.
     """
 
-    def listen(rows: Sequence[Any], system: str | None) -> list[tuple[Any, str | None]]:
+    def listen(rows: Sequence[Any], system: System) -> list[tuple[Any, str | None]]:
         prompts, heard = speechlm.listen(rows, system)
         words: Sequence[str | None] = heard or [None] * len(prompts)
         return list(zip(prompts, words))
@@ -71,7 +73,7 @@ def answer_heard(
     sampling: Sampling,
     seed: int,
     batch: int,
-    systems: Sequence[str] = (),
+    systems: Sequence[System] = (),
 ) -> list[Answer]:
     """The cascade: the SpeechLM's own LLM answers what a recogniser heard."""
     prompts = _by_system(speechlm.text_prompts, heard, systems)
@@ -86,7 +88,7 @@ def answer_text(
     sampling: Sampling,
     seed: int,
     batch: int,
-    systems: Sequence[str] = (),
+    systems: Sequence[System] = (),
 ) -> list[Answer]:
     """The text-input ceiling: the SpeechLM's own LLM answers the typed instruction of each utterance."""
     prompts = _by_system(speechlm.text_prompts, texts, systems)
@@ -99,7 +101,7 @@ def read(model: str, utterance: Utterance, text: str, tokens: int, finished: boo
     return Answer(model, "", utterance.instruction_id, READ, text, tokens, finished, None)
 
 
-def _by_system(call: Callable[..., Sequence[Any]], rows: Sequence[Any], systems: Sequence[str]) -> list[Any]:
+def _by_system(call: Callable[..., Sequence[Any]], rows: Sequence[Any], systems: Sequence[System]) -> list[Any]:
     """`call(rows, system)` over runs of rows with the same system turn; "" is the template's own."""
     found: list[Any] = []
     for system, run in groupby(range(len(rows)), key=lambda i: systems[i] if systems else ""):

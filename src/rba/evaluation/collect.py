@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ from rba.evaluation.benchmarks.load import Benchmark
 from rba.evaluation.features import FeatureCache, decode_all
 from rba.evaluation.selection import first_voices
 from rba.evaluation.settings import EvaluateSettings
+from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
 from rba.progress import Progress, progress
 from rba.workspace import StageFolder
@@ -38,8 +40,8 @@ class Job:
     asked: Benchmark | None = None
 
     @property
-    def systems(self) -> list[str]:
-        """The system turn of each utterance; empty for the recipe's own."""
+    def systems(self) -> list[System]:
+        """What stands before and around each utterance; empty for the recipe's own, whose task the models know."""
         return [self.asked.system(u.instruction_id) for u in self.utterances] if self.asked else []
 
 
@@ -167,7 +169,7 @@ class _SpeechWorker:
 
 
 class _TeacherWorker:
-    """The teacher answers again, or the items of a benchmark, whose system turn it reads above the request."""
+    """The teacher answers again, or the items of a benchmark, whose own system turn it reads above the request."""
 
     def __init__(self, teacher: Any, texts: Mapping[str, str], settings: EvaluateSettings, seed: int):
         self.teacher, self.texts, self.settings, self.seed = teacher, texts, settings, seed
@@ -181,7 +183,20 @@ class _TeacherWorker:
         return [ask.read(AGAIN, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]
 
     def _asked(self, job: Job, sampling: Sampling) -> list[Answer]:
-        texts = ["\n\n".join(filter(None, (turn, u.text))) for turn, u in zip(job.systems, job.utterances)]
+        assert job.asked
+        own = [job.asked.own_system(u.instruction_id) for u in job.utterances]
+        texts = ["\n\n".join(filter(None, (turn, u.text))) for turn, u in zip(own, job.utterances)]
         seeds = [derive(self.seed, "answer", u.id) for u in job.utterances]
-        replies = self.teacher.replies(texts, sampling, seeds)
+        with _told_nothing(self.teacher) if job.asked.asks_otherwise else nullcontext():
+            replies = self.teacher.replies(texts, sampling, seeds)
         return [ask.read(TEACHER, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]
+
+
+@contextmanager
+def _told_nothing(teacher: Any) -> Iterator[None]:
+    """Take the teacher's own turns away for a while: they hold the task that a benchmark sets aside."""
+    usual, teacher.system = teacher.system, ""
+    try:
+        yield
+    finally:
+        teacher.system = usual

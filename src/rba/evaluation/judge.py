@@ -27,6 +27,7 @@ from rba.errors import RecipeError
 from rba.evaluation.letter import LetterJudge
 from rba.evaluation.pairwise import PairJudge
 from rba.evaluation.settings import JUDGES
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.rewards.reward import Reward, load_reward
 
 TIE = 1e-6
@@ -84,18 +85,19 @@ def load_judge(
     teacher: Any | Callable[[], Any] = None,
     embedder: Any | Callable[[], Any] = None,
     judge: Any | Callable[[], Any] = None,
+    task: TaskSettings = NO_TASK,
 ) -> Judge:
-    """The judge `name`: "recall", "similarity", "likelihood", "pairwise" or "letter"; the models themselves or
-    what loads them.
+    """The judge `name` of `JUDGES`; the models themselves or what loads them.
 
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
-    the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it
-    is to reply A rather than B. The last three need no reference. Raises RecipeError for an unknown name.
+    the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it is
+    to reply A rather than B, both told the `task`. The last three need no reference. "bleu", "bleu-zh", "bleu-char" and
+    "chrf" are the rewards of that name. Raises RecipeError for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
     if name == "pairwise":
-        return PairJudge(judge)
+        return PairJudge(judge, task)
     if name == "letter":
-        return LetterJudge(judge)
+        return LetterJudge(judge, task)
     return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rba.evaluation.pairwise import QUESTION
+from rba.lm.task import NO_TASK, TaskSettings
 
 PROMPT = QUESTION + " Reply with A or B and nothing else."
 TIE = 1e-6
@@ -14,7 +15,7 @@ _Pair = tuple[str, str, str]
 
 
 class LetterJudge:
-    """log p("A") - log p("B") as the LLM's reply, in one order less in the other.
+    """log p("A") - log p("B") as the LLM's reply, in one order less in the other, with the `task` above the request.
 
     A small model that never writes a letter can be asked so, and its liking for a letter cancels. It needs log-probs of
     given replies: a local LLM, or a server that returns those of the prompt.
@@ -23,8 +24,8 @@ class LetterJudge:
     name = "letter"
     needs_reference = False
 
-    def __init__(self, judge: Any | Callable[[], Any]):
-        self._judge = judge
+    def __init__(self, judge: Any | Callable[[], Any], task: TaskSettings = NO_TASK):
+        self._judge, self.task = judge, task
         self._margin: dict[_Pair, float] = {}
 
     def prepare(
@@ -37,8 +38,9 @@ class LetterJudge:
             return
         if callable(self._judge):
             self._judge = self._judge()
-        asked = [PROMPT.format(text=text, a=a, b=b) for text, a, b in new]
-        asked += [PROMPT.format(text=text, a=b, b=a) for text, a, b in new]
+        told = [(self.task.written(text), a, b) for text, a, b in new]
+        asked = [PROMPT.format(text=text, a=a, b=b) for text, a, b in told]
+        asked += [PROMPT.format(text=text, a=b, b=a) for text, a, b in told]
         logp_A, logp_B = ([p for p, _ in self._judge.log_likelihood(asked, [x] * len(asked))] for x in "AB")
         margins = [a - b for a, b in zip(logp_A, logp_B)]
         for (text, a, b), one, other in zip(new, margins, margins[len(new) :]):

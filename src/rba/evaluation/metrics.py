@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rba.data.utterance import Utterance
 from rba.evaluation.bootstrap import Bootstrap, interval
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER, TEXT
@@ -95,12 +96,17 @@ def condition_rows(sheet: Sheet, members: Mapping[str, np.ndarray]) -> Iterator[
 
 def robustness_rows(sheet: Sheet, conditions: Sequence[str]) -> Iterator[Result]:
     """The same for requests said under listening conditions, and what each model keeps of its recall in the clean."""
-    members = {name: np.array([condition_of(u.id) == name for u in sheet.cells.utterances]) for name in conditions}
+    members = members_of(sheet.cells.utterances, conditions)
     yield from condition_rows(sheet, {name: mask_M for name, mask_M in members.items() if mask_M.any()})
     for name in conditions:
         for model in sheet.cells.answers:
             if CLEAN in members and name != CLEAN:
                 yield from _of_clean(sheet, model, name, members)
+
+
+def members_of(utterances: Sequence[Utterance], conditions: Sequence[str]) -> dict[str, np.ndarray]:
+    """Which of the utterances are said under each listening condition (bool [M])."""
+    return {name: np.array([condition_of(u.id) == name for u in utterances]) for name in conditions}
 
 
 def _of_clean(sheet: Sheet, model: str, condition: str, members: Mapping[str, np.ndarray]) -> Iterator[Result]:

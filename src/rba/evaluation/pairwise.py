@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rba.lm.sampling import Sampling
+from rba.lm.task import NO_TASK, TaskSettings
 
 QUESTION = """You compare two answers of voice assistants to the same spoken request. Prefer the one that does what was
 asked, is true, and is clear when it is heard; length is no merit in itself. What stands in the answers is to be
@@ -39,13 +40,16 @@ def read_choice(reply: str) -> float | None:
 
 
 class PairJudge:
-    """What the LLM writes, greedily. It may favour a place; `preferences` asks in both orders, so that this cancels."""
+    """What the LLM writes, greedily, with the `task` above the request.
+
+    It may favour a place; `preferences` asks in both orders, so that this cancels.
+    """
 
     name = "pairwise"
     needs_reference = False
 
-    def __init__(self, judge: Any | Callable[[], Any]):
-        self._judge = judge
+    def __init__(self, judge: Any | Callable[[], Any], task: TaskSettings = NO_TASK):
+        self._judge, self.task = judge, task
         self._said: dict[_Pair, float | None] = {}
 
     def prepare(
@@ -57,7 +61,7 @@ class PairJudge:
             return
         if callable(self._judge):
             self._judge = self._judge()
-        asked = [PROMPT.format(text=text, a=a, b=b) for text, a, b in new]
+        asked = [PROMPT.format(text=self.task.written(text), a=a, b=b) for text, a, b in new]
         replies = self._judge.answer(asked, Sampling(temperature=0.0, max_new_tokens=8), [0] * len(asked))
         self._said |= zip(new, map(read_choice, replies))
 

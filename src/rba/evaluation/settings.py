@@ -9,7 +9,7 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = ("recall", "similarity", "likelihood", "pairwise", "letter")
+JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", "likelihood", "pairwise", "letter")
 SLOW_JUDGES = ("likelihood", "pairwise", "letter")
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rba.data.instruction import Instruction
@@ -16,6 +17,7 @@ from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.translation import signatures, target_of
 from rba.evaluation.cells import Cells, lay_out
 from rba.evaluation.collect import Loaders, collect, plan
+from rba.evaluation.conditions import masks
 from rba.evaluation.contests import win_rates
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import check_leaks, key, unheard
@@ -24,7 +26,9 @@ from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
+from rba.evaluation.translations import translation_rows
 from rba.lm.preamble import System
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.progress import progress
 from rba.speech.settings import SpeechSettings
 from rba.workspace import StageFolder
@@ -40,6 +44,7 @@ def run(
     instructions: Sequence[Instruction],
     teacher: str,
     teacher_system: System = "",
+    task: TaskSettings = NO_TASK,
     speech: SpeechSettings | None = None,
     loaders: Loaders | None = None,
 ) -> None:
@@ -47,9 +52,10 @@ def run(
 
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
-    front of it ("cascade") and the teacher, under `teacher_system`. Conditions and benchmarks that come as text are
-    spoken as `speech` says. Raises DataError where there is nothing to test or test data leak into training, ModelError
-    where a model cannot be loaded.
+    front of it ("cascade"), all of them told the `task`, and the teacher, under `teacher_system`. Answers in another
+    language are scored as translations, too. Conditions and benchmarks that come as text are spoken as `speech` says.
+    Raises DataError where there is nothing to test or test data leak into training, ModelError where a model cannot be
+    loaded.
     """
     test = [u for u in utterances if u.split == TEST]
     new = unheard(test, next(iter(models.values())))
@@ -57,10 +63,10 @@ def run(
     chosen = held_out(new, settings.instructions, settings.voices, seed)
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
-    loaders = loaders or standard_loaders(settings, teacher, teacher_system)
+    loaders = _telling(loaders or standard_loaders(settings, teacher, teacher_system), task)
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
-    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, [*instructions, *utterances])
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, [*instructions, *utterances], task)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -70,11 +76,14 @@ def run(
     cells = lay_out(chosen, answers, texts)
     folder.note("compared", {"utterances": len(cells.utterances), "instructions": cells.n})
     embedder = RememberingEmbedder(loaders.embedder)
-    found = measure(cells, settings, seed, loaders, embedder)
+    found = measure(cells, settings, seed, loaders, embedder, task)
     if elsewhere:
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
         found += metrics.robustness_rows(sheet, settings.conditions.names)
+        if task.translates:
+            members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
+            found += translation_rows(sheet, members, task.language)
     for benchmark in benchmarks:
         found += rows(benchmark, answers, settings.resamples, seed)
     write_results(folder.path / FILE, found)
@@ -87,33 +96,52 @@ def load_benchmarks(
     folder: StageFolder,
     seed: int,
     known: Sequence[Instruction | Utterance],
+    task: TaskSettings = NO_TASK,
 ) -> list[Benchmark]:
     """The benchmarks with their speech, less items whose text is `known` from training.
 
-    Notes how BLEU and chrF are computed where they are.
+    Notes how BLEU and chrF are computed where they are, in the run's own test of a `task` that translates, too.
     """
     trained = {key(one.text) for one in known if one.split != TEST} if wanted else set()
-    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained) for one in wanted]
+    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task) for one in wanted]
     signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
+    if task.translates:
+        signed[metrics.BENCHMARK] = signatures(task.language)
     if signed:
         folder.note("signatures", signed)
     return found
 
 
 def measure(
-    cells: Cells, settings: EvaluateSettings, seed: int, loaders: Loaders, embedder: RememberingEmbedder
+    cells: Cells,
+    settings: EvaluateSettings,
+    seed: int,
+    loaders: Loaders,
+    embedder: RememberingEmbedder,
+    task: TaskSettings = NO_TASK,
 ) -> list[Result]:
     """All result rows of the answers in `cells`."""
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
         made = list(metrics.rows(sheet, embedder))
+        if task.translates:
+            made += translation_rows(sheet, masks(cells.utterances), task.language)
         bar.advance()
         for name in settings.judges:
-            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, judge=loaders.judge or loaders.teacher)
+            reader = loaders.judge or loaders.teacher
+            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, judge=reader, task=task)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
     return made
+
+
+def _telling(loaders: Loaders, task: TaskSettings) -> Loaders:
+    """The same, whose SpeechLMs are told the task."""
+    from rba.models.told import told
+
+    load = loaders.speechlm
+    return replace(loaders, speechlm=lambda name: told(load(name), task.prompt)) if task.prompt else loaders
 
 
 def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: System = "") -> Loaders:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rba.evaluation.results import Result
 
 COLUMNS = {
+    "bleu": "BLEU %",
+    "delta_bleu": "BLEU %\nover base",
+    "chrf": "chrF %",
     "recall": "recall",
     "delta_recall": "recall\nover base",
     "delta_f1": "word F1\nover base",
@@ -23,7 +26,7 @@ COLUMNS = {
     "deaf": "not heard %",
     "tokens": "tokens",
 }
-_PERCENT = {"win_rate", "lc_win_rate", "transcript_wer", "deaf"}
+_PERCENT = {"bleu", "delta_bleu", "chrf", "win_rate", "lc_win_rate", "transcript_wer", "deaf"}
 _LOG_WIDTH = 120
 
 Column = tuple[str, list[str]]
@@ -76,7 +79,9 @@ def _bracketed(cell: str) -> str:
 
 def _columns(rows: Sequence[Result], models: Sequence[str]) -> Iterator[Column]:
     """The head and the cells of every metric that there is."""
-    cells = {(r.model, r.metric): r for r in rows if r.condition == "all" and r.against in ("", "base")}
+    place = rows[0].benchmark if rows else ""  # others have figures of the same names
+    here = (r for r in rows if r.benchmark == place and r.condition == "all" and r.against in ("", "base"))
+    cells = {(r.model, r.metric): r for r in here}
     metrics = list(dict.fromkeys(metric for _, metric in cells))
     for key, title in COLUMNS.items():
         for metric in metrics:
@@ -116,5 +121,5 @@ def _cell(row: Result | None) -> str:
 
 def _figure(value: float, metric: str) -> str:
     if _key(metric) in _PERCENT:
-        return f"{100 * value:.1f}"
+        return f"{100 * value:{'+' if metric.startswith('delta') else ''}.1f}"
     return f"{value:.1f}" if metric == "tokens" else f"{value:+.3f}" if metric.startswith("delta") else f"{value:.3f}"

@@ -11,6 +11,8 @@ import soundfile
 
 from rba.data import audio
 from rba.data.utterance import Utterance
+from rba.lm.preamble import asked, turns
+from rba.lm.task import preamble_of
 
 PairKind = Literal["group", "single"]
 
@@ -32,12 +34,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Example:
-    """One row of an export: `pcm` is int16 [samples] at 16 kHz; `id` is the utterance's, with a pair's number after."""
+    """One row of an export: `pcm` is int16 [samples] at 16 kHz; `id` is the utterance's, with a pair's number after.
+
+    `task` is the run's prompt (`rba.lm.task`), "" where nothing is told.
+    """
 
     id: str
     utterance: Utterance
     pcm: np.ndarray
     pair: Pair | None = None
+    task: str = ""
+
+    def asked(self, place: str) -> list[dict[str, str]]:
+        """The messages of the request: the run's task, and `place` for the audio."""
+        told = preamble_of(self.task)
+        return [*turns(told), asked(told, place)]
 
     @property
     def answer(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rba import document
 from rba.data import shards
 from rba.data.utterance import Utterance
 from rba.errors import AudioError, DataError, WorkspaceError
@@ -31,6 +32,8 @@ class Spoken:
             state = "not finished" if folder.manifest else "missing"
             raise DataError(f"the run's speech is {state}", str(folder.path), "run `rba speak RECIPE` first")
         self.lost: dict[str, str] = {}
+        config = root / "config.yaml"
+        self.task: str = document.read(config).get("task", {}).get("prompt", "") if config.is_file() else ""
         self._shards = {path: _facts(path) for path in sorted(folder.path.glob("part-*.parquet"))}
 
     @property
@@ -65,7 +68,7 @@ class Spoken:
             self.lost[row.id] = error.what
             return
         for number, pair in enumerate(own):
-            yield Example(f"{row.id}-p{number}" if pair else row.id, row, pcm, pair)
+            yield Example(f"{row.id}-p{number}" if pair else row.id, row, pcm, pair, self.task)
 
 
 def _facts(path: Path) -> dict[str, tuple[str, str]]:

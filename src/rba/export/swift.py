@@ -16,9 +16,8 @@ def write(folder: Path, split: str, examples: Iterable[Example]) -> None:
 
 
 def _row(folder: Path, example: Example) -> dict[str, Any]:
-    asked = {"role": "user", "content": "<audio>"}
     row = {
-        "messages": [asked, {"role": "assistant", "content": example.answer}],
+        "messages": [*example.asked("<audio>"), {"role": "assistant", "content": example.answer}],
         "audios": [write_clip(folder, example)],
         "id": example.id,
         "instruction": example.utterance.text,

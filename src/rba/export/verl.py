@@ -48,7 +48,7 @@ def _row(folder: Path, split: str, index: int, example: Example) -> dict[str, An
     spoken = example.utterance
     return {
         "data_source": "rba",
-        "prompt": [{"role": "user", "content": "<audio>"}],
+        "prompt": example.asked("<audio>"),
         "audios": [write_clip(folder, example)],
         "ability": spoken.topic,
         "reward_model": {"style": "rule", "ground_truth": spoken.response},

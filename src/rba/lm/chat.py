@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rba.lm.preamble import System, turns
+from rba.lm.preamble import System, asked, turns
 
 _SENTINEL = "\u2042user-turn\u2042"
 
@@ -14,8 +14,8 @@ def frame(tokenizer: Any, system: System = None) -> tuple[list[int], list[int]]:
 
     Typed and spoken requests are both put between the same two pieces, so that they differ in nothing else.
     """
-    asked = [*turns(system), {"role": "user", "content": _SENTINEL}]
-    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    messages = [*turns(system), asked(system, _SENTINEL)]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     before, after = text.split(_SENTINEL)
     return _ids(tokenizer, before), _ids(tokenizer, after)
 

@@ -1,4 +1,4 @@
-"""What stands before the first real turn of a conversation: a system turn and, at times, examples."""
+"""What stands before the first real turn of a conversation, and around what the user says in it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Preamble:
-    """A system turn ("" for the template's own) and example turns, in their order."""
+    """A system turn ("" for the template's own) and example turns, in their order.
+
+    In every user turn, those of the examples included, `before` and `after` stand around what is said.
+    """
 
     system: str = ""
     examples: tuple[Example, ...] = ()
+    before: str = ""
+    after: str = ""
 
 
 System = str | Preamble | None
@@ -34,9 +39,20 @@ System = str | Preamble | None
 
 
 def turns(system: System) -> list[dict[str, str]]:
-    """The messages of a preamble, as chat templates and chat servers take them."""
-    preamble = system if isinstance(system, Preamble) else Preamble(system or "")
+    """The messages before the user's turn, as chat templates and chat servers take them."""
+    preamble = as_preamble(system)
     messages = [{"role": "system", "content": preamble.system}] if preamble.system else []
     for example in preamble.examples:
-        messages += [{"role": "user", "content": example.text}, {"role": "assistant", "content": example.response}]
+        messages += [asked(preamble, example.text), {"role": "assistant", "content": example.response}]
     return messages
+
+
+def asked(system: System, words: str) -> dict[str, str]:
+    """The user's turn with `words` in it."""
+    preamble = as_preamble(system)
+    return {"role": "user", "content": f"{preamble.before}{words}{preamble.after}"}
+
+
+def as_preamble(system: System) -> Preamble:
+    """The same as a preamble; an empty one where nothing is said."""
+    return system if isinstance(system, Preamble) else Preamble(system or "")

@@ -43,7 +43,7 @@ class AudioLM:
     name: str
     source: str
     family: Family
-    _frames: dict[str | None, tuple[list[int], list[int]]] = field(default_factory=dict)
+    _frames: dict[System, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     @property
     def encoder_name(self) -> str:
@@ -63,7 +63,7 @@ class AudioLM:
         """
         return [self._heard(wave).cpu() for wave in waves]
 
-    def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
+    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
         return [torch.cat([before, self._project(f).to(before), after]) for f in features]
@@ -73,7 +73,7 @@ class AudioLM:
         return [self.lm.embed(turns.typed_ids(self.lm.tokenizer, text, system)) for text in texts]
 
     @torch.no_grad()
-    def listen(self, features: Sequence[torch.Tensor], system: str | None = None) -> tuple[list[torch.Tensor], None]:
+    def listen(self, features: Sequence[torch.Tensor], system: System = None) -> tuple[list[torch.Tensor], None]:
         """`prompts` without gradients; no words can be read off before the LLM answers."""
         return self.prompts(features, system), None
 
@@ -106,7 +106,7 @@ class AudioLM:
         if hasattr(self.lm.model, "peft_config"):
             self.lm.model.save_pretrained(folder / "adapter")
 
-    def inputs(self, wave: np.ndarray, system: str | None = None) -> dict[str, torch.Tensor]:
+    def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
         """What the model's own forward takes for one spoken request, on its device."""
         text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
         kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
@@ -142,7 +142,7 @@ class AudioLM:
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
         return ids == self.core.config.audio_token_id
 
-    def _frame(self, system: str | None) -> tuple[list[int], list[int]]:
+    def _frame(self, system: System) -> tuple[list[int], list[int]]:
         """The processor's token ids before and after the audio's own."""
         if system not in self._frames:
             ids = self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)["input_ids"][0]

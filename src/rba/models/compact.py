@@ -43,7 +43,7 @@ class CompactSpeechLM:
                 features[i] = feature.to("cpu", torch.float16)
         return features
 
-    def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
+    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame."""
         return self._framed(self._logprobs(features), system)
 
@@ -52,9 +52,7 @@ class CompactSpeechLM:
         return [self.lm.embed(chat.prompt_ids(self.lm.tokenizer, text, system)) for text in texts]
 
     @torch.inference_mode()
-    def listen(
-        self, features: Sequence[torch.Tensor], system: str | None = None
-    ) -> tuple[list[torch.Tensor], list[str]]:
+    def listen(self, features: Sequence[torch.Tensor], system: System = None) -> tuple[list[torch.Tensor], list[str]]:
         """`prompts`, and the words on the connector's best CTC path, in one pass."""
         logprobs = self._logprobs(features)
         heard = [self.lm.tokenizer.decode(self.connector.read(p)).strip() for p in logprobs]
@@ -64,7 +62,7 @@ class CompactSpeechLM:
         """The connector's weights."""
         return self.connector.parameters()
 
-    def _framed(self, logprobs: Sequence[torch.Tensor], system: str | None) -> list[torch.Tensor]:
+    def _framed(self, logprobs: Sequence[torch.Tensor], system: System) -> list[torch.Tensor]:
         before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
         return [torch.cat([before, self.connector.embed(p).to(before.dtype), after]) for p in logprobs]
 

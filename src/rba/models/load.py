@@ -14,6 +14,7 @@ from rba.lm.number_format import AUTO
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
+from rba.models.told import told
 
 SHIPPED = "shipped"
 HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
@@ -42,17 +43,21 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
 def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
     """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
-    LLM and encoder are in `dtype`, the connector in float32. Raises ModelError where it is none of these or its parts
-    do not fit together.
+    LLM and encoder are in `dtype`, the connector in float32. A checkpoint made for a task is told it. Raises ModelError
+    where it is none of these or its parts do not fit together.
     """
     folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
     if is_published(name):
         from rba.models.audio_lm import open_audio_lm
 
         return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype)
-    if (folder / PROJECTOR).is_file():
-        return _load_audio_lm(folder, str(name), dtype)
-    return _load_compact(folder, str(name), dtype)
+    load = _load_audio_lm if (folder / PROJECTOR).is_file() else _load_compact
+    return told(load(folder, str(name), dtype), _task(folder))
+
+
+def _task(folder: Path) -> str:
+    """The task that a checkpoint folder names, "" if it names none."""
+    return json.loads((folder / "speechlm.json").read_text()).get("task", "")
 
 
 def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:

@@ -27,7 +27,7 @@ class SpeechLM(Protocol):
         """Features [T_i, F] of 16 kHz mono waveforms; frozen, one tensor a clip, free of pads."""
         ...
 
-    def prompts(self, features: Sequence[torch.Tensor], system: str | None = None) -> list[torch.Tensor]:
+    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of spoken requests, chat frame included."""
         ...
 
@@ -36,7 +36,7 @@ class SpeechLM(Protocol):
         ...
 
     def listen(
-        self, features: Sequence[torch.Tensor], system: str | None = None
+        self, features: Sequence[torch.Tensor], system: System = None
     ) -> tuple[list[torch.Tensor], list[str] | None]:
         """`prompts` without gradients, and the words read off the speech; None from a model that reads none off."""
         ...

@@ -20,16 +20,17 @@ def render(tokenizer: Any, words: str, system: System, audio_token: str = "", an
     form that survives the template is taken. Raises ModelError if none does.
     """
     spoken = words == AUDIO
-    said = audio_token if spoken else words
-    part = {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words}
-    before = preamble.turns(system)
-    pieces = [said, answer or "", *(turn["content"] for turn in before)]
+    place = audio_token if spoken else words
+    before, around = preamble.turns(system), preamble.as_preamble(system)
+    parts = _parts(around, {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words})
+    told = [turn["content"] for turn in before] + [around.before, around.after]
+    pieces = [place, answer or "", *map(str.strip, told)]
     for user_listed, others_listed in _FORMS:
         listed = {"user": user_listed, "system": others_listed, "assistant": others_listed}
         turns: list[dict[str, Any]] = [
             {"role": turn["role"], "content": _content(turn["content"], listed[turn["role"]])} for turn in before
         ]
-        turns.append({"role": "user", "content": [part] if user_listed else said})
+        turns.append({"role": "user", "content": parts if user_listed else preamble.asked(system, place)["content"]})
         if answer is not None:
             turns.append({"role": "assistant", "content": _content(answer, others_listed)})
         try:
@@ -39,10 +40,10 @@ def render(tokenizer: Any, words: str, system: System, audio_token: str = "", an
         # a template made for plain text prints a list as Python would
         printed = any(str(turn["content"]) in text for turn in turns if isinstance(turn["content"], list))
         # an earlier turn that the template drops is missed like the words
-        if said and not printed and all(piece in text for piece in pieces):
+        if place and not printed and all(piece in text for piece in pieces):
             return text
     missing = "audio" if spoken else "text"
-    where = " after the turns before it" if before else ""
+    where = " after the turns before it" if before else " between what stands around it" if any(told) else ""
     fix = "choose an instruction-tuned checkpoint, or give its processor a chat_template that places what it is given"
     raise ModelError(f"the chat template has no place for {missing}{where}", "", fix)
 
@@ -75,6 +76,15 @@ def turn_end(tokenizer: Any) -> int | None:
 def starts_whole(tokenizer: Any, text: str) -> bool:
     """Whether the template has written the beginning-of-text token itself."""
     return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+
+
+def _parts(around: preamble.Preamble, said: dict[str, str]) -> list[dict[str, str]]:
+    """The user's turn as a list: what is said between what stands around it; text beside text is one part."""
+    before, after = around.before, around.after
+    if said["type"] == "text":
+        return [{**said, "text": f"{before}{said['text']}{after}"}]
+    texts = [[{"type": "text", "text": text}] if text else [] for text in (before, after)]
+    return [*texts[0], said, *texts[1]]
 
 
 def _content(words: str, listed: bool) -> str | list[dict[str, str]]:

@@ -60,7 +60,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
     # Markdown, not HTML: names and numbers only, no texts of instructions
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
     return template.render(
-        front=document.dump(_front(method, parts)).strip(),
+        front=document.dump(_front(method, parts, recipe.task.language)).strip(),
         mark=MARK,
         name=recipe.name,
         method=method,
@@ -68,6 +68,8 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
         method_note=_NOTES.get(method, names.MODEL_NOTES.get(method, method)),
         sentence=summary.sentence(rows),
         teacher=recipe.teacher,
+        task=" ".join(recipe.task.prompt.split()),
+        texts=bool(recipe.synthesis.texts),
         parts=[(part, f"`{_known(name)[0]}`", _known(name)[1]) for part, name in parts.items()],
         folder=f"final/{method}",
         table=tables.scores(rows, names.place_name(*place)),
@@ -96,14 +98,14 @@ def _known(name: str) -> tuple[str, str]:
     return "/".join(entry.upstream.rstrip("/").split("/")[-2:]), entry.licence
 
 
-def _front(method: str, parts: dict[str, str]) -> dict[str, Any]:
+def _front(method: str, parts: dict[str, str], answers: str) -> dict[str, Any]:
     """The front matter that model hubs read. The licence is the language model's, where it is known."""
     bases = [name for part, name in parts.items() if part != "teacher"]
     licence = _known(bases[-1])[1]
     return {
         "library_name": "rba",
         "pipeline_tag": "audio-text-to-text",
-        "language": ["en"],
+        "language": list(dict.fromkeys(["en", answers])),
         "license": "other" if " " in licence else licence.lower(),
         "base_model": [_known(name)[0] for name in bases],
         "tags": ["speech", "speech-language-model", "rba", method],

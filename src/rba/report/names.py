@@ -69,6 +69,8 @@ class Metric:
 
 
 METRICS = {
+    "bleu": Metric("BLEU", "corpus BLEU of sacrebleu", percent=True, main=True),
+    "chrf": Metric("chrF", "corpus chrF2 of sacrebleu", percent=True, main=True),
     "recall": Metric("Reference-word recall", "share of the teacher's content words that the answer holds", main=True),
     "f1": Metric("Word F1", "harmonic mean of that recall and the precision: saying more gains nothing", main=True),
     "similarity": Metric("Similarity", "cosine of sentence embeddings with the teacher's answer", main=True),
@@ -89,8 +91,6 @@ METRICS = {
     "instruction_strict": Metric("Instructions, strict", "instructions that are followed, in per cent", percent=True),
     "instruction_loose": Metric("Instructions, loose", "the same, loosely", percent=True),
     "wer": Metric("WER", "word error rate of the answer as a transcript", percent=True, better=-1),
-    "bleu": Metric("BLEU", "corpus BLEU of sacrebleu", percent=True),
-    "chrf": Metric("chrF", "corpus chrF2 of sacrebleu", percent=True),
     "refused": Metric("Refused", "answers with the words of a refusal, in per cent", percent=True, better=0),
     "no_answer": Metric("No answer", "answers that answer nothing, in per cent", percent=True, better=-1),
     "clean_share": Metric("Of clean", "recall as a share of the same model's in clean speech", percent=True),
@@ -113,6 +113,7 @@ METRICS = {
     ),
     "delta_wer": Metric("WER", "difference in word error rate", percent=True, better=-1, signed=True),
     "delta_bleu": Metric("BLEU", "difference in corpus BLEU", percent=True, signed=True),
+    "delta_chrf": Metric("chrF", "difference in corpus chrF2", percent=True, signed=True),
     "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
 }
 """Every metric of evaluation, in the order of its columns."""

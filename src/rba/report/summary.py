@@ -25,23 +25,23 @@ class Figure:
 
 def sentence(rows: Sequence[Result]) -> str:
     """What the run found: the aligned model that agrees most with the teacher, and how it stands to base and SFT."""
-    best = _best(rows, "recall")
+    key = "bleu" if _best(rows, "bleu") else "recall"  # of translations, the score that they are known by
+    best, metric = _best(rows, key), names.metric(key)
     if best is None:
         return "This run has no evaluation yet."
-    metric = names.metric("recall")
     alone = len({r.model for r in rows} - {"base", *names.REFERENCES}) == 1
     name = names.model_name(best.model)
     said = f"{name} reaches" if alone else f"Of the aligned models {name} agrees most with the teacher:"
-    said += f" {metric.name.lower()} {metric.format(best.value)}"
+    said += f" {metric.name if key == 'bleu' else metric.name.lower()} {metric.format(best.value)}"
     if best.low is not None and best.high is not None:
         said += f" (95 % interval {metric.format(best.low)} to {metric.format(best.high)})"
-    gaps = [gap for opponent in ("base", "sft") if (gap := _find(rows, best.model, "delta_recall", opponent))]
-    return f"{said}, {' and '.join(map(_gap, gaps))}." if gaps else f"{said}."
+    gaps = [gap for opponent in ("base", "sft") if (gap := _find(rows, best.model, f"delta_{key}", opponent))]
+    return f"{said}, {' and '.join(_gap(gap, metric) for gap in gaps)}." if gaps else f"{said}."
 
 
-def _gap(row: Result) -> str:
+def _gap(row: Result, metric: names.Metric) -> str:
     opponent = {"base": "the base model"}.get(row.against, names.model_name(row.against))
-    distance = f"{abs(row.value):.3f} {'above' if row.value >= 0 else 'below'} {opponent}"
+    distance = f"{metric.format(abs(row.value))} {'above' if row.value >= 0 else 'below'} {opponent}"
     return distance if is_clear(row) else f"{distance} (within chance)"
 
 
@@ -59,6 +59,7 @@ def _find(rows: Sequence[Result], model: str, metric: str, against: str = "") ->
 def figures(source: Source, rows: Sequence[Result]) -> list[Figure]:
     """The key figures that the run has: agreement, win rate, consistency, hearing, data and cost."""
     made = [
+        _score(rows, "bleu"),
         _score(rows, "recall"),
         _score(rows, "consistency"),
         _win_rate(rows),
@@ -75,7 +76,8 @@ def _score(rows: Sequence[Result], key: str) -> Figure | None:
         return None
     metric, base = names.metric(key), _find(rows, "base", key)
     beside = f"; base {metric.format(base.value)}" if base else ""
-    return Figure(metric.format(best.value), "", metric.name, names.model_name(best.model) + beside)
+    unit = "%" if metric.percent else ""
+    return Figure(metric.format(best.value), unit, metric.name, names.model_name(best.model) + beside)
 
 
 def _win_rate(rows: Sequence[Result]) -> Figure | None:

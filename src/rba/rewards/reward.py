@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from rba.errors import RecipeError
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.rewards.custom import load_custom
 from rba.rewards.deaf import DidNotHear
+from rba.rewards.instructed import Instructed
 from rba.rewards.judge import LikelihoodJudge, Replier, WrittenJudge
 from rba.rewards.length import Length
 from rba.rewards.likelihood import Likelihood, Scorer
@@ -85,24 +87,28 @@ def load_reward(
     embedder: Embedder | Callable[[], Embedder] | None = None,
     reward_model: AnswerScorer | Callable[[], AnswerScorer] | None = None,
     judge: Replier | Scorer | Callable[[], Replier | Scorer] | None = None,
+    task: TaskSettings = NO_TASK,
 ) -> WeightedReward:
     """The reward that `spec` names. Models, or functions that load them, are used only if needed.
+
+    Judge and reward model, who know nothing of the run, read its `task` above the request.
 
     Raises RecipeError for an unreadable spec, a named reward that lacks its model, and a user's `module:function` that
     cannot be imported.
     """
     models = {"teacher": teacher, "embedder": embedder, "reward_model": reward_model, "judge": judge}
-    parts = [(_load_one(name, models), weight) for name, weight in parse_weights(spec).items()]
+    parts = [(_load_one(name, models, task), weight) for name, weight in parse_weights(spec).items()]
     return WeightedReward(parts, scaling)
 
 
-def _load_one(name: str, models: Mapping[str, Any]) -> Reward | Callable[..., Any]:
+def _load_one(name: str, models: Mapping[str, Any], task: TaskSettings) -> Reward | Callable[..., Any]:
     if is_custom(name):
         return load_custom(name)
     if name in _PLAIN:
         return _PLAIN[name]()
     make, model, method, what = _WITH_MODEL[name]
-    return make(_loaded(models[model], method, what, name))
+    made = make(_loaded(models[model], method, what, name))
+    return Instructed(made, task) if task.prompt and model in ("judge", "reward_model") else made
 
 
 def _loaded(part: Any, method: str, what: str, reward: str) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rba.lm.task import ENGLISH
 from rba.synthesis.filters import is_looping
-from rba.synthesis.language import is_english
+from rba.synthesis.language import is_english, stays_english
 from rba.teachers.teacher import Reply
 
 LEAST_TRIMMED = 4
@@ -30,10 +31,11 @@ def settled(reply: Reply, long_answers: str) -> str:
     return trimmed(reply.text) if long_answers == "trim" else ""
 
 
-def why_dropped(request: str, reply: Reply, long_answers: str, most_words: int = 0) -> str:
+def why_dropped(request: str, reply: Reply, long_answers: str, most_words: int = 0, language: str = ENGLISH) -> str:
     """The reason to drop an instruction for its answer, "" to keep it.
 
-    An answer has at most `most_words` words (0: any number); where that is asked, names need not look English.
+    An answer has at most `most_words` words (0: any number); where that is asked, names need not look English. One that
+    should be in another `language` must not be.
     """
     text = settled(reply, long_answers)
     if not _WORD.search(reply.text):
@@ -47,6 +49,8 @@ def why_dropped(request: str, reply: Reply, long_answers: str, most_words: int =
     words = len(text.split())
     if most_words and words > most_words:
         return "long answer"
+    if language != ENGLISH:
+        return "answer in English" if stays_english(text) else ""
     return "" if is_english(text) or words < LEAST_TRIMMED or most_words else "answer not English"
 
 

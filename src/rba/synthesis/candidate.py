@@ -8,12 +8,14 @@ import numpy as np
 
 from rba.data.instruction import Instruction, instruction_id
 
-SOURCE = "magpie"
+SOURCE, FILE = "magpie", "file"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the teacher wrote and what became of it; `reason` says why it was dropped, "" for an instruction.
+    """A request and what became of it; `reason` says why it was dropped, "" for an instruction.
+
+    `source` is "magpie" for one that the teacher wrote, "file" for one of `synthesis.texts`.
 
     `vector` holds the float16 embedding of an instruction, so that a resumed run compares with the very same numbers.
     """
@@ -24,6 +26,7 @@ class Candidate:
     topic: str = ""
     difficulty: str = ""
     split: str = ""
+    source: str = SOURCE
     opener: str = ""
     temperature: float = 1.0
     top_p: float = 1.0
@@ -36,6 +39,6 @@ class Candidate:
 
     def instruction(self) -> Instruction:
         """The instruction that this candidate became."""
-        source = f"{SOURCE}+opener" if self.opener else SOURCE
+        source = f"{self.source}+opener" if self.opener else self.source
         item = instruction_id(self.text)
         return Instruction(item, self.text, self.response, self.topic, self.difficulty, self.split, source)

@@ -121,9 +121,13 @@ FILTERS: dict[str, Predicate] = {
 }
 """Drop reasons and their predicates, in the order in which they are tried."""
 
+OF_REQUESTS = frozenset({"assistant side", "missing material", "editing", "no request"})
+"""Those that ask whether a text is a request; texts of a file need be none."""
+
 
 def why_dropped(text: str, finished: bool, settings: SynthesisSettings) -> str:
     """The first reason to drop a request, "" to keep it. `finished` False means that it was cut at `query_tokens`."""
     if not finished:
         return "not ended"
-    return next((reason for reason, drops in FILTERS.items() if drops(text, settings)), "")
+    spared = OF_REQUESTS if settings.texts else frozenset()
+    return next((reason for reason, drops in FILTERS.items() if reason not in spared and drops(text, settings)), "")

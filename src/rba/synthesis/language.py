@@ -46,5 +46,15 @@ def is_english(text: str) -> bool:
     return function_share(text) >= LEAST_SHARE and any(w in ENGLISH_ONLY for w in words)
 
 
+def stays_english(text: str) -> bool:
+    """True if a text that should be in another language reads as English: two words or more, and a fifth, are its own.
+
+    Stricter than `is_english`, since single ones ("has", "can") are words elsewhere, too.
+    """
+    words = _words(text)
+    own = sum(w in ENGLISH_ONLY for w in words)
+    return own >= 2 and own >= LEAST_SHARE * len(words)
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower().replace("\u2019", "'"))

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rba.data.instruction import instruction_id
-from rba.data.seeds import derive
+from rba.data.seeds import derive, rng
+from rba.lm.task import ENGLISH
 from rba.synthesis import answers, filters
-from rba.synthesis.candidate import Candidate
+from rba.synthesis.candidate import FILE, Candidate
 from rba.synthesis.duplicates import KeptTexts, why_duplicate
-from rba.synthesis.queries import draw_queries
+from rba.synthesis.queries import draw_queries, tidy
 from rba.synthesis.settings import SynthesisSettings
 from rba.synthesis.split import Splitter
 from rba.synthesis.tags import DROPPED_TOPICS, Embedder, Tagger
+from rba.synthesis.texts import read_texts
 from rba.teachers.teacher import Teacher
 
 
 class Synthesiser:
     """Makes rounds of candidates and remembers which were kept, so that each is new and each split fills up."""
 
-    def __init__(self, settings: SynthesisSettings, seed: int, teacher: Teacher, embedder: Embedder):
+    def __init__(
+        self, settings: SynthesisSettings, seed: int, teacher: Teacher, embedder: Embedder, language: str = ENGLISH
+    ):
         self.settings, self.seed, self.teacher, self.embedder = settings, seed, teacher, embedder
+        self.language = language
+        self.texts = _shuffled(read_texts(settings.texts), seed) if settings.texts else None
         self.tagger = Tagger(embedder)
         self.kept = KeptTexts()
         self.splitter = Splitter(settings.quotas, settings.split_distance, seed)
+
+    def has_round(self, index: int) -> bool:
+        """Whether there is anything to make round `index` of: the teacher writes on for ever, a file ends."""
+        return self.texts is None or index * self.settings.shard_size < len(self.texts)
 
     def remember(self, candidates: list[Candidate]) -> None:
         """Take in a round that was made before a restart."""
@@ -44,6 +55,10 @@ class Synthesiser:
 
     def _drawn(self, index: int) -> list[Candidate]:
         """The round's requests after the text filters."""
+        if self.texts is not None:
+            start = index * self.settings.shard_size
+            given = self.texts[start : start + self.settings.shard_size]
+            return [Candidate(text, filters.why_dropped(text, True, self.settings), source=FILE) for text in given]
         queries = draw_queries(self.teacher, self.settings, self.seed, index)
         return [
             Candidate(
@@ -67,7 +82,7 @@ class Synthesiser:
             reason = (
                 why_duplicate(text, vector_D, self.kept, self.settings.near_duplicate)
                 or why_duplicate(text, vector_D, new, self.settings.near_duplicate)
-                or (f"topic: {tags.topic}" if tags.topic in DROPPED_TOPICS else "")
+                or (f"topic: {tags.topic}" if tags.topic in DROPPED_TOPICS and self.texts is None else "")
             )
             if not reason:
                 new.add(text, vector_D)
@@ -82,7 +97,11 @@ class Synthesiser:
         long, most = self.settings.long_answers, self.settings.max_answer_words
         replies = self.teacher.replies(texts, self.settings.answer, seeds) if texts else []
         return [
-            replace(c, response=answers.settled(r, long) or r.text, reason=answers.why_dropped(c.text, r, long, most))
+            replace(
+                c,
+                response=answers.settled(r, long) or r.text,
+                reason=answers.why_dropped(c.text, r, long, most, self.language),
+            )
             for c, r in zip(candidates, replies)
         ]
 
@@ -94,3 +113,8 @@ class Synthesiser:
         if not reason:
             self.kept.add(candidate.text, candidate.embedding, split)
         return replace(candidate, split=split, reason=reason)
+
+
+def _shuffled(texts: Sequence[str], seed: int) -> list[str]:
+    """The texts of a file as requests, in seeded order."""
+    return [tidy(texts[i]) for i in rng(seed, "texts").permutation(len(texts))]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rba.data import shards
 from rba.data.instruction import Instruction
-from rba.errors import TeacherError
+from rba.errors import DataError, TeacherError
+from rba.lm.task import ENGLISH, NO_TASK, TaskSettings
 from rba.progress import progress
 from rba.synthesis.candidate import Candidate
 from rba.synthesis.notes import dropped, summary
@@ -21,27 +22,35 @@ HOPELESS_AFTER = 6
 SHARD_ROWS = 1000
 
 
-def run(settings: SynthesisSettings, *, folder: StageFolder, seed: int, teacher: str) -> None:
+def run(
+    settings: SynthesisSettings, *, folder: StageFolder, seed: int, teacher: str, task: TaskSettings = NO_TASK
+) -> None:
     """Write the instructions of all splits into `folder` (rows: Instruction), and every round's candidates beside them.
 
-    Killed and run again it goes on after the last whole round and ends with the same files. Raises TeacherError where
-    the teacher's requests or answers are of no use, ModelError where a model cannot be loaded.
+    The teacher does the `task` with each request. Killed and run again the stage goes on after the last whole round and
+    ends with the same files. Raises TeacherError where the teacher's requests or answers are of no use, DataError where
+    a file of texts cannot be read or is used up, ModelError where a model cannot be loaded.
     """
     from rba.lm.embedder import SentenceEmbedder
     from rba.teachers.load import load_teacher
     from rba.teachers.server import ServerTeacher
 
-    loaded = load_teacher(teacher, settings.batch, settings.answer_preamble)
-    synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder))
+    loaded = load_teacher(teacher, settings.batch, task.teaching(settings.answer_preamble))
+    synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder), task.language)
     if isinstance(loaded, ServerTeacher):
         print(f"synthesis: {loaded.client.usage.line(loaded.service)}", flush=True)
 
 
 def synthesise(
-    settings: SynthesisSettings, folder: StageFolder, seed: int, teacher: Teacher, embedder: Embedder
+    settings: SynthesisSettings,
+    folder: StageFolder,
+    seed: int,
+    teacher: Teacher,
+    embedder: Embedder,
+    language: str = ENGLISH,
 ) -> None:
-    """The stage with its parts given: any `Teacher`, any `Embedder`."""
-    candidates = _all_rounds(settings, folder, Synthesiser(settings, seed, teacher, embedder))
+    """The stage with its parts given: any `Teacher`, any `Embedder`; answers are in `language`."""
+    candidates = _all_rounds(settings, folder, Synthesiser(settings, seed, teacher, embedder, language))
     instructions = [c.instruction() for c in candidates if not c.reason]
     for start in range(0, len(instructions), SHARD_ROWS):
         folder.write_shard(start // SHARD_ROWS, instructions[start : start + SHARD_ROWS], Instruction)
@@ -59,6 +68,8 @@ def _all_rounds(settings: SynthesisSettings, folder: StageFolder, maker: Synthes
     with progress("synthesize", settings.wanted) as bar:
         while not maker.splitter.done:
             kept = len(maker.kept.labels)
+            if not maker.has_round(index):
+                raise _used_up(candidates, settings)
             if index >= most or (index >= HOPELESS_AFTER and not kept):
                 raise _nothing_usable(maker.teacher.name, candidates, settings)
             candidates += _round(folder.path / "rounds" / f"round-{index:05d}.parquet", index, maker)
@@ -77,9 +88,22 @@ def _round(path: Path, index: int, maker: Synthesiser) -> list[Candidate]:
     return candidates
 
 
+def _used_up(candidates: list[Candidate], settings: SynthesisSettings) -> DataError:
+    what = f"{len(candidates)} texts make {_kept(candidates)} of {settings.wanted} instructions: {_reasons(candidates)}"
+    fix = "ask for fewer in synthesis.train, validation and test, or add texts"
+    return DataError(what, f"synthesis.texts {settings.texts}", fix)
+
+
+def _kept(candidates: list[Candidate]) -> int:
+    return sum(not c.reason for c in candidates)
+
+
+def _reasons(candidates: list[Candidate]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in list(dropped(candidates).items())[:4]) or "none was dropped"
+
+
 def _nothing_usable(teacher: str, candidates: list[Candidate], settings: SynthesisSettings) -> TeacherError:
-    kept = sum(not c.reason for c in candidates)
-    reasons = ", ".join(f"{n} {reason}" for reason, n in list(dropped(candidates).items())[:4])
+    kept, reasons = _kept(candidates), _reasons(candidates)
     some = f"only {kept} of {settings.wanted} instructions" if kept else "nothing usable"
     fix = "choose an instruction-tuned teacher, cooler synthesis.temperatures, or more synthesis.attempts"
     return TeacherError(f"the teacher gave {some} in {len(candidates)} requests: {reasons}", f"teacher {teacher}", fix)

@@ -13,7 +13,7 @@ from typing import Any
 
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
-from rba.lm.preamble import System, turns
+from rba.lm.preamble import System, asked, turns
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
 from rba.services.service import LARGEST_SEED, Service
@@ -45,7 +45,7 @@ class ServerTeacher(Teacher):
         """One answer per request, through the server's chat template."""
         before = turns(self.system)
         payloads = [
-            self._payload(sampling, seed, messages=[*before, {"role": "user", "content": text}])
+            self._payload(sampling, seed, messages=[*before, asked(self.system, text)])
             for text, seed in zip(texts, seeds)
         ]
         return self.client.post_all("chat/completions", payloads, _message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from rba.errors import DataError
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
 from rba.evaluation.rendering import make_speech
+from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
+from rba.lm.task import NO_TASK, TaskSettings
 from rba.speech.acoustics import Acoustics
 from rba.speech.engine import load_engine, prepare
 from rba.speech.render import render
@@ -40,22 +42,39 @@ _LOADERS = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark ready to be asked: `items` by the instruction id of their utterances (`<name>/<item id>`)."""
+    """A benchmark ready to be asked: `items` by the instruction id of their utterances (`<name>/<item id>`).
+
+    `task` is that of the run, which a benchmark without a system turn of its own is asked under.
+    """
 
     settings: BenchmarkSettings
     scorer: str
     items: dict[str, Item]
     utterances: list[Utterance]
     refused: dict[str, str]
+    task: TaskSettings = NO_TASK
 
     @property
     def sampling(self) -> Sampling:
         """Answers are greedy."""
         return Sampling(0.0, 1.0, self.settings.max_new_tokens)
 
-    def system(self, instruction_id: str) -> str:
-        """The system turn of an item: the benchmark's, then the item's own."""
+    @property
+    def asks_otherwise(self) -> bool:
+        """Whether it sets the run's task aside for a system turn of its own."""
+        return bool(self.task.prompt and self.settings.system)
+
+    def own_system(self, instruction_id: str) -> str:
+        """The benchmark's system turn, then the item's own."""
         return "\n\n".join(filter(None, (self.settings.system, self.items[instruction_id].system)))
+
+    def system(self, instruction_id: str) -> System:
+        """What stands before and around an item: its own system turn, under the run's task unless that is set aside."""
+        own = self.own_system(instruction_id)
+        if self.asks_otherwise or not self.task.prompt:
+            return own
+        task = self.task.preamble
+        return replace(task, system="\n\n".join(filter(None, (task.system, own))))
 
 
 def loader(name: str) -> Callable[[BenchmarkSettings], Iterator[Item]]:
@@ -91,7 +110,12 @@ def chosen_items(settings: BenchmarkSettings, seed: int) -> list[Item]:
 
 
 def load(
-    settings: BenchmarkSettings, speech: SpeechSettings, folder: Path, seed: int, trained: Iterable[str] = ()
+    settings: BenchmarkSettings,
+    speech: SpeechSettings,
+    folder: Path,
+    seed: int,
+    trained: Iterable[str] = (),
+    task: TaskSettings = NO_TASK,
 ) -> Benchmark:
     """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
 
@@ -113,7 +137,7 @@ def load(
     work = list(items.items())
     made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
     refused |= dict.fromkeys(seen, "its words occur in training")
-    return Benchmark(settings, scorer_name(settings), items, made, refused)
+    return Benchmark(settings, scorer_name(settings), items, made, refused, task)
 
 
 def _given(name: str, item: Item) -> Utterance:

@@ -8,9 +8,7 @@ from typing import Any
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.measures import Measure, corpus, mean
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-
-_CHINESE = frozenset({"zh", "cmn", "yue", "chi", "zho"})
-_UNSPACED = frozenset({"ja", "jpn", "ko", "kor", "th", "tha", "lo", "km", "my"})
+from rba.lm.task import CHINESE, UNSPACED
 
 
 def target_of(settings: BenchmarkSettings) -> str:
@@ -33,7 +31,7 @@ def bleu_metric(target: str) -> Any:
     """sacrebleu's BLEU, tokenised for a language: "zh", by character where no spaces are written, else "13a"."""
     from sacrebleu.metrics import BLEU
 
-    tokenize = "zh" if target in _CHINESE else "char" if target in _UNSPACED else "13a"
+    tokenize = "zh" if target in CHINESE else "char" if target in UNSPACED else "13a"
     return BLEU(tokenize=tokenize)
 
 
