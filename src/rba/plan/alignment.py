@@ -11,7 +11,7 @@ from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
 from rba.plan.hearing import FRAMES
-from rba.plan.item import Item, Part, Pass, Stage
+from rba.plan.item import Item, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
 from rba.plan.updates import Line, line_of, updates

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from rba.plan.assumptions import Assumptions
 
 GPU, CORE = "GPU", "core"
+WAYS = {"train": "in updates", "draw": "in drawing", "read": "in passes forward"}
+"""The ways of working, in words."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def servers(assumed: Assumptions) -> Device:
     """GPUs behind the servers that a recipe names, wherever they are."""
     served = assumed.served_reached
     rates = (assumed.gpu_tflops * 1e12, assumed.gpu_gbs * 1e9, assumed.gpu_gib * 2**30)
-    return Device(GPU, 1, *rates, {"draw": served, "read": served})
+    return Device(GPU, assumed.server_gpus, *rates, {"draw": served, "read": served})
 
 
 def _reached(assumed: Assumptions) -> dict[str, float]:

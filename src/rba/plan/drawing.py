@@ -9,7 +9,7 @@ from rba.plan.item import Pass
 
 
 def drawing(decoder: Decoder, count: float, prompt: int, new: int, batch: int, group: int = 1) -> tuple[Pass, ...]:
-    """Draw `count` answers of `new` tokens, `group` to a prompt: prompts pass at once, then every step reads all weights.
+    """Draw `count` answers of `new` tokens, `group` to a prompt: prompts pass at once, then token by token.
 
     A step of a batch reads the weights once, and the keys and values that its rows have by then, half way on average.
     """

@@ -38,7 +38,7 @@ class Lengths:
         return self._words * self.assumed.seconds_a_word
 
     def before(self, system: System) -> int:
-        """Rows of the pre-query header under a preamble: its words, and a frame for each of its turns but the system's."""
+        """Rows of the pre-query header under a preamble: its words, and a frame for each of its example turns."""
         said = turns(system)
         words = sum(len(turn["content"].split()) for turn in said)
         frames = self.assumed.frame_after * sum(turn["role"] != "system" for turn in said)

@@ -23,7 +23,7 @@ def model_memory(basis: Basis, dtype: str) -> tuple[Part, ...]:
 
 
 def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Part, ...]:
-    """What is trained, and what the largest micro-batch keeps for its backward pass. `decoder` has the adapter's rank."""
+    """What is trained, and what the largest micro-batch keeps for its backward pass. `decoder` has the adapter."""
     settings = basis.recipe.align
     trained = decoder.adapter + (basis.hearing.connector if settings.train_connector else 0)
     return (

@@ -11,7 +11,7 @@ from rba.plan.alignment import plan_alignment
 from rba.plan.assumptions import Assumptions
 from rba.plan.basis import Basis
 from rba.plan.connect import plan_connect
-from rba.plan.device import GPU, Device, cores, gpus, servers
+from rba.plan.device import Device, cores, gpus, servers
 from rba.plan.evaluation import plan_evaluation
 from rba.plan.hearing import Hearing, hearing
 from rba.plan.item import Stage
@@ -80,14 +80,15 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
         os.cpu_count() or 1,
     )
     probed = probe(basis) if options.probe else None
-    if probed and local.kind != GPU:
+    if probed:
         basis = replace(basis, local=probed.applied(local))
     speed = probed.speech_speed if probed else None
     stages = [plan_synthesis(basis), plan_speech(basis, speed)]
     if recipe.model == CONNECT:
         stages.append(plan_connect(basis, speed if recipe.speech.engine == "hibari" else None))
     stages += [*plan_alignment(basis), plan_evaluation(basis)]
-    lines = [*shapes.unknown.values(), *_uncounted(stages), *(probed.refused if probed else ())]
+    mixed = ["instructions that align.mix brings from other runs are not counted"] if recipe.align.mix else []
+    lines = [*shapes.unknown.values(), *mixed, *_uncounted(stages), *(probed.refused if probed else ())]
     return Plan(basis, tuple(stages), probed, tuple(dict.fromkeys(lines)))
 
 

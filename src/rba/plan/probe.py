@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rba.errors import RbaError
 from rba.plan.basis import Basis
-from rba.plan.device import CORE, Device
+from rba.plan.device import GPU, WAYS, Device
 from rba.plan.drawing import drawing
 from rba.plan.lengths import Lengths
 from rba.plan.speech import is_served
 from rba.plan.updates import counter_of, typical
+from rba.plan.words import number
+
+if TYPE_CHECKING:
+    import torch
+
+    from rba.lm.flops import Decoder
 
 SMALL = 1e9
 """Weights of a local SpeechLM up to which the probe trains it for a moment."""
@@ -31,30 +37,28 @@ BLOCK = 64 * 2**20
 
 @dataclass(frozen=True)
 class Probed:
-    """What was measured: FLOP/s and bytes/s of a core, seconds of speech a core-second, shares of the floor reached.
+    """What was measured: FLOP/s and bytes/s of a device, seconds of speech a core-second, shares of the floor reached.
 
-    `refused` says what could not be measured and why.
+    `where` names the device, `refused` says what could not be measured and why.
     """
 
     flops: float
     bandwidth: float
-    threads: int
+    where: str
     speech_speed: float | None = None
     reached: dict[str, float] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
 
     def applied(self, device: Device) -> Device:
-        """The cores with these rates."""
+        """The device with these rates."""
         return device.calibrated(self.flops, self.bandwidth, self.reached)
 
-    def lines(self) -> Iterator[str]:
+    def line(self) -> str:
         """What was measured, in words."""
-        yield (
-            f"probe: {self.threads} thread{'s' if self.threads > 1 else ''}, {self.flops / 1e9:.3g} GFLOP/s and "
-            f"{self.bandwidth / 1e9:.3g} GB/s a core"
-            + (f"; {self.speech_speed:.3g} seconds of speech a core-second" if self.speech_speed else "")
-            + "".join(f"; {way}: {share:.2g} of that" for way, share in self.reached.items())
-        )
+        said = [f"{number(self.flops)}FLOP/s and {number(self.bandwidth)}B/s of a {self.where}"]
+        said += [f"{self.speech_speed:.3g} seconds of speech a core-second"] if self.speech_speed else []
+        said += [f"{share:.2g} reached {WAYS[way]}" for way, share in self.reached.items()]
+        return "; ".join(said)
 
 
 def probe(basis: Basis) -> Probed:
@@ -62,17 +66,23 @@ def probe(basis: Basis) -> Probed:
     import torch
 
     from rba.lm.flops import matmul_rate
-    from rba.lm.number_format import AUTO, number_format
+    from rba.lm.number_format import AUTO, number_format, pick_device
 
-    threads, device = torch.get_num_threads(), torch.device("cpu")
-    rate = matmul_rate(device, number_format(AUTO, device)) / threads
-    measured = Probed(rate, _reading_rate() / threads, threads)
     refused: list[str] = []
+    device = pick_device() if basis.local.kind == GPU else torch.device("cpu")
+    if basis.local.kind == GPU and device.type == "cpu":
+        refused.append("there is no GPU here to probe: its rates stay assumed")
+        measured = Probed(basis.local.flops, basis.local.bandwidth, "GPU, as assumed")
+    else:
+        many = torch.get_num_threads() if device.type == "cpu" else 1
+        rates = (matmul_rate(device, number_format(AUTO, device)) / many, _reading_rate(device) / many)
+        measured = Probed(*rates, basis.local.kind)
+        found = _attempt(
+            lambda: _reached(basis, replace(measured.applied(basis.local), count=many)), "updates", refused
+        )
+        measured = replace(measured, reached=found or {})
     speed = _attempt(lambda: _speech_speed(basis), "speech", refused)
-    reached = {}
-    if basis.local.kind == CORE:
-        reached = _attempt(lambda: _reached(basis, measured.applied(basis.local)), "updates", refused) or {}
-    return replace(measured, speech_speed=speed, reached=reached, refused=tuple(refused))
+    return replace(measured, speech_speed=speed, refused=tuple(refused))
 
 
 def _attempt(measure: Any, what: str, refused: list[str]) -> Any:
@@ -83,28 +93,38 @@ def _attempt(measure: Any, what: str, refused: list[str]) -> Any:
         return None
 
 
-def _reading_rate() -> float:
-    """Bytes/s that all threads read, the best of a few."""
+def _reading_rate(device: torch.device) -> float:
+    """Bytes/s that are read of the device's memory, the best of a few."""
     import torch
 
-    block, seconds = torch.ones(BLOCK), []
-    for _ in range(4):
-        start = time.perf_counter()
-        block.sum()
-        seconds.append(time.perf_counter() - start)
+    block = torch.ones(BLOCK, device=device)
+    seconds = [_timed(block.sum) for _ in range(4)]
     return 4 * BLOCK / min(seconds[1:])
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Seconds of some work, to its end on the accelerator."""
+    import torch
+
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def _speech_speed(basis: Basis) -> float | None:
     """Seconds of speech a core-second of the recipe's own engine and acoustics; None for a server's."""
     from rba.speech.engine import load_engine
-    from rba.speech.render import plan_utterance, render
+    from rba.speech.render import background_talkers, plan_utterance, render
     from rba.speech.worker import bank_of
 
     settings = basis.recipe.speech
     if is_served(settings.engine):
         return None
     engine, bank = load_engine(settings.engine), bank_of(settings)
+    if settings.acoustics != "clean":
+        background_talkers(engine)  # made once in a process
     samples = spent = 0.0
     for number, text in enumerate((SAID[0], *SAID)):
         speaker = bank.draw("train", 1, "probe", number)[0]
@@ -127,7 +147,8 @@ def _reached(basis: Basis, device: Device) -> dict[str, float]:
     speechlm = _opened(basis)
     if speechlm is None:
         return {}
-    drawn = _drawn(basis, speechlm, device)
+    decoder = replace(basis.hearing.decoder, rank=0, itemsize=basis.itemsize(basis.recipe.align.dtype))
+    drawn = _drawn(basis, speechlm, decoder, device)
     return {"train": min(1.0, _trained(basis, speechlm, device)), "draw": drawn, "read": drawn}
 
 
@@ -145,29 +166,27 @@ def _opened(basis: Basis) -> Any:
     return load_speechlm(SHIPPED if recipe.model == CONNECT else recipe.model, recipe.align.dtype)
 
 
-def _drawn(basis: Basis, speechlm: Any, device: Device) -> float:
+def _drawn(basis: Basis, speechlm: Any, decoder: Decoder, device: Device) -> float:
+    """The share of the floor that drawing a few short answers reaches."""
     from rba.lm.generation import generate
     from rba.lm.sampling import Sampling
 
     prompts = _prompts(speechlm, ANSWERS, basis.lengths)
     limit = Sampling(1.0, 1.0, TOKENS)
     endless = replace(speechlm.lm, end_ids=[])
-    start = time.perf_counter()
-    generate(endless, prompts, limit, range(ANSWERS), batch_size=ANSWERS)
-    spent = time.perf_counter() - start
-    decoder = replace(basis.hearing.decoder, rank=0, itemsize=basis.itemsize(basis.recipe.align.dtype))
+    spent = _timed(lambda: generate(endless, prompts, limit, range(ANSWERS), batch_size=ANSWERS))
     work = drawing(decoder, ANSWERS, basis.lengths.heard, TOKENS, ANSWERS)
     whole = replace(device, reached={"read": 1.0, "draw": 1.0})
     return min(1.0, sum(whole.seconds(p.flops, p.moved, p.way) for p in work) / device.count / spent)
 
 
 def _prompts(speechlm: Any, count: int, lengths: Lengths) -> list[Any]:
-    """Prompts of the planned length made of the embeddings of tokens in a row: how long they are is all that matters."""
+    """Prompts of the planned length, of the embeddings of tokens in a row: only how long they are matters."""
     return [speechlm.lm.embed(list(range(i + 10, i + 10 + lengths.heard))) for i in range(count)]
 
 
 def _trained(basis: Basis, speechlm: Any, device: Device) -> float:
-    """The share of the rate of products that one instruction's loss and gradient reach, by the recipe's first method."""
+    """The share of the rate of products that one instruction's loss and gradient reach by the first method."""
     from rba.alignment.bank import PromptBank
     from rba.alignment.engine import Engine
     from rba.alignment.objectives.objective import Batch, load_objective
@@ -183,10 +202,10 @@ def _trained(basis: Basis, speechlm: Any, device: Device) -> float:
     names = tasks[0].utterances
     bank = PromptBank(speechlm, dict(zip(names, _prompts(speechlm, len(names), basis.lengths))), None)
     engine = Engine(speechlm, bank, replace(settings, token_teacher=""), own_teacher(speechlm, settings))
-    seconds: list[float] = []
-    for _ in range(UPDATES):
-        start = time.perf_counter()
+
+    def update() -> None:
         objective.terms(Batch(tasks, engine.score(objective, tasks, wanted))).total.backward()
-        seconds.append(time.perf_counter() - start)
+
+    seconds = [_timed(update) for _ in range(UPDATES)]
     flops = counter_of(basis, objective).flops(tasks, wanted, drawn=False)
     return flops / min(seconds) / (device.flops * device.count)

@@ -57,10 +57,14 @@ class Shapes:
         if (name, kind) not in self._found:
             model = parse_service(name).model if is_service(name) else name
             config, source = self._config(model)
-            self._found[name, kind] = _shape(model, kind, config, source) if config is not None else None
-            if config is None:
+            found = _shape(model, kind, config, source) if config is not None else None
+            self._found[name, kind] = found
+            if found is None:
                 fix = f"give its configuration: --shape {model}=config.json"
                 self.unknown[model] = f"the shape of {model} is not known here, so its work is not counted; {fix}"
+            elif found.decoder is None and kind != "whisper":
+                what = "hold more than attention and a gated MLP"
+                self.unknown[model] = f"the blocks of {model} {what}, so its work is not counted"
         return self._found[name, kind]
 
     @property

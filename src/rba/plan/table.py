@@ -7,12 +7,12 @@ from dataclasses import asdict, fields
 
 from rba.meter import duration
 from rba.plan.assumptions import Assumptions
-from rba.plan.device import GPU, Device
+from rba.plan.device import GPU, WAYS, Device
 from rba.plan.item import Item, Stage
 from rba.plan.plan import Plan
+from rba.plan.words import number, size
 
-GIB = 2**30
-_ROW = "{:<40} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}"
+_ROW = "{:<48} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}"
 
 
 def lines(plan: Plan) -> Iterator[str]:
@@ -26,7 +26,7 @@ def lines(plan: Plan) -> Iterator[str]:
     if any(item.served for stage in plan.stages for item in stage.items):
         yield f"servers: {_device(server)}"
     if plan.probed:
-        yield from plan.probed.lines()
+        yield f"probe: {plan.probed.line()}"
     yield ""
     yield from _stages(plan)
     yield ""
@@ -40,13 +40,9 @@ def lines(plan: Plan) -> Iterator[str]:
 
 
 def _device(device: Device) -> str:
-    rate, read = number(device.flops), device.bandwidth / 1e9
     many = f"{device.count} {device.kind}{'s' if device.count > 1 else ''}"
-    reached = ", ".join(f"{share:.2g} of it {_WAYS[way]}" for way, share in device.reached.items())
-    return f"{many}, {rate}FLOP/s and {read:.3g} GB/s each; reached: {reached}"
-
-
-_WAYS = {"train": "in updates", "draw": "in drawing", "read": "in passes forward"}
+    reached = ", ".join(f"{share:.2g} {WAYS[way]}" for way, share in device.reached.items())
+    return f"{many}, {number(device.flops)}FLOP/s and {number(device.bandwidth)}B/s each; of which is reached {reached}"
 
 
 def _stages(plan: Plan) -> Iterator[str]:
@@ -139,23 +135,6 @@ def _assumed(assumed: Assumptions) -> Iterator[str]:
             row = "  "
         row += word + " "
     yield row.rstrip()
-
-
-def number(value: float) -> str:
-    """Three digits with a unit of thousands: 1.23 k, 4.5 M, 6 G, 7 T, 8 P, 9 E, 1 Z."""
-    for unit in ("", "k", "M", "G", "T", "P", "E", "Z"):
-        if abs(value) < 999.5 or unit == "Z":
-            break
-        value /= 1000
-    return f"{value:.3g} {unit}".rstrip() if abs(value) >= 0.001 else f"{value:.1g}"
-
-
-def size(value: float) -> str:
-    """Bytes in GiB, MiB or KiB."""
-    for unit, many in (("TiB", 2**40), ("GiB", GIB), ("MiB", 2**20)):
-        if value >= many:
-            return f"{value / many:.3g} {unit}"
-    return f"{value / 1024:.3g} KiB"
 
 
 def _some(value: float) -> str:
