@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rba.errors import ModelError
 from rba.lm.flops import Decoder, countable
+from rba.plan.classes import BUILDERS, Kind
 from rba.plan.published import PUBLISHED
 from rba.services.service import is_service, parse_service
-
-Kind = Literal["lm", "audio", "reward", "whisper"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
 
     try:
         with torch.device("meta"):
-            model, projector = _BUILDERS[kind](config, name)
+            model, projector = BUILDERS[kind](config, name)
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise _bad(name, source, error) from error
     whole = _count(model)
@@ -161,38 +160,3 @@ def _tower(model: Any) -> tuple[int, int]:
 
 def _first(config: Any, names: Sequence[str]) -> int:
     return next((int(getattr(config, name)) for name in names if hasattr(config, name)), 0)
-
-
-def _lm(config: Any, name: str) -> tuple[Any, str]:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_config(config), ""
-
-
-def _audio(config: Any, name: str) -> tuple[Any, str]:
-    import transformers
-
-    from rba.models.families import family_of
-
-    family = family_of(config.model_type, name)
-    return getattr(transformers, family.model_class)(config), family.projector
-
-
-def _reward(config: Any, name: str) -> tuple[Any, str]:
-    from transformers import AutoModelForSequenceClassification
-
-    from rba.lm.armorm import ArmoRM, is_armorm
-
-    if is_armorm(config):
-        return ArmoRM(config), ""
-    config.num_labels = 1
-    return AutoModelForSequenceClassification.from_config(config), ""
-
-
-def _whisper(config: Any, name: str) -> tuple[Any, str]:
-    from transformers import WhisperForConditionalGeneration
-
-    return WhisperForConditionalGeneration(config), ""
-
-
-_BUILDERS: dict[Kind, Any] = {"lm": _lm, "audio": _audio, "reward": _reward, "whisper": _whisper}
