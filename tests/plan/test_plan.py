@@ -52,7 +52,7 @@ def test_every_instruction_is_spoken_in_every_voice(toy: Planner):
 def test_an_update_passes_what_prompts_share_once(toy: Planner):
     plan = toy()
     found = item(plan, "align/sft", "updates")
-    # four prompts of 24 shared rows and 16 of their own, each with an answer of five tokens, the last of which stays out
+    # four prompts of 24 shared rows and 16 of their own, each with an answer of five tokens, of which the last stays out
     tokens = 24 + 4 * 16 + 4 * 4
     pairs = 24 * 25 / 2 + 4 * (16 * 24 + 16 * 17 / 2) + 4 * (4 * 40 + 4 * 5 / 2)
     forward = 2 * tokens * (WEIGHTS + ADAPTER) + 4 * 2 * 32 * pairs
