@@ -64,6 +64,7 @@ def stages_take_time(plan) -> bool:
         (["align.stepz=3"], "unknown key (align.stepz); did you mean align.steps?"),
         (["teacher=smollm2-135m-instrukt"], 'did you mean "smollm2-135m-instruct"?'),
         (["model=no-such-model"], "no SpeechLM checkpoint here"),
+        (["model=connect", "connect.llm=org/other"], "the shipped connector belongs to another encoder or LLM"),
         (["teacher=openai:http://host/v1"], "a server's name cannot work"),
         (["speech.engine=parrot"], "unknown speech engine (parrot)"),
         (["--assume", "wordz=3"], "unknown key (--assume wordz); did you mean words?"),

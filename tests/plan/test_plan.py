@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from rba.alignment.objectives import available
-from rba.lm.flops import Work
 from rba.plan.plan import make_plan
 from rba.recipe import load_recipe
 
@@ -49,16 +48,17 @@ def test_every_instruction_is_spoken_in_every_voice(toy: Planner):
     assert said.core_seconds == pytest.approx(1.0)
 
 
+# an update: four prompts of 24 shared rows and 16 of their own, an answer of five tokens each, whose last stays out
+TOKENS = 24 + 4 * 16 + 4 * 4
+PAIRS = 24 * 25 / 2 + 4 * (16 * 24 + 16 * 17 / 2) + 4 * (4 * 40 + 4 * 5 / 2)
+FORWARD = 2 * TOKENS * (WEIGHTS + ADAPTER) + 4 * 2 * 32 * PAIRS
+
+
 def test_an_update_passes_what_prompts_share_once(toy: Planner):
-    plan = toy()
-    found = item(plan, "align/sft", "updates")
-    # four prompts of 24 shared rows and 16 of their own, each with an answer of five tokens, of which the last stays out
-    tokens = 24 + 4 * 16 + 4 * 4
-    pairs = 24 * 25 / 2 + 4 * (16 * 24 + 16 * 17 / 2) + 4 * (4 * 40 + 4 * 5 / 2)
-    forward = 2 * tokens * (WEIGHTS + ADAPTER) + 4 * 2 * 32 * pairs
-    backward = 2 * tokens * (WEIGHTS + 2 * ADAPTER) + 8 * 2 * 32 * pairs
+    found = item(toy(), "align/sft", "updates")
+    backward = 2 * TOKENS * (WEIGHTS + 2 * ADAPTER) + 8 * 2 * 32 * PAIRS
     logits = 2 * 4 * 5 * 32 * 259
-    assert found.flops == 3 * (forward + backward + 2 * logits)
+    assert found.flops == 3 * (FORWARD + backward + 2 * logits)
     assert found.prompt == 3 * 4 * (40 + 5)
 
 
@@ -79,7 +79,7 @@ def test_keys_and_values_are_those_of_a_real_cache(toy: Planner):
         model(torch.zeros(rows, longest, dtype=torch.long), past_key_values=memory)
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in memory.layers)
     parts = {part.what: part.bytes for part in stage(toy(), "synthesis").memory}
-    assert parts["keys and values"] * 4 / model.dtype.itemsize == pytest.approx(held * 4 / _size(toy), rel=0.01)
+    assert parts["keys and values"] / _size(toy) == held / model.dtype.itemsize
 
 
 def _size(toy: Planner) -> int:
@@ -129,20 +129,24 @@ def test_only_instructions_that_updates_reach_are_encoded(toy: Planner):
     assert item(toy("align.steps=99"), "align (shared)", "clips").count == 6 * 2
 
 
-@pytest.mark.parametrize(("refresh", "drawn"), [("once", 6), ("per_round", 8), ("online", 8)])
-def test_self_samples_are_drawn_as_often_as_they_are_refreshed(toy: Planner, refresh: str, drawn: int):
-    # four updates of two instructions: six and, in the second pass, two more; rounds of two updates
-    overrides = ("align.methods=[rba-single]", "align.steps=4", "align.round_steps=2", f"align.refresh={refresh}")
+@pytest.mark.parametrize(
+    ("refresh", "updates", "drawn"), [("once", 3, 6), ("per_round", 6, 6), ("per_round", 3, 12), ("online", 3, 12)]
+)
+def test_self_samples_are_drawn_as_often_as_they_are_refreshed(toy: Planner, refresh: str, updates: int, drawn: int):
+    """Six updates of two instructions are two passes over all six."""
+    rounds = (f"align.refresh={refresh}", f"align.round_steps={updates}")
+    plan = toy("align.methods=[rba-single]", "align.steps=6", *rounds)
     place = "align (shared)" if refresh == "once" else "align/rba-single"
-    assert item(toy(*overrides), place, "self-samples").count == 2 * drawn
+    assert item(plan, place, "self-samples").count == 2 * drawn
 
 
 def test_checkpointing_trades_memory_for_work(toy: Planner):
     plain, again = toy(), toy("align.gradient_checkpointing=true")
     work = [item(plan, "align/sft", "updates").flops for plan in (plain, again)]
-    assert 1.25 * work[0] < work[1] < 1.4 * work[0]
+    assert work[1] - work[0] == 3 * FORWARD
     kept = [
-        next(p.bytes for p in stage(plan, "align/sft").memory if p.what == "activations") for plan in (plain, again)
+        next(part.bytes for part in stage(plan, "align/sft").memory if part.what == "activations")
+        for plan in (plain, again)
     ]
     assert kept[1] < 0.8 * kept[0]
 
@@ -194,7 +198,7 @@ def test_a_slower_device_takes_longer(toy: Planner):
     hours = [
         sum(s.hours(p.basis.local, p.basis.server)[0] for s in p.stages) for p in (toy(tflops=1e-3), toy(tflops=1e-4))
     ]
-    assert 5 < hours[1] / hours[0] <= 10
+    assert 5 < hours[1] / hours[0] < 10.001
 
 
 def test_the_papers_recipe_is_the_papers_size(monkeypatch: pytest.MonkeyPatch):
@@ -216,13 +220,6 @@ def test_the_papers_recipe_is_the_papers_size(monkeypatch: pytest.MonkeyPatch):
     assert sizes["meta-llama/Llama-3.1-70B-Instruct"] == pytest.approx(70.55, abs=0.01)
     assert sizes["Qwen/Qwen2-Audio-7B-Instruct"] == pytest.approx(8.40, abs=0.01)
     assert sizes["RLHFlow/ArmoRM-Llama3-8B-v0.1"] == pytest.approx(7.51, abs=0.01)
-
-
-def test_a_train_pass_costs_about_six_flops_a_weight_and_token_where_all_is_trained(toy: Planner):
-    """With a frozen base it is four: no product for the gradient of the weights."""
-    decoder = replace(toy().basis.hearing.decoder, layers=1000, rank=0)  # type: ignore[type-var]
-    work = Work(1000, 0, 0)
-    assert decoder.forward(work) + decoder.backward(work) == 4 * 1000 * decoder.weights  # type: ignore[union-attr]
 
 
 def test_assumed_shares_reach_the_plan(toy: Planner):

@@ -11,6 +11,7 @@ from rba.plan.basis import Basis
 from rba.plan.drawing import drawing
 from rba.plan.hearing import FRAMES
 from rba.plan.item import Item, Part, Pass, Stage
+from rba.plan.memory import TRAINED_BYTES
 from rba.plan.speech import known_speed
 
 SECONDS_A_TEXT = 4.43
@@ -18,8 +19,6 @@ SECONDS_A_TEXT = 4.43
 SAMPLED_TOKENS = 60
 """The longest sentence that the LLM writes for the corpus (`rba.connect.corpus`)."""
 SAMPLED_BATCH = 96
-TRAINED_BYTES = 16
-"""Bytes a weight in training: itself, its gradient and AdamW's two moments, all float32."""
 
 
 def plan_connect(basis: Basis, speed: float | None = None) -> Stage:

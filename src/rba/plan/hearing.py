@@ -35,21 +35,25 @@ class Hearing:
     @property
     def frozen(self) -> int:
         """Weights beside the connector's."""
-        parts = (self.llm, self.ears) if self.compact else (self.llm,)
-        whole = sum(part.tower if part is self.ears and self.compact else part.parameters for part in parts if part)
-        return whole if self.compact else whole - self.connector
+        llm = self.llm.parameters if self.llm else 0
+        if not self.compact:
+            return llm - self.connector  # the audio LM as a whole
+        return llm + (self.ears.tower if self.ears else 0)
 
 
 def hearing(recipe: Recipe, shapes: Shapes) -> Hearing:
-    """The SpeechLM that a recipe aligns. Raises ModelError for a folder that holds none."""
+    """The SpeechLM that a recipe aligns. Raises ModelError where there can be none."""
+    from rba.connect.stage import shipped_for
+    from rba.models.load import shipped_folder
+
     if recipe.model == CONNECT:
         made = recipe.connect.connector == "train"
         if not made:
-            return _checkpoint(_shipped(), SHIPPED, shapes)
+            return _checkpoint(shipped_for(recipe.connect), SHIPPED, shapes)
         llm, ears = shapes.find(recipe.connect.llm, "lm"), shapes.find(recipe.connect.encoder, "whisper")
         return Hearing(CONNECT, llm, ears, trained_connector(recipe.connect, llm, ears), compact=True)
     if recipe.model == SHIPPED:
-        return _checkpoint(_shipped(), SHIPPED, shapes)
+        return _checkpoint(shipped_folder(), SHIPPED, shapes)
     folder = Path(recipe.model).expanduser()
     if (folder / "speechlm.json").is_file():
         return _checkpoint(folder, recipe.model, shapes)
@@ -67,12 +71,6 @@ def trained_connector(settings: ConnectSettings, llm: Shape | None, ears: Shape 
     ctc = settings.ctc
     shape = ConnectorConfig(ears.tower_width, ctc.stack, ctc.width, ctc.layers)
     return sum(p.numel() for p in Connector(shape, [0], torch.zeros(1, llm.decoder.width)).parameters())
-
-
-def _shipped() -> Path:
-    from rba.models.load import shipped_folder
-
-    return shipped_folder()
 
 
 def _published(name: str, shapes: Shapes) -> Hearing:

@@ -24,8 +24,8 @@ class Pass:
 class Item:
     """Some work: `count` of `what`, tokens read (`prompt`) and written (`new`) over all of them.
 
-    `served` work is done behind a server; `divided` work by all devices together, other work by one. `core_seconds`
-    are of work that is no model's. `unknown` says why nothing is counted.
+    `served` work is done behind a server; `divided` work by all devices together, other work by one. Work without known
+    FLOPs takes `device_seconds` of one device, or `core_seconds` of a core. `unknown` says why nothing is counted.
     """
 
     what: str
@@ -35,6 +35,7 @@ class Item:
     passes: tuple[Pass, ...] = ()
     served: bool = False
     divided: bool = False
+    device_seconds: float = 0.0
     core_seconds: float = 0.0
     unknown: str = ""
 
@@ -44,8 +45,8 @@ class Item:
         return sum(one.flops for one in self.passes)
 
     def seconds(self, device: Device) -> float:
-        """Seconds of one device for the passes."""
-        return sum(device.seconds(one.flops, one.moved, one.way) for one in self.passes)
+        """Seconds of one device."""
+        return self.device_seconds + sum(device.seconds(one.flops, one.moved, one.way) for one in self.passes)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Stage:
         return sum(p.bytes for p in mine if not p.phase) + max(phases)
 
     def hours(self, local: Device, server: Device) -> tuple[float, float, float]:
-        """Device-hours: of local devices, of servers, and core-hours of work that is no model's."""
+        """Device-hours: of local devices, of servers, and core-hours of work that no model does."""
         here = sum(item.seconds(local) for item in self.items if not item.served)
         away = sum(item.seconds(server) for item in self.items if item.served)
         return here / 3600, away / 3600, sum(item.core_seconds for item in self.items) / 3600

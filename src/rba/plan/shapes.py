@@ -106,7 +106,7 @@ def _place(name: str) -> tuple[str, str]:
 def _read(path: Path, name: str) -> Any:
     try:
         return _made(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _bad(name, str(path), error) from error
 
 

@@ -35,17 +35,11 @@ def is_served(engine: str) -> bool:
 def _said(basis: Basis, count: int, seconds: float, speed: float | None) -> Item:
     engine, what = basis.recipe.speech.engine, "utterances spoken"
     if is_served(engine):
-        work = seconds / basis.assumed.served_speed
-        return Item(what, count, passes=(_as_pass(basis, work),), served=True)
+        return Item(what, count, device_seconds=seconds / basis.assumed.served_speed, served=True)
     rate = speed or known_speed(basis, engine)
     if rate is None:
         return Item(what, count, unknown=f"speed of {engine} unknown, --probe measures it")
     return Item(what, count, core_seconds=seconds / rate)
-
-
-def _as_pass(basis: Basis, seconds: float) -> Pass:
-    """GPU-seconds of a server whose FLOPs nobody knows: as bytes read at the server's own pace."""
-    return Pass(0.0, seconds * basis.server.bandwidth * basis.server.reached["draw"], "draw")
 
 
 def transcribing(basis: Basis, what: str, name: str, count: int) -> Item:
