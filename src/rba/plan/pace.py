@@ -42,8 +42,8 @@ def reached(basis: Basis, device: Device) -> dict[str, float]:
     if speechlm is None:
         return {}
     decoder = replace(basis.hearing.decoder, rank=0, itemsize=basis.itemsize(basis.recipe.align.dtype))
-    drawn = _drawn(basis, speechlm, decoder, device)
-    return {"train": min(1.0, _trained(basis, speechlm, device)), "draw": drawn, "read": drawn}
+    drawing_pace = drawn(basis, speechlm, decoder, device)
+    return {"train": min(1.0, trained(basis, speechlm, device)), "draw": drawing_pace, "read": drawing_pace}
 
 
 def _opened(basis: Basis) -> Any:
@@ -60,7 +60,7 @@ def _opened(basis: Basis) -> Any:
     return load_speechlm(SHIPPED if recipe.model == CONNECT else recipe.model, recipe.align.dtype)
 
 
-def _drawn(basis: Basis, speechlm: Any, decoder: Decoder, device: Device) -> float:
+def drawn(basis: Basis, speechlm: Any, decoder: Decoder, device: Device) -> float:
     """The share of the floor that drawing a few short answers reaches."""
     from rba.lm.generation import generate
     from rba.lm.sampling import Sampling
@@ -79,7 +79,7 @@ def _prompts(speechlm: Any, count: int, lengths: Lengths) -> list[Any]:
     return [speechlm.lm.embed(list(range(i + 10, i + 10 + lengths.heard))) for i in range(count)]
 
 
-def _trained(basis: Basis, speechlm: Any, device: Device) -> float:
+def trained(basis: Basis, speechlm: Any, device: Device) -> float:
     """The share of the rate of products that one instruction's loss and gradient reach by the first method."""
     from rba.alignment.bank import PromptBank
     from rba.alignment.engine import Engine
@@ -93,6 +93,7 @@ def _trained(basis: Basis, speechlm: Any, device: Device) -> float:
         add_lora(speechlm, settings.lora.rank, settings.lora.alpha)
     tasks = [typical(basis, objective, 0, basis.recipe.seed)]
     wanted = [objective.requests(task) for task in tasks]
+    objective.own_parameters(speechlm.lm.model.config.get_text_config().hidden_size, speechlm.lm.device)
     names = tasks[0].utterances
     bank = PromptBank(speechlm, dict(zip(names, _prompts(speechlm, len(names), basis.lengths))), None)
     engine = Engine(speechlm, bank, replace(settings, token_teacher=""), own_teacher(speechlm, settings))
