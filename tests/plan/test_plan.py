@@ -184,7 +184,7 @@ def test_a_model_of_unknown_shape_is_told_once_and_the_rest_is_planned(toy: Plan
 
 def test_an_engine_of_unknown_speed_is_told(toy: Planner):
     (line,) = toy("speech.engine=espeak").unknown
-    assert line.startswith("speech, utterances spoken: speed of espeak unknown")
+    assert line.startswith("speech, utterances spoken: the speed of espeak is unknown")
 
 
 def test_a_large_model_is_planned_on_gpus_unless_told_otherwise(toy: Planner):

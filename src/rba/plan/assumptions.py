@@ -31,7 +31,6 @@ class Assumptions:
     seconds_a_word: float = 0.39  # seconds of speech a word: 0.387 and 0.396 (0.447 with recipes/qa.yaml)
     flac_bytes: float = 15_750.0  # bytes of a second of speech in a shard: 15,809 and 15,706
     hibari_speed: float = 80.0  # seconds of speech a core-second: 672 utterances in 23 s on two cores (docs/results)
-    kokoro_speed: float = 1.6  # the same of kokoro, one core with AVX2: `--probe` with speech.engine=kokoro
     served_speed: float = 10.0  # seconds of speech a GPU-second of a speech server: not measured
     gate_passes: float = 0.72  # share of renderings that the gate lets pass at a WER of 0.05 (docs/results)
     # prompts

@@ -24,7 +24,7 @@ def plan_speech(basis: Basis, speed: float | None = None) -> Stage:
 
 def known_speed(basis: Basis, engine: str) -> float | None:
     """Seconds of speech a core-second of a local engine, where it was measured."""
-    return {"hibari": basis.assumed.hibari_speed, "kokoro": basis.assumed.kokoro_speed}.get(engine)
+    return basis.assumed.hibari_speed if engine == "hibari" else None
 
 
 def is_served(engine: str) -> bool:
@@ -38,7 +38,7 @@ def _said(basis: Basis, count: int, seconds: float, speed: float | None) -> Item
         return Item(what, count, device_seconds=seconds / basis.assumed.served_speed, served=True)
     rate = speed or known_speed(basis, engine)
     if rate is None:
-        return Item(what, count, unknown=f"speed of {engine} unknown, --probe measures it")
+        return Item(what, count, unknown=f"the speed of {engine} is unknown, --probe measures it")
     return Item(what, count, core_seconds=seconds / rate)
 
 
