@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("show-config", help="print a recipe with every key and the value it resolves to")
     _add_recipe(show)
     show.set_defaults(call=_show_config)
+    _add_plan(verbs.add_parser("plan", help="what a recipe will make and cost, stage by stage, before it is run"))
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
@@ -56,6 +57,21 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="a YAML file")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings to change, such as align.lr=2e-4")
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_recipe(parser)
+    parser.add_argument("--probe", action="store_true", help="measure this machine for a moment; tells wall time, too")
+    parser.add_argument("--json", metavar="FILE", help="write the plan as JSON, too")
+    parser.add_argument(
+        "--gpus", type=int, metavar="N", help="GPUs for local models, 0 for cores; default: by their size"
+    )
+    parser.add_argument("--tflops", type=float, metavar="T", help="peak TFLOP/s of a GPU, or of a core")
+    assume = "another value for an assumption that the plan prints, such as kept=0.5"
+    parser.add_argument("--assume", metavar="NAME=VALUE", action="append", default=[], help=assume)
+    shape = "the config.json of a model that is not here"
+    parser.add_argument("--shape", metavar="MODEL=FILE", action="append", default=[], help=shape)
+    parser.set_defaults(call=_plan)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +137,13 @@ def _show_config(args: argparse.Namespace) -> None:
     from rba.recipe import load_recipe
 
     sys.stdout.write(load_recipe(args.recipe, args.overrides).to_yaml())
+
+
+def _plan(args: argparse.Namespace) -> None:
+    from rba.plan.command import command
+    from rba.recipe import load_recipe
+
+    command(load_recipe(args.recipe, args.overrides), args)
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -51,7 +51,7 @@ def _help(recipe: Recipe, workspace: Workspace) -> None:
 
 def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) -> None:
     """Do the work of all stages."""
-    _check_models(recipe)
+    check_models(recipe)
     with workspace.lock(), measure() as total:
         steps = plan(recipe, workspace)
         if only:
@@ -114,7 +114,7 @@ def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], o
             raise WorkspaceError(f"{step.name} is {state}", str(workspace.root), fix)
 
 
-def _check_models(recipe: Recipe) -> None:
+def check_models(recipe: Recipe) -> None:
     """Raise ModelError at once, not after hours of earlier stages, for models that cannot exist.
 
     Raises RecipeError for a reward of the user's own that cannot be imported, and for a server that cannot teach,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -38,8 +38,7 @@ class Engine:
 
     def cost(self, task: Task, requests: Sequence[Request]) -> int:
         """Tokens that pass the policy: a prompt once, and all answers."""
-        prompts = dict.fromkeys(prompt_of(task, request) for request in requests)
-        return sum(self.rows(*prompt) for prompt in prompts) + sum(len(request.ids) for request in requests)
+        return cost(task, requests, self.rows)
 
     def rows(self, way: str, name: str) -> int:
         """The rows of the prompt for an utterance that is "heard" or a text that is "read"."""
@@ -107,6 +106,12 @@ class Engine:
             spoken = self.teacher.logprobs([text for text, _ in said], answers) if said else []
         logp = dict(zip(said, spoken))
         return {i: logp[keys[i]] for i, (_, r) in enumerate(asked) if r.teacher}, taught
+
+
+def cost(task: Task, requests: Sequence[Request], rows: Callable[[str, str], int]) -> int:
+    """Tokens that pass the policy: a prompt, of so many `rows`, once, and all answers."""
+    prompts = dict.fromkeys(prompt_of(task, request) for request in requests)
+    return sum(rows(*prompt) for prompt in prompts) + sum(len(request.ids) for request in requests)
 
 
 def prompt_of(task: Task, request: Request) -> tuple[str, str]:

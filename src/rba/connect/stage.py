@@ -41,13 +41,18 @@ def run(
 
 
 def _copy_shipped(settings: ConnectSettings, folder: StageFolder) -> None:
+    shutil.copytree(shipped_for(settings), folder.path / "model", dirs_exist_ok=True)
+
+
+def shipped_for(settings: ConnectSettings) -> Path:
+    """The folder of the shipped connector. Raises ModelError where it belongs to another encoder or LLM."""
     from rba.models.load import shipped_folder
 
     names = json.loads((shipped_folder() / "speechlm.json").read_text())
     if (names["encoder"], names["llm"]) != (settings.encoder, settings.llm):
         fix = f"use encoder {names['encoder']} and llm {names['llm']}, or connect.connector=train"
         raise ModelError("the shipped connector belongs to another encoder or LLM", "connect", fix)
-    shutil.copytree(shipped_folder(), folder.path / "model", dirs_exist_ok=True)
+    return shipped_folder()
 
 
 def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Callable[[dict], None]) -> None:

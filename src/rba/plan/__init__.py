@@ -1,0 +1,1 @@
+"""What a recipe will make and cost, before it is run."""

@@ -1,0 +1,166 @@
+"""The plan of the align stage: what all methods share, and the updates of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rba.alignment.objectives.objective import Objective, load_objective
+from rba.lm.flops import Decoder
+from rba.plan.basis import Basis
+from rba.plan.drawing import drawing, reading
+from rba.plan.hearing import FRAMES
+from rba.plan.item import Item, Pass, Stage
+from rba.plan.judging import reward_items, reward_memory
+from rba.plan.memory import drawing_memory, model_memory, training_memory
+from rba.plan.updates import Line, line_of, updates
+from rba.services.service import is_service
+
+SAMPLE = 13.0
+"""Bytes of a token of a kept self-sample, its id and log-prob: 12,222 bytes for 939 tokens in recipes/qa.yaml."""
+COPIES = 2
+"""The model of a method lies in its stage and in `final/`."""
+
+
+def plan_alignment(basis: Basis) -> list[Stage]:
+    """The shared stage and one for every method."""
+    recipe = basis.recipe
+    line = line_of(recipe.synthesis.train, recipe.align, recipe.seed)
+    objectives = [load_objective(method, recipe.align) for method in recipe.align.methods]
+    shared = _shared(basis, line, objectives)
+    return [shared, *(_method(basis, line, objective) for objective in objectives)]
+
+
+def validations(steps: int, every: int) -> int:
+    """How often a run validates: before the first update, at every `every`-th and at the last."""
+    return 1 + steps // every + bool(steps % every) if every else 0
+
+
+def _shared(basis: Basis, line: Line, objectives: Sequence[Objective]) -> Stage:
+    """Encoded speech, and the self-samples of the initial model where all methods take those."""
+    settings, voices = basis.recipe.align, basis.recipe.speech.voices
+    used = max(
+        settings.validation.groups if settings.validation.every else 0,
+        settings.adaptive.drift_answers if settings.adaptive.drift_every else 0,
+    )
+    clips = (line.reached + min(used, basis.recipe.synthesis.validation)) * voices
+    items, disk = [encoded(basis, "clips encoded", clips)], _kept_speech(basis, clips)
+    if settings.refresh == "once":
+        items += _samples(basis, line, objectives, adapter=False)
+        disk += SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
+    return Stage("align (shared)", tuple(items), disk=disk, memory=model_memory(basis, settings.dtype))
+
+
+def encoded(basis: Basis, what: str, clips: int) -> Item:
+    """Clips heard by the frozen tower: the compact model's of their own length, others padded."""
+    ears, lengths = basis.hearing.ears, basis.lengths
+    if ears is None:
+        return Item(what, clips, unknown=f"{basis.hearing.name}: shape unknown")
+    seconds = lengths.seconds if basis.hearing.compact else basis.assumed.padded_seconds
+    return Item(what, clips, clips * lengths.heard, 0, (Pass(clips * ears.hearing(FRAMES * seconds), 0.0, "read"),))
+
+
+def _kept_speech(basis: Basis, clips: int) -> float:
+    """Bytes of the prompts, and of the features that a trained connector makes them of."""
+    decoder, ears = basis.hearing.decoder, basis.hearing.ears
+    if decoder is None or ears is None:
+        return 0.0
+    prompts = basis.lengths.heard * decoder.width * basis.itemsize(basis.recipe.align.dtype)
+    rate = FRAMES if basis.hearing.compact else basis.assumed.audio_rows
+    features = basis.lengths.seconds * rate * ears.tower_width * 2 if basis.recipe.align.train_connector else 0
+    return clips * (prompts + features)
+
+
+def _samples(basis: Basis, line: Line, objectives: Sequence[Objective], adapter: bool) -> list[Item]:
+    """Self-samples of all rounds with their rewards, as far as one of the objectives needs them."""
+    settings, lengths = basis.recipe.align, basis.lengths
+    if not any(one.needs_samples for one in objectives):
+        return []
+    decoder = policy(basis, settings.lora.rank if adapter else 0)
+    voices, answer = basis.recipe.speech.voices, lengths.own(settings.sample.max_new_tokens)
+    count = line.drawn * voices * settings.answers
+    ways = {"self-samples drawn": (lengths.heard, settings.answers)}
+    if any(one.needs_typed for one in objectives):
+        ways["self-samples to typed requests drawn"] = (lengths.typed(), voices * settings.answers)
+    found = []
+    for what, (prompt, group) in ways.items():
+        work = drawing(decoder, count, prompt, answer, settings.rollout_batch, group) if decoder else None
+        item = basis.work(what, "", count, prompt, answer, work)
+        found.append(replace(item, prompt=count / group * prompt, divided=True))
+    if any(one.needs_rewards for one in objectives):
+        found += reward_items(basis, count * len(ways), answer, "self-samples rewarded")
+    return found
+
+
+def policy(basis: Basis, rank: int) -> Decoder | None:
+    """The SpeechLM's LLM with an adapter of `rank`, in the format of alignment."""
+    decoder = basis.hearing.decoder
+    return replace(decoder, rank=rank, itemsize=basis.itemsize(basis.recipe.align.dtype)) if decoder else None
+
+
+def _method(basis: Basis, line: Line, objective: Objective) -> Stage:
+    settings, name = basis.recipe.align, f"align/{objective.name}"
+    decoder = policy(basis, settings.lora.rank)
+    own = settings.refresh != "once"
+    items = _samples(basis, line, [objective], adapter=True) if own else []
+    kept = SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
+    memory = model_memory(basis, settings.dtype)
+    if decoder is None:
+        items.append(Item("updates", settings.steps, unknown=f"{basis.hearing.name}: shape unknown"))
+        return Stage(name, tuple(items), disk=kept, memory=memory)
+    found = updates(basis, objective)
+    each = (Pass(settings.steps * found.flops, 0.0, "train"),)
+    items.append(Item("updates", settings.steps, settings.steps * found.tokens, 0, each, divided=True))
+    items += [*_taught(basis, objective, settings.steps * found.taught), *_measured(basis, decoder)]
+    memory += training_memory(basis, decoder, found)
+    if any(item.new for item in items):
+        longest = basis.lengths.heard + settings.sample.max_new_tokens
+        memory += drawing_memory(decoder, settings.rollout_batch, longest)
+    if objective.needs_rewards or (settings.validation.every and settings.validation.by == "reward"):
+        memory += reward_memory(basis)
+    if objective.needs_teacher and settings.token_teacher:
+        memory += basis.weights(settings.token_teacher, "token teacher")
+    trained = decoder.adapter + (basis.hearing.connector if settings.train_connector else 0)
+    saved = 4 * decoder.adapter + (2 if basis.hearing.compact else 4) * basis.hearing.connector
+    # last weights, two moments, and the best weights
+    working = 4 * trained * (4 if settings.validation.every else 3)
+    disk = COPIES * saved + (kept if settings.refresh == "per_round" else 0)
+    return Stage(name, tuple(items), disk=disk, working_disk=working, memory=memory)
+
+
+def _taught(basis: Basis, objective: Objective, count: float) -> list[Item]:
+    """Answers that a served token teacher reads; one in memory is counted with the updates."""
+    name = basis.recipe.align.token_teacher
+    if not (objective.needs_teacher and is_service(name)):
+        return []
+    decoder = basis.text_lm(name)
+    prompt = basis.lengths.typed(basis.recipe.synthesis.answer_preamble)
+    answer = basis.lengths.own(basis.recipe.align.sample.max_new_tokens)
+    read = reading(decoder, count, prompt, answer) if decoder else None
+    return [basis.work("answers read by the token teacher", name, count, prompt + answer, 0, read)]
+
+
+def _measured(basis: Basis, decoder: Decoder) -> list[Item]:
+    """Validations and measurements of the drift, which the leader of several processes does alone."""
+    settings, lengths, found = basis.recipe.align, basis.lengths, list[Item]()
+    own = lengths.own(settings.sample.max_new_tokens)
+    groups = min(settings.validation.groups, basis.recipe.synthesis.validation)
+    if times := validations(settings.steps, settings.validation.every) * groups:
+        scored = reading(decoder, times, lengths.heard, lengths.reference)
+        found.append(basis.work("validation answers scored", "", times, lengths.heard + lengths.reference, 0, scored))
+        if settings.validation.by == "reward":
+            # a validation draws its own batches: that of the last answers of one is not full
+            batch = math.ceil(groups / math.ceil(groups / settings.rollout_batch))
+            drawn = drawing(decoder, times, lengths.heard, own, batch)
+            found.append(basis.work("validation answers drawn", "", times, lengths.heard, own, drawn))
+            found += reward_items(basis, times, own, "validation answers rewarded")
+    if every := settings.adaptive.drift_every:
+        answers = min(settings.adaptive.drift_answers, groups or basis.recipe.synthesis.train)
+        times = answers * (1 + settings.steps // every)
+        found.append(
+            basis.work(
+                "drift answers scored", "", times, lengths.heard + own, 0, reading(decoder, times, lengths.heard, own)
+            )
+        )
+    return found

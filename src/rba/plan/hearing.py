@@ -1,0 +1,102 @@
+"""The SpeechLM of a recipe by its parts, none of them loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rba.connect.settings import ConnectSettings
+from rba.errors import ModelError
+from rba.lm.flops import Decoder
+from rba.plan.shapes import Shape, Shapes
+from rba.recipe import CONNECT, SHIPPED, Recipe
+
+FRAMES = 50
+"""Frames a second of Whisper's encoder."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """A SpeechLM: its LLM, what hears, and the weights of the connector between them; None where a shape is unknown."""
+
+    name: str
+    llm: Shape | None
+    ears: Shape | None
+    connector: int
+    compact: bool
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """The shape of the LLM."""
+        return self.llm.decoder if self.llm else None
+
+    @property
+    def frozen(self) -> int:
+        """Weights beside the connector's."""
+        llm = self.llm.parameters if self.llm else 0
+        if not self.compact:
+            return llm - self.connector  # the audio LM as a whole
+        return llm + (self.ears.tower if self.ears else 0)
+
+
+def hearing(recipe: Recipe, shapes: Shapes) -> Hearing:
+    """The SpeechLM that a recipe aligns. Raises ModelError where there can be none."""
+    from rba.connect.stage import shipped_for
+    from rba.models.load import shipped_folder
+
+    if recipe.model == CONNECT:
+        made = recipe.connect.connector == "train"
+        if not made:
+            return _checkpoint(shipped_for(recipe.connect), SHIPPED, shapes)
+        llm, ears = shapes.find(recipe.connect.llm, "lm"), shapes.find(recipe.connect.encoder, "whisper")
+        return Hearing(CONNECT, llm, ears, trained_connector(recipe.connect, llm, ears), compact=True)
+    if recipe.model == SHIPPED:
+        return _checkpoint(shipped_folder(), SHIPPED, shapes)
+    folder = Path(recipe.model).expanduser()
+    if (folder / "speechlm.json").is_file():
+        return _checkpoint(folder, recipe.model, shapes)
+    return _published(recipe.model, shapes)
+
+
+def trained_connector(settings: ConnectSettings, llm: Shape | None, ears: Shape | None) -> int:
+    """The weights of the connector that the connect stage trains, but for one bias a token that it reads."""
+    import torch
+
+    from rba.models.connector import Connector, ConnectorConfig
+
+    if llm is None or llm.decoder is None or ears is None:
+        return 0
+    ctc = settings.ctc
+    shape = ConnectorConfig(ears.tower_width, ctc.stack, ctc.width, ctc.layers)
+    return sum(p.numel() for p in Connector(shape, [0], torch.zeros(1, llm.decoder.width)).parameters())
+
+
+def _published(name: str, shapes: Shapes) -> Hearing:
+    found = shapes.find(name, "audio")
+    return Hearing(name, found, found, found.projector if found else 0, compact=False)
+
+
+def _checkpoint(folder: Path, name: str, shapes: Shapes) -> Hearing:
+    """A folder that rba wrote, of either kind."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / "speechlm.json").read_text(encoding="utf-8"))
+        if "model" in facts:
+            return _published(facts["model"], shapes)
+        llm, ears = shapes.find(facts["llm"], "lm"), shapes.find(facts["encoder"], "whisper")
+        return Hearing(name, llm, ears, _weights(folder / "connector.safetensors"), compact=True)
+    except (OSError, ValueError, KeyError) as error:
+        fix = "give a folder that `rba connect` or `rba align` wrote"
+        raise ModelError("no SpeechLM checkpoint here", str(folder), fix) from error
+
+
+def _weights(path: Path) -> int:
+    """How many weights a safetensors file holds, by its header; whole numbers are no weights."""
+    import math
+
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+        return sum(math.prod(one.get_shape()) for one in slices if one.get_dtype().startswith(("F", "BF")))

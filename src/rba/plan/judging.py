@@ -1,0 +1,54 @@
+"""What rewards and judges that run a model cost; those that read words alone, or embed them, are not counted."""
+
+from __future__ import annotations
+
+from rba.plan.basis import Basis
+from rba.plan.drawing import drawing, reading
+from rba.plan.item import Item, Part
+from rba.rewards.spec import parse_weights
+
+VERDICT = 4
+"""Tokens of a written verdict."""
+QUESTION = 130
+"""Tokens of the question around what is to be judged: `rba.evaluation.pairwise.PROMPT` in SmolLM2's tokens."""
+
+
+def reward_items(basis: Basis, count: float, answer: int, what: str) -> list[Item]:
+    """An item for every part of `align.reward` that runs a model, over `count` answers of `answer` tokens."""
+    settings, typed = basis.recipe.align, basis.lengths.typed()
+    judge, teacher = settings.judge or basis.recipe.teacher, basis.recipe.teacher
+    found = []
+    for name in parse_weights(settings.reward):
+        said = f"{what} ({name})"
+        if name == "reward-model":
+            shape = basis.shapes.find(settings.reward_model, "reward")
+            passes = reading(shape.decoder, count, typed, answer, head=False) if shape and shape.decoder else None
+            found.append(basis.work(said, settings.reward_model, count, typed + answer, 0, passes))
+        elif name in ("likelihood", "likelihood-sum", "judge-likelihood"):
+            reader = judge if name.startswith("judge") else teacher
+            decoder = basis.text_lm(reader)
+            read = reading(decoder, count, typed, answer) if decoder else None
+            found.append(basis.work(said, reader, count, typed + answer, 0, read))
+        elif name == "judge":
+            found.append(verdicts(basis, said, judge, count, QUESTION + typed + 2 * answer))
+    return found
+
+
+def verdicts(basis: Basis, what: str, judge: str, count: float, prompt: int) -> Item:
+    """Written verdicts of an LLM."""
+    decoder, batch = basis.text_lm(judge), basis.batch(judge, 32)
+    size = (count, prompt, VERDICT)
+    return basis.work(what, judge, *size, drawing(decoder, *size, batch) if decoder else None)
+
+
+def reward_memory(basis: Basis) -> tuple[Part, ...]:
+    """The models that a reward keeps in memory beside the policy."""
+    settings, parts = basis.recipe.align, dict[str, Part]()
+    for name in parse_weights(settings.reward):
+        if name == "reward-model":
+            parts |= {p.what: p for p in basis.weights(settings.reward_model, "reward model", "reward")}
+        elif name in ("likelihood", "likelihood-sum"):
+            parts |= {p.what: p for p in basis.weights(basis.recipe.teacher, "teacher")}
+        elif name.startswith("judge"):
+            parts |= {p.what: p for p in basis.weights(settings.judge or basis.recipe.teacher, "judge")}
+    return tuple(parts.values())

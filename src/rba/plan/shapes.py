@@ -1,0 +1,162 @@
+"""The shape of a model without its weights: its configuration, and the real class built on torch's meta device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rba.errors import ModelError
+from rba.lm.flops import Decoder, countable
+from rba.plan.classes import BUILDERS, Kind
+from rba.plan.published import PUBLISHED
+from rba.services.service import is_service, parse_service
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model's configuration tells.
+
+    `source` says where it was found; `parameters` are all of its weights; `decoder` is None for an LLM whose blocks
+    hold more than a gated MLP and attention. Of a model that hears: the weights of its `tower`, the layers and the
+    width of that, and of its `projector`; `features` is the width of what the tower gives.
+    """
+
+    name: str
+    source: str
+    parameters: int
+    decoder: Decoder | None = None
+    tower: int = 0
+    tower_layers: int = 0
+    tower_width: int = 0
+    projector: int = 0
+
+    def hearing(self, frames: float) -> float:
+        """FLOPs of the tower over so many frames."""
+        return 2 * self.tower * frames + 4 * self.tower_layers * self.tower_width * frames**2
+
+
+class Shapes:
+    """Finds shapes by name: what the user gave, the registry's cache, a folder, the hub's cache, the published table.
+
+    `given` are configuration files by model name. What is not found is told once, in `unknown`.
+    """
+
+    def __init__(self, given: Mapping[str, str] | None = None):
+        self.given, self.unknown = dict(given or {}), dict[str, str]()
+        self._found: dict[tuple[str, Kind], Shape | None] = {}
+
+    def find(self, name: str, kind: Kind) -> Shape | None:
+        """The shape of `name`; None where nothing here tells it.
+
+        Raises ModelError for a name that no model can have, and for a configuration that makes no such model.
+        """
+        if (name, kind) not in self._found:
+            model = parse_service(name).model if is_service(name) else name
+            config, source = self._config(model)
+            found = _shape(model, kind, config, source) if config is not None else None
+            self._found[name, kind] = found
+            if found is None:
+                fix = f"give its configuration: --shape {model}=config.json"
+                self.unknown[model] = f"the shape of {model} is not known here, so its work is not counted; {fix}"
+            elif found.decoder is None and kind != "whisper":
+                what = "hold more than attention and a gated MLP"
+                self.unknown[model] = f"the blocks of {model} {what}, so its work is not counted"
+        return self._found[name, kind]
+
+    @property
+    def known(self) -> list[Shape]:
+        """All shapes that were found, each model once."""
+        return list({shape.name: shape for shape in self._found.values() if shape}.values())
+
+    def _config(self, name: str) -> tuple[Any, str]:
+        from transformers import AutoConfig
+
+        if name in self.given:
+            path = Path(self.given[name]).expanduser()
+            return _read(path, name), f"--shape {path}"
+        place, source = _place(name)
+        if place:
+            try:
+                return AutoConfig.from_pretrained(place, local_files_only=True), source
+            except (OSError, ValueError, KeyError) as error:
+                if source != "hub cache":
+                    raise _bad(name, place, error) from error
+        if name in PUBLISHED:
+            return _made(PUBLISHED[name]), "published"
+        return None, ""
+
+
+def _place(name: str) -> tuple[str, str]:
+    """What AutoConfig opens for a name, and which kind of place it is; "" for a registry model that is not fetched."""
+    from rba.weights.cache import is_cached, path
+    from rba.weights.registry import SOURCES, find
+
+    if name in SOURCES:
+        return (str(path(name)), "registry cache") if is_cached(name) else ("", "")
+    if Path(name).expanduser().is_dir():
+        return str(Path(name).expanduser()), "folder"
+    if "/" not in name and name not in PUBLISHED:
+        find(name)
+    return name, "hub cache"
+
+
+def _read(path: Path, name: str) -> Any:
+    try:
+        return _made(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _bad(name, str(path), error) from error
+
+
+def _made(tree: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    rest = {key: value for key, value in tree.items() if key != "model_type"}
+    return AutoConfig.for_model(tree["model_type"], **rest)
+
+
+def _bad(name: str, place: str, error: Exception) -> ModelError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelError(f"this is no configuration of {name}: {reason}", place, "give a config.json of transformers")
+
+
+def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
+    """Build the model's real class without weights and count them."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            model, projector = BUILDERS[kind](config, name)
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        raise _bad(name, source, error) from error
+    whole = _count(model)
+    decoder = Decoder.of(model) if kind != "whisper" and countable(model) else None
+    if kind == "audio":
+        from rba.lm.scoring import backbone
+
+        head = model.get_output_embeddings()
+        bridge = model.get_submodule(projector)
+        tower = whole - _count(backbone(model), head) - _count(bridge)
+        return Shape(name, source, whole, decoder, tower, *_tower(model), _count(bridge))
+    if kind == "whisper":
+        return Shape(name, source, whole, None, _count(model.get_encoder()), *_tower(model))
+    return Shape(name, source, whole, decoder)
+
+
+def _count(*modules: Any) -> int:
+    """The different weights of some modules together."""
+    return sum({id(p): p.numel() for module in modules for p in module.parameters()}.values())
+
+
+def _tower(model: Any) -> tuple[int, int]:
+    """Layers and width of what hears."""
+    config = getattr(model.config, "audio_config", None) or getattr(model.config, "encoder_config", model.config)
+    return _first(config, ("encoder_layers", "num_hidden_layers", "num_layers")), _first(
+        config, ("d_model", "hidden_size", "hidden_dim")
+    )
+
+
+def _first(config: Any, names: Sequence[str]) -> int:
+    return next((int(getattr(config, name)) for name in names if hasattr(config, name)), 0)

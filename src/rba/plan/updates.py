@@ -1,0 +1,122 @@
+"""The updates of a method, counted as the engine does them: on typical tasks, through the objective's own requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rba.alignment.engine import cost
+from rba.alignment.groups import Group, plan
+from rba.alignment.objectives.objective import Objective, Request, Sample, Task
+from rba.alignment.rollout import round_of
+from rba.alignment.settings import AlignSettings
+from rba.alignment.trainer import micro_batches
+from rba.alignment.work import WorkCounter
+from rba.data import seeds
+from rba.plan.basis import Basis
+from rba.services.service import is_service
+
+TRIED = 4
+"""Updates that the mean is taken over: an objective may draw what an instruction trains on."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Means over typical updates: FLOPs, tokens through the policy, answers that the teacher reads.
+
+    `largest` is the largest micro-batch: the rows of its prompts, and for each of its answers the lengths of its prompt
+    and of itself.
+    """
+
+    flops: float
+    tokens: float
+    taught: float
+    largest: tuple[int, tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The plan of all updates: different instructions reached, and how often self-samples of one are drawn."""
+
+    reached: int
+    drawn: int
+    rounds: int
+
+
+def line_of(train: int, settings: AlignSettings, seed: int) -> Line:
+    """Which instructions the updates of a run reach, and the rounds of its self-samples."""
+    reached = min(train, settings.steps * settings.groups_per_step)
+    groups = [Group(str(i), "", "", (), ()) for i in range(reached)]
+    rounds: dict[int, set[str]] = {}
+    for step, chosen in enumerate(plan(groups, settings.groups_per_step, settings.steps, seed)):
+        rounds.setdefault(round_of(step, settings), set()).update(group.id for group in chosen)
+    return Line(reached, sum(map(len, rounds.values())), len(rounds))
+
+
+def typical(basis: Basis, objective: Objective, number: int, seed: int = 0) -> Task:
+    """Instruction `number` of an update, with answers of typical lengths, all different and of different rewards."""
+    settings, voices = basis.recipe.align, basis.recipe.speech.voices
+    names = tuple(f"{number}-{voice}" for voice in range(voices))
+    length = basis.lengths.own(settings.sample.max_new_tokens)
+
+    def own(number: int, place: str) -> Sample:
+        return Sample(place, (number + 1, *range(1, length)), f"{number}", True, (), float(number))
+
+    count = settings.answers * voices
+    spoken = tuple(own(i, names[i // settings.answers]) for i in range(count)) if objective.needs_samples else ()
+    typed = tuple(own(count + i, "typed") for i in range(count)) if objective.needs_typed else ()
+    reference = (0, *range(1, basis.lengths.reference))
+    return Task(names, reference, "the teacher's", spoken, f"typed {number}", True, typed, seed)
+
+
+def updates(basis: Basis, objective: Objective) -> Updates:
+    """What one update of a method needs on average. The shape of the policy must be known."""
+    settings, counter = basis.recipe.align, counter_of(basis, objective)
+    flops = tokens = taught = 0.0
+    largest: tuple[int, tuple[tuple[int, int], ...]] = (0, ())
+    for update in range(TRIED):
+        drawn = [seeds.derive(basis.recipe.seed, "plan", update, i) for i in range(settings.groups_per_step)]
+        tasks = [typical(basis, objective, i, seed) for i, seed in enumerate(drawn)]
+        wanted = [objective.requests(task) for task in tasks]
+        costs = [cost(task, requests, counter.rows) for task, requests in zip(tasks, wanted)]
+        flops += counter.flops(tasks, wanted, drawn=False)
+        flops += counter.again(tasks, wanted) if settings.gradient_checkpointing else 0
+        tokens += sum(costs)
+        taught += len({(t.text, r.ids) for t, rs in zip(tasks, wanted) for r in rs if r.teacher or r.divergence})
+        parts = micro_batches(costs, settings.batch_tokens)
+        most = max(parts, key=lambda part: sum(costs[i] for i in part))
+        largest = max(largest, _shape([wanted[i] for i in most], [tasks[i] for i in most], counter))
+    return Updates(flops / TRIED, tokens / TRIED, taught / TRIED, largest)
+
+
+def _shape(wanted: Sequence[Sequence[Request]], tasks: Sequence[Task], counter: WorkCounter) -> tuple[int, Any]:
+    """Rows of the prompts of a micro-batch, and the lengths of each answer's prompt and of itself."""
+    answers = [("read" if r.voice < 0 else "heard", len(r.ids)) for rs in wanted for r in rs if r.train]
+    prompts = {(t.text, r.voice) for t, rs in zip(tasks, wanted) for r in rs if r.train}
+    rows = sum(counter.rows("read" if voice < 0 else "heard", "") for _, voice in prompts)
+    return rows, tuple((counter.rows(way, ""), length) for way, length in answers)
+
+
+def counter_of(basis: Basis, objective: Objective) -> WorkCounter:
+    """What counts the FLOPs of a method's updates. The shape of the policy must be known."""
+    settings, lengths = basis.recipe.align, basis.lengths
+    policy = basis.hearing.decoder
+    assert policy is not None
+    heard, read = lengths.heard, lengths.typed(basis.recipe.synthesis.answer_preamble)
+
+    def rows(way: str, name: str) -> int:
+        return heard if way == "heard" else read
+
+    teacher = None
+    if objective.needs_teacher and not is_service(settings.token_teacher):
+        named = settings.token_teacher
+        teacher = basis.text_lm(named) if named else policy
+    frame = 0 if settings.train_connector else basis.assumed.frame_before
+    return WorkCounter(
+        rows,
+        replace(policy, rank=settings.lora.rank),
+        teacher and replace(teacher, rank=0),
+        objective.needs_reference,
+        frame,
+    )

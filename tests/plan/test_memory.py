@@ -1,0 +1,39 @@
+"""What a plan says that training keeps is near what autograd keeps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rba.alignment.scorer import answer_states
+from rba.lm.flops import Decoder
+from rba.models.adapters import add_lora
+from rba.plan.memory import activations
+from rba.plan.updates import Updates
+from rba.testing.tiny_speechlm import tiny_speechlm
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_activations_are_near_those_that_autograd_saves(checkpointing: bool):
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 2)
+    decoder = Decoder.of(speechlm.lm.model)
+    prompts = [torch.randn(40, decoder.width) for _ in range(3)]
+    answers = [list(range(5, 25)) for _ in prompts]
+    weights = {p.untyped_storage().data_ptr() for p in speechlm.lm.model.parameters()}
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        states = answer_states(speechlm.lm, prompts, answers, 4096, recompute=checkpointing)
+    assert states[0].last_RD.requires_grad
+    found = Updates(0.0, 0.0, 0.0, (120, ((40, 20),) * 3))
+    kept = sum(storage.nbytes() for storage in saved.values())
+    # a block that runs again holds its own activations for a moment: autograd saves none of them
+    once = activations(decoder, found, False) / decoder.layers if checkpointing else 0.0
+    assert 0.6 * kept < activations(decoder, found, checkpointing) - once < 1.5 * kept

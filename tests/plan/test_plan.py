@@ -1,0 +1,235 @@
+"""A plan's numbers are those worked out by hand, and they move as they should."""
+
+from __future__ import annotations
+
+import math
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rba.alignment.objectives import available
+from rba.plan.plan import make_plan
+from rba.recipe import load_recipe
+
+from .conftest import ROUND, Planner, item, stage
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+WEIGHTS = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * 64)
+"""The weight matrices of the tiny LLM: two blocks of width 32, four heads, two of keys and values, 64 inside."""
+ADAPTER = 2 * 2 * (64 + 48 + 48 + 64 + 3 * 96)
+"""An adapter of rank 2 on all of them."""
+
+
+def test_requests_are_drawn_until_enough_are_kept(toy: Planner):
+    plan = toy()
+    drawn, answered = item(plan, "synthesis", "requests drawn"), item(plan, "synthesis", "requests answered")
+    assert (drawn.count, answered.count, item(plan, "synthesis", "instructions").count) == (16, 12, 8)
+    # a header of 24 rows and 4 tokens; the last token never passes
+    pairs = 27 * 28 / 2
+    each = 2 * 27 * WEIGHTS + 4 * 2 * 32 * pairs + 2 * 4 * 32 * 259
+    assert drawn.flops == 16 * each
+    assert (drawn.prompt, drawn.new, answered.prompt, answered.new) == (16 * 24, 16 * 4, 12 * (24 + 10 + 6), 12 * 5)
+
+
+def test_what_stands_before_a_request_is_counted(toy: Planner):
+    plain, told = toy(), toy("synthesis.answer_system=answer in one sentence")
+    gained = item(told, "synthesis", "requests answered").prompt - item(plain, "synthesis", "requests answered").prompt
+    assert gained == 12 * 4
+    assert item(told, "synthesis", "requests drawn").prompt == item(plain, "synthesis", "requests drawn").prompt
+
+
+def test_every_instruction_is_spoken_in_every_voice(toy: Planner):
+    spoken, said = stage(toy(), "speech"), item(toy(), "speech", "utterances")
+    assert said.count == 16
+    assert spoken.audio_hours == pytest.approx(16 * 5 / 3600)
+    assert said.core_seconds == pytest.approx(1.0)
+
+
+# an update: four prompts of 24 shared rows and 16 of their own, an answer of five tokens each, whose last stays out
+TOKENS = 24 + 4 * 16 + 4 * 4
+PAIRS = 24 * 25 / 2 + 4 * (16 * 24 + 16 * 17 / 2) + 4 * (4 * 40 + 4 * 5 / 2)
+FORWARD = 2 * TOKENS * (WEIGHTS + ADAPTER) + 4 * 2 * 32 * PAIRS
+
+
+def test_an_update_passes_what_prompts_share_once(toy: Planner):
+    found = item(toy(), "align/sft", "updates")
+    backward = 2 * TOKENS * (WEIGHTS + 2 * ADAPTER) + 8 * 2 * 32 * PAIRS
+    logits = 2 * 4 * 5 * 32 * 259
+    assert found.flops == 3 * (FORWARD + backward + 2 * logits)
+    assert found.prompt == 3 * 4 * (40 + 5)
+
+
+def test_an_optimiser_holds_four_numbers_a_trained_weight(toy: Planner):
+    parts = {part.what: part.bytes for part in stage(toy(), "align/sft").memory}
+    assert parts["adapter, gradient and optimiser"] == 16 * ADAPTER
+    assert parts["logits of a chunk"] == 128 * 259 * (4 + 4)
+
+
+def test_keys_and_values_are_those_of_a_real_cache(toy: Planner):
+    from transformers import DynamicCache
+
+    from rba.testing.tiny_lm import tiny_text_lm
+
+    model, memory = tiny_text_lm().model, DynamicCache()
+    longest, rows = 24 + 10 + 6 + 10, 8
+    with torch.no_grad():
+        model(torch.zeros(rows, longest, dtype=torch.long), past_key_values=memory)
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in memory.layers)
+    parts = {part.what: part.bytes for part in stage(toy(), "synthesis").memory}
+    assert parts["keys and values"] / _size(toy) == held / model.dtype.itemsize
+
+
+def _size(toy: Planner) -> int:
+    """Bytes of a weight of the teacher on this machine."""
+    decoder = toy().basis.text_lm(toy().basis.recipe.teacher)
+    assert decoder is not None
+    return decoder.itemsize
+
+
+def test_evaluation_asks_everyone(toy: Planner):
+    plan = toy("align.methods=[sft, rba-single]", "evaluate.cascade=whisper-tiny.en")
+    counts = {one.what: one.count for one in stage(plan, "evaluation").items}
+    asked = {f"answers: {model}": 2 for model in ("cascade", "base", "sft", "rba-single")}
+    assert counts == {"clips encoded": 2, "clips transcribed": 2, **asked, "answers: text": 1, SECOND: 1}
+
+
+SECOND = "second answers of the teacher"
+
+
+@pytest.mark.parametrize("method", available())
+def test_every_method_can_be_planned(toy: Planner, method: str):
+    plan = toy(f"align.methods=[{method}]", "align.answers=2", "align.refresh=online", "align.validation.every=1")
+    assert item(plan, f"align/{method}", "updates").flops > 0
+    assert not plan.unknown
+
+
+def test_rewarded_methods_score_less_than_those_that_take_every_answer(toy: Planner):
+    plan = toy("align.methods=[sft, rba-group, rba-single]", "speech.voices=4")
+    sft, group, single = (item(plan, f"align/{name}", "updates").flops for name in ("sft", "rba-group", "rba-single"))
+    assert sft < group < single
+
+
+def test_more_voices_are_more_of_everything_that_is_spoken(toy: Planner):
+    two, four = toy(), toy("speech.voices=4")
+    assert stage(four, "speech").audio_hours == 2 * stage(two, "speech").audio_hours
+    assert stage(four, "speech").disk == 2 * stage(two, "speech").disk
+    assert item(four, "align (shared)", "clips").count == 2 * item(two, "align (shared)", "clips").count
+    assert stage(four, "synthesis") == stage(two, "synthesis")
+
+
+def test_twice_the_updates_are_twice_the_work(toy: Planner):
+    assert item(toy("align.steps=6"), "align/sft", "updates").flops == 2 * item(toy(), "align/sft", "updates").flops
+
+
+def test_only_instructions_that_updates_reach_are_encoded(toy: Planner):
+    assert item(toy("align.steps=1"), "align (shared)", "clips").count == 2 * 2
+    assert item(toy("align.steps=99"), "align (shared)", "clips").count == 6 * 2
+
+
+@pytest.mark.parametrize(
+    ("refresh", "updates", "drawn"), [("once", 3, 6), ("per_round", 6, 6), ("per_round", 3, 12), ("online", 3, 12)]
+)
+def test_self_samples_are_drawn_as_often_as_they_are_refreshed(toy: Planner, refresh: str, updates: int, drawn: int):
+    """Six updates of two instructions are two passes over all six."""
+    rounds = (f"align.refresh={refresh}", f"align.round_steps={updates}")
+    plan = toy("align.methods=[rba-single]", "align.steps=6", *rounds)
+    place = "align (shared)" if refresh == "once" else "align/rba-single"
+    assert item(plan, place, "self-samples").count == 2 * drawn
+
+
+def test_checkpointing_trades_memory_for_work(toy: Planner):
+    plain, again = toy(), toy("align.gradient_checkpointing=true")
+    work = [item(plan, "align/sft", "updates").flops for plan in (plain, again)]
+    assert work[1] - work[0] == 3 * FORWARD
+    kept = [
+        next(part.bytes for part in stage(plan, "align/sft").memory if part.what == "activations")
+        for plan in (plain, again)
+    ]
+    assert kept[1] < 0.8 * kept[0]
+
+
+def test_a_reference_is_one_more_pass(toy: Planner):
+    plain, with_reference = (
+        item(toy("align.methods=[rba-single]", f"align.use_reference={value}"), "align/rba-single", "updates").flops
+        for value in ("false", "true")
+    )
+    assert 1.2 * plain < with_reference < 1.5 * plain
+
+
+def test_work_behind_a_server_costs_nothing_here(toy: Planner, bare: Path):
+    plan = toy(f"teacher=openai:http://localhost:1/v1?concurrency=4#{bare / 'llm'}")
+    here, away, _ = stage(plan, "synthesis").hours(plan.basis.local, plan.basis.server)
+    assert here == 0 and away > 0
+    assert stage(plan, "synthesis").peak(served=True) > 0
+
+
+def test_reading_binds_where_few_answers_are_drawn_at_once(toy: Planner):
+    """One answer at a time reads all weights for every token; eight together read them once."""
+    slow, fast = (toy(f"synthesis.batch={n}") for n in (1, 8))
+    moved = [sum(p.moved for p in item(plan, "synthesis", "requests answered").passes) for plan in (slow, fast)]
+    # twelve answers of five tokens, the first of which comes with the prompt of 40 rows; half way there are 42
+    weights, keys = WEIGHTS + 32 * 259, 2 * 2 * 2 * 8 * 42
+    assert moved[0] == 12 * 4 * _size(toy) * (weights + keys)
+    assert moved[1] == 2 * 4 * _size(toy) * (weights + 8 * keys)
+    assert item(slow, "synthesis", "requests answered").flops == item(fast, "synthesis", "requests answered").flops
+
+
+def test_a_model_of_unknown_shape_is_told_once_and_the_rest_is_planned(toy: Planner):
+    plan = toy("model=org/nobody-has-this")
+    (line,) = plan.unknown
+    assert line.startswith("the shape of org/nobody-has-this is not known here") and "--shape" in line
+    assert item(plan, "speech", "utterances").count == 16 and item(plan, "synthesis", "requests drawn").flops > 0
+    assert item(plan, "align/sft", "updates").unknown and item(plan, "evaluation", "answers: base").count == 2
+
+
+def test_an_engine_of_unknown_speed_is_told(toy: Planner):
+    (line,) = toy("speech.engine=espeak").unknown
+    assert line.startswith("speech, utterances spoken: the speed of espeak is unknown")
+
+
+def test_a_large_model_is_planned_on_gpus_unless_told_otherwise(toy: Planner):
+    large = "teacher=meta-llama/Llama-3.1-8B-Instruct"
+    assert toy().basis.local.kind == "core" and toy(large).basis.local.kind == "GPU"
+    assert toy(large, gpus=0).basis.local.kind == "core" and toy(gpus=3).basis.local.count == 3
+    assert toy(gpus=1, tflops=100).basis.local.flops == 1e14
+
+
+def test_a_slower_device_takes_longer(toy: Planner):
+    hours = [
+        sum(s.hours(p.basis.local, p.basis.server)[0] for s in p.stages) for p in (toy(tflops=1e-3), toy(tflops=1e-4))
+    ]
+    assert 5 < hours[1] / hours[0] < 10.001
+
+
+def test_the_papers_recipe_is_the_papers_size(monkeypatch: pytest.MonkeyPatch):
+    def no_network(*_: object) -> None:
+        raise AssertionError("a plan needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    plan = make_plan(load_recipe(RECIPES / "paper.yaml"))
+    assert item(plan, "synthesis", "instructions").count == 250_000 + 1024 + 1600
+    assert item(plan, "speech", "utterances").count == 4 * 252_624
+    assert item(plan, "align (shared)", "clips").count == 1_000_000 + 4 * 1024
+    assert item(plan, "align/rba-group", "self-samples drawn").count == 1_000_000
+    assert item(plan, "align/rba-group", "self-samples rewarded (reward-model)").count == 1_000_000
+    assert {item(plan, f"align/{m}", "updates").count for m in ("sft", "rba-single", "rba-group")} == {15_625}
+    assert item(plan, "align/sft", "validation answers scored").count == 33 * 1024
+    assert stage(plan, "speech").audio_hours == pytest.approx(4 * 252_624 * 15 * 0.39 / 3600)
+    assert plan.basis.local.kind == "GPU" and plan.unknown == ()
+    sizes = {shape.name: shape.parameters / 1e9 for shape in plan.basis.shapes.known}
+    assert sizes["meta-llama/Llama-3.1-70B-Instruct"] == pytest.approx(70.55, abs=0.01)
+    assert sizes["Qwen/Qwen2-Audio-7B-Instruct"] == pytest.approx(8.40, abs=0.01)
+    assert sizes["RLHFlow/ArmoRM-Llama3-8B-v0.1"] == pytest.approx(7.51, abs=0.01)
+
+
+def test_assumed_shares_reach_the_plan(toy: Planner):
+    more = toy(assumed=replace(ROUND, kept=0.25))
+    assert item(more, "synthesis", "requests drawn").count == 32
+    assert math.isclose(
+        stage(toy(assumed=replace(ROUND, flac_bytes=31_500)), "speech").disk / stage(toy(), "speech").disk,
+        2,
+        rel_tol=0.05,
+    )

@@ -1,0 +1,76 @@
+"""Shapes are found wherever a configuration lies, and are those of the real model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig
+
+from rba.errors import ModelError
+from rba.plan.published import PUBLISHED
+from rba.plan.shapes import Shapes
+from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, tiny_audio_lm
+from rba.testing.tiny_lm import tiny_text_lm
+
+
+def test_a_folder_without_weights_tells_its_shape(bare: Path):
+    shape = Shapes().find(str(bare / "llm"), "lm")
+    assert shape is not None and shape.source == "folder"
+    assert shape.parameters == sum(p.numel() for p in tiny_text_lm().model.parameters())
+
+
+def test_the_users_configuration_comes_first(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 3}))
+    shape = Shapes({"org/own": str(path)}).find("openai:http://host/v1#org/own", "lm")
+    assert shape is not None and shape.decoder is not None
+    assert (shape.decoder.width, shape.decoder.layers) == (64, 3)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"hidden_size": 64}', '{"model_type": "no-such-model"}'])
+def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ModelError, match="no configuration of org/own"):
+        Shapes({"org/own": str(tmp_path / "config.json")}).find("org/own", "lm")
+
+
+@pytest.mark.parametrize("family", sorted(set(BUILDERS) - set(STAND_INS)))
+def test_the_parts_of_an_audio_lm_are_told_apart(family: str, tmp_path: Path):
+    model = tiny_audio_lm(family)
+    model.core.config.save_pretrained(tmp_path)
+    shape = Shapes().find(str(tmp_path), "audio")
+    assert shape is not None and shape.decoder is not None
+    assert shape.parameters == sum(p.numel() for p in model.core.parameters())
+    assert shape.projector == sum(p.numel() for p in model.projector.parameters())
+    assert (shape.tower_layers, shape.tower_width) == (1, 16)
+    names = [name for name, _ in model.core.named_parameters() if "audio_tower" in name or "encoder" in name]
+    assert shape.tower == sum(model.core.get_parameter(name).numel() for name in names)
+
+
+def test_blocks_of_another_kind_are_told(tmp_path: Path):
+    config = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shapes = Shapes({"org/gpt": str(tmp_path / "config.json")})
+    shape = shapes.find("org/gpt", "lm")
+    assert shape is not None and shape.decoder is None
+    assert "hold more than attention and a gated MLP" in shapes.unknown["org/gpt"]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "kind"), [("smollm2-135m-instruct", "lm"), ("whisper-tiny.en", "whisper")])
+def test_published_shapes_are_those_of_the_fetched_models(name: str, kind, weights, monkeypatch: pytest.MonkeyPatch):
+    weights(name)
+    fetched = Shapes().find(name, kind)
+    monkeypatch.setattr("rba.weights.cache.is_cached", lambda name: False)
+    published = Shapes().find(name, kind)
+    assert fetched is not None and published is not None
+    assert (fetched.source, published.source) == ("registry cache", "published")
+    assert (fetched.parameters, fetched.tower) == (published.parameters, published.tower)
+    assert fetched.tower_layers == published.tower_layers and fetched.tower_width == published.tower_width
+
+
+def test_published_configurations_name_their_kind():
+    assert all("model_type" in tree for tree in PUBLISHED.values())
+    assert LlamaConfig(**{k: v for k, v in PUBLISHED["smollm2-135m-instruct"].items() if k != "model_type"})
