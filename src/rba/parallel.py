@@ -108,6 +108,19 @@ def gathered(value: Value) -> list[Value]:
     return held
 
 
+def least(value: int) -> int:
+    """The least `value` of all processes, in every process."""
+    if _world.size == 1:
+        return value
+    import torch
+    import torch.distributed as dist
+
+    held = torch.tensor(value)
+    with _together():
+        dist.all_reduce(held, dist.ReduceOp.MIN)
+    return int(held)
+
+
 @contextmanager
 def leader_first() -> Iterator[None]:
     """The leader goes through the block before the others do: they find what it has written."""
