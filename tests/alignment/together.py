@@ -79,7 +79,7 @@ def train(place: Path, case: str) -> list[dict[str, Any]]:
         folder=folder,
         seed=3,
         utterances=tiny_utterances(5, 2) + tiny_utterances(2, 2, "validation"),
-        reward=lambda: variety,
+        reward=lambda *extra: variety,
         log=records.append,
     )
     if parallel.world().leads:

@@ -135,7 +135,10 @@ def _open(number: int, block: Any, args: Any, kwargs: Any) -> Any:
 def _show(block: Any, args: Any, kwargs: Any, out: Any) -> Any:
     """Behind a block: its memory becomes an output."""
     memory = kwargs.get("past_key_values")
-    return (out, memory.keys, memory.values) if isinstance(memory, Memory) else None
+    if not isinstance(memory, Memory):
+        return None
+    # copies of what is a view: nothing done to its base can then pass by the gathering
+    return out, *(t.clone() if t._is_view() else t for t in (memory.keys, memory.values))
 
 
 def _close(block: Any, args: Any, kwargs: Any, out: Any) -> Any:
@@ -173,6 +176,8 @@ def shard(lm: TextLM, device: torch.device) -> None:
     adapters = {p for name, p in decoder.named_parameters() if "lora_" in name}
     for block in blocks:
         fully_shard(block, mesh=mesh, reshard_after_forward=True, ignored_params=adapters)
+    kind = type(decoder)
     fully_shard(decoder, mesh=mesh, ignored_params=set(decoder.parameters()))
+    decoder.__class__ = kind  # transformers looks up by the class which states a model can give
     lm.model.to(device)
     lm.weights = Shards(decoder, blocks)
