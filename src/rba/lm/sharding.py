@@ -14,6 +14,7 @@ entry beside its output. They are made outputs of the block too, so that its wei
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -62,6 +63,7 @@ class Shards(Whole):
         for number, block in enumerate(self.blocks):
             # the order of gathering is fixed here; by itself it depends on passes that are long over
             block.set_modules_to_backward_prefetch([self.blocks[max(0, number - 1)]])
+            block.set_custom_all_gather(_AllGather())
             block.register_forward_pre_hook(partial(_open, number), prepend=True, with_kwargs=True)
             block.register_forward_hook(_show, prepend=True, with_kwargs=True)
             block.register_forward_hook(_close, with_kwargs=True)
@@ -70,7 +72,10 @@ class Shards(Whole):
     def in_step(self) -> Iterator[None]:
         """As `Whole.in_step`: what is left inside is left only when all processes have made their passes."""
         self._inside = True
-        yield
+        with warnings.catch_warnings():
+            # states of layers are handed out as they are; nobody writes into them
+            warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
+            yield
         while (kind := parallel.least(_DONE)) != _DONE:
             self._take_part(kind)
         self._inside = False
@@ -110,6 +115,22 @@ class Shards(Whole):
         """Help others to make a pass."""
         _gather(self.blocks)
         self._passes += kind == _GRADIENT
+
+
+class _AllGather:
+    """The default gathering of `fully_shard`, which says in one line that another process has ended."""
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self, output_tensor: torch.Tensor, input_tensor: torch.Tensor, group: Any, async_op: bool = False
+    ) -> Any:
+        import torch.distributed as dist
+
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+        with parallel.together():
+            return gather(output_tensor, input_tensor, group=group, async_op=async_op)
 
 
 def _gather(blocks: Any) -> None:
@@ -162,12 +183,14 @@ def shard(lm: TextLM, device: torch.device) -> None:
     """Divide the weights of an LLM's blocks among all processes, in place, and put the rest on `device`.
 
     The LLM may be on the CPU: no more than a block is on `device` as a whole. Raises RecipeError as `check` does,
-    ModelError for an LLM that is not made of blocks.
+    ModelError for an LLM that is not made of blocks, and where torch is too old.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import FSDPModule, fully_shard
 
     check("fsdp")
+    if not hasattr(FSDPModule, "set_custom_all_gather"):
+        raise ModelError("this torch is too old to divide weights", torch.__version__, "upgrade it")
     decoder = backbone(lm.model)
     blocks = getattr(decoder, "layers", None)
     if not blocks:
