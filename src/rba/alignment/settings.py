@@ -120,7 +120,7 @@ class AlignSettings:
     # of the frozen LLM and of autocast (the adapter is float32); auto: bfloat16 where the machine multiplies it
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
-    # of the LLM's frozen weights among several processes: each holds all | its share of every block (docs/architecture.md)
+    # among several processes: each holds all of the LLM's frozen weights | its share of every block's
     sharding: Literal["none", "fsdp"] = "none"
     gradient_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more work
     rollout_batch: int = 64  # answers generated at once

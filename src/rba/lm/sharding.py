@@ -14,7 +14,6 @@ entry beside its output. They are made outputs of the block too, so that its wei
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -59,6 +58,7 @@ class Shards(Whole):
         self._inside = False
         self._passes, self._ends = 0, list[torch.Tensor]()
         decoder.register_forward_pre_hook(self._before_pass, prepend=True)
+        decoder.register_forward_hook(_seal, prepend=True)
         decoder.register_forward_hook(self._after_pass)
         for number, block in enumerate(self.blocks):
             # the order of gathering is fixed here; by itself it depends on passes that are long over
@@ -72,10 +72,7 @@ class Shards(Whole):
     def in_step(self) -> Iterator[None]:
         """As `Whole.in_step`: what is left inside is left only when all processes have made their passes."""
         self._inside = True
-        with warnings.catch_warnings():
-            # states of layers are handed out as they are; nobody writes into them
-            warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-            yield
+        yield
         while (kind := parallel.least(_DONE)) != _DONE:
             self._take_part(kind)
         self._inside = False
@@ -107,9 +104,11 @@ class Shards(Whole):
             self._take_part(kind)
         self._passes += kind == _GRADIENT
 
-    def _after_pass(self, decoder: Any, args: Any, out: Any) -> None:
+    def _after_pass(self, decoder: Any, args: Any, sealed: Any) -> Any:
+        out = sealed()
         if torch.is_grad_enabled():
             self._ends.append(out.last_hidden_state)
+        return out
 
     def _take_part(self, kind: int) -> None:
         """Help others to make a pass."""
@@ -138,6 +137,11 @@ def _gather(blocks: Any) -> None:
     for block in blocks:
         block.unshard()
         block.reshard()
+
+
+def _seal(decoder: Any, args: Any, out: Any) -> Any:
+    """Keep a pass's output, states of all layers among it, from being watched: its blocks are, one by one."""
+    return lambda: out
 
 
 def _open(number: int, block: Any, args: Any, kwargs: Any) -> Any:

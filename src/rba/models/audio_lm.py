@@ -151,9 +151,7 @@ class AudioLM:
         return self._frames[system]
 
 
-def open_audio_lm(
-    source: str, dtype: str = AUTO, name: str = "", device: torch.device | None = None
-) -> AudioLM:
+def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.device | None = None) -> AudioLM:
     """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
 
     It is put on `device`, or on CUDA where there is one.
