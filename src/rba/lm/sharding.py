@@ -163,7 +163,7 @@ def _show(block: Any, args: Any, kwargs: Any, out: Any) -> Any:
     if not isinstance(memory, Memory):
         return None
     # copies of what is a view: nothing done to its base can then pass by the gathering
-    return out, *(t.clone() if t._is_view() else t for t in (memory.keys, memory.values))
+    return out, *(t.clone() if t is not None and t._is_view() else t for t in (memory.keys, memory.values))
 
 
 def _close(block: Any, args: Any, kwargs: Any, out: Any) -> Any:
