@@ -103,6 +103,7 @@ def test_alone_nothing_is_shared(monkeypatch: pytest.MonkeyPatch):
     with parallel.joined() as world, parallel.leader_first():
         assert world.leads and world.size == 1
         assert parallel.gathered("a") == ["a"]
+        assert parallel.least(2) == 2
         assert parallel.told("b") == "b"
         assert shares([5, 1, 9]) == [0, 1, 2]
 

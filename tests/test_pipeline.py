@@ -288,6 +288,16 @@ def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, over
     assert done() == [] and not mine().folder.exists()
 
 
+def test_one_process_is_told_at_once_that_it_cannot_divide_weights_and_may_do_all_but_align(mine):
+    with pytest.raises(RecipeError, match="no other to divide the weights with"):
+        run(mine("align.sharding=fsdp"))
+    assert done() == []
+    run(mine())
+    done()
+    run(mine("align.sharding=fsdp"))  # aligned before, by however many
+    assert done() == ["report"]
+
+
 @pytest.mark.parametrize("config", ['{"model_type": "llama"}', "{}", "[]", "{"])
 def test_an_audio_lm_of_an_unknown_family_is_refused_before_anything_is_done(mine, tmp_path, config):
     (tmp_path / "model").mkdir()

@@ -62,7 +62,7 @@ def joined() -> Iterator[World]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
     _world = World(rank, size)
     try:
-        with _together():
+        with together():
             # objects travel between CPUs, gradients between the devices that they are on
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
         yield _world
@@ -73,8 +73,8 @@ def joined() -> Iterator[World]:
 
 
 @contextmanager
-def _together() -> Iterator[None]:
-    """Say in one line that another process has ended, which shows as a broken connection."""
+def together() -> Iterator[None]:
+    """Inside, processes talk to each other: a broken connection says in one line that another of them has ended."""
     try:
         yield
     except RuntimeError as error:
@@ -91,7 +91,7 @@ def told(value: Value) -> Value:
     import torch.distributed as dist
 
     held = [value]
-    with _together():
+    with together():
         dist.broadcast_object_list(held, src=0)
     return held[0]
 
@@ -103,9 +103,22 @@ def gathered(value: Value) -> list[Value]:
     import torch.distributed as dist
 
     held: list[Any] = [None] * _world.size
-    with _together():
+    with together():
         dist.all_gather_object(held, value)
     return held
+
+
+def least(value: int) -> int:
+    """The least `value` of all processes, in every process."""
+    if _world.size == 1:
+        return value
+    import torch
+    import torch.distributed as dist
+
+    held = torch.tensor(value)
+    with together():
+        dist.all_reduce(held, dist.ReduceOp.MIN)
+    return int(held)
 
 
 @contextmanager
@@ -142,7 +155,7 @@ def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     there = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
     flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
     message = torch.cat([there, *flat])
-    with _together():
+    with together():
         dist.all_reduce(message)
     found, rest = message.split([len(parameters), len(message) - len(parameters)])
     for parameter, anywhere, total in zip(parameters, found.tolist(), rest.split([p.numel() for p in parameters])):
@@ -156,6 +169,6 @@ def same_weights(parameters: Sequence[torch.nn.Parameter]) -> None:
         return
     import torch.distributed as dist
 
-    with _together():
+    with together():
         for parameter in parameters:
             dist.broadcast(parameter.data, src=0)

@@ -61,6 +61,10 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
             workspace.log("run", {"command": command})
         chosen = [step for step in steps if only in (None, step.verb)]
         aligned = [step for step in chosen if step.verb == "align"]
+        if recipe.align.sharding != "none" and not all(workspace.stage(step.name).is_complete for step in aligned):
+            from rba.lm.sharding import check
+
+            check(recipe.align.sharding)
         if not aligned:
             parallel.told("")  # there is nothing to help with
         for step in chosen:

@@ -20,7 +20,7 @@ from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 1}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
-_NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory"})
+_NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
 
 

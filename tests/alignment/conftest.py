@@ -142,3 +142,23 @@ def benches(tmp_path: Path) -> Callable[..., Bench]:
     """`benches(instructions, voices)`: as many fresh ones as a test wants."""
     made = iter(range(100))
     return lambda *size: Bench(tmp_path / f"state-{next(made)}", *size)
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Where so many launched processes have worked by `together`; 0 is a plain one."""
+    from . import together
+    from .launched import launch, one_thread
+
+    places = {count: tmp_path_factory.mktemp("place") for count in (0, 1, 2)}
+    for name in ("alone-first", "alone-then-sharded"):
+        with one_thread(), together.cut_short():
+            together.train(places[2] / name, together.RESUMED)
+    launched = [launch(count, places[count]) for count in (1, 2)]
+    with one_thread():
+        for case in together.CASES:
+            together.train(places[0] / "whole", case)
+    for process in launched:
+        said, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, said[-4000:]
+    return places

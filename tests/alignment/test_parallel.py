@@ -3,71 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from . import together
+from .launched import assert_same, one_thread, weights
 from .together import CASES, RESUMED
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-EXACT = {"atol": 1e-5, "rtol": 0.0}
-
-
-def launch(count: int, folder: Path) -> subprocess.Popen[str]:
-    """Start `torchrun` with `count` processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    command += ["-m", "alignment.together", str(folder)]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As many threads as the launched processes have: another number adds in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Where so many launched processes have worked; 0 is a plain one."""
-    places = {count: tmp_path_factory.mktemp("place") for count in (0, 1, 2)}
-    with one_thread(), together.cut_short():
-        together.train(places[2] / "alone-first", RESUMED)
-    launched = [launch(count, places[count]) for count in (1, 2)]
-    with one_thread():
-        for case in CASES:
-            together.train(places[0] / "whole", case)
-    for process in launched:
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, said[-4000:]
-    return places
-
-
-def weights(place: Path, case: str) -> dict[str, torch.Tensor]:
-    """What training left."""
-    return load_file(place / case / "trained.safetensors")
-
-
-def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    """The same numbers, to 1e-5."""
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        torch.testing.assert_close(found[name], tensor, **EXACT)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -97,9 +42,8 @@ def test_a_run_goes_on_with_another_number_of_processes(places: dict[int, Path])
     assert_same(weights(places[2] / "together-first", RESUMED), wanted)
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp"])
-def test_the_policy_is_one_forward_for_wrappers(places: dict[int, Path], way: str):
-    found = load_file(places[2] / f"{way}.safetensors")
+def test_the_policy_is_one_forward_for_wrappers(places: dict[int, Path]):
+    found = load_file(places[2] / "ddp.safetensors")
     alone = [together.gradients(together.scored(rank)) for rank in range(2)]
     assert_same(found, {name: sum(g[name] for g in alone) / 2 for name in alone[0]})
     assert max(float(g.abs().max()) for g in found.values()) > 1e-2

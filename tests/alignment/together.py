@@ -5,11 +5,13 @@ Imported, it does the same alone.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -23,11 +25,15 @@ from rba.alignment.groups import make_groups
 from rba.alignment.objectives.objective import Request, load_objective
 from rba.alignment.objectives.settings import GrpoSettings
 from rba.alignment.policy import Policy
+from rba.alignment.scorer import score
 from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
 from rba.alignment.stage import align
 from rba.alignment.token_teacher import own_teacher
 from rba.alignment.trainer import Trainer
+from rba.lm import sharding
+from rba.lm.scoring import backbone
 from rba.models.adapters import add_lora, lora_parameters
+from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder, write_json
@@ -49,12 +55,14 @@ SETTINGS = replace(
 )
 CASES: dict[str, tuple[str, AlignSettings]] = {
     "sft": ("sft", replace(SETTINGS, train_connector=True)),
-    "rba-single": ("rba-single", replace(SETTINGS, refresh="once")),
+    "rba-single": ("rba-single", replace(SETTINGS, refresh="once", use_reference=True)),
     "rba-group": ("rba-group", SETTINGS),
     "grpo": ("grpo", replace(SETTINGS, grpo=GrpoSettings(loss="dapo", scale="batch"))),
     "ppo": ("ppo", replace(SETTINGS, refresh="per_round", round_steps=1)),
+    "rba-opd": ("rba-opd", replace(SETTINGS, gradient_checkpointing=True)),
     "few": ("rba-group", replace(SETTINGS, groups_per_step=1)),  # less to do than there are processes
 }
+SHARDED = ("sft", "rba-single", "rba-group", "grpo", "rba-opd", "few")
 RESUMED = "rba-group"
 HALF = 1
 
@@ -63,9 +71,10 @@ class Stop(Exception):
     """The end of a run that is cut short."""
 
 
-def train(place: Path, case: str) -> list[dict[str, Any]]:
+def train(place: Path, case: str, sharding: Any = "none") -> list[dict[str, Any]]:
     """Align by a case into `place`, or go on with it; the records of the log. The weights are kept in full."""
     method, settings = CASES[case]
+    settings = replace(settings, sharding=sharding)
     with parallel.leader_first():
         folder = StageFolder(place / case / "align" / method)
         if parallel.world().leads:
@@ -79,7 +88,7 @@ def train(place: Path, case: str) -> list[dict[str, Any]]:
         folder=folder,
         seed=3,
         utterances=tiny_utterances(5, 2) + tiny_utterances(2, 2, "validation"),
-        reward=lambda: variety,
+        reward=lambda *extra: variety,
         log=records.append,
     )
     if parallel.world().leads:
@@ -131,16 +140,37 @@ def scored(rank: int, wrap: Any = lambda policy: policy) -> Policy:
 
 def gradients(policy: Policy) -> dict[str, torch.Tensor]:
     """What was found for every trained weight, whole."""
-    held = {n.replace("_fsdp_wrapped_module.", ""): p.grad for n, p in policy.named_parameters() if p.requires_grad}
-    return {n: g.full_tensor() if hasattr(g, "full_tensor") else g for n, g in held.items()}
+    return {n: p.grad for n, p in policy.named_parameters() if p.requires_grad and p.grad is not None}
 
 
-def sharded(policy: Policy) -> Policy:
-    """The policy in shards of all processes: one group, since a block's passes are tied by more than its output."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+def held(lm: Any) -> int:
+    """Bytes of an LLM's weights in this process."""
+    local = [p.to_local() if hasattr(p, "to_local") else p for p in lm.model.parameters()]
+    return sum(p.numel() * p.element_size() for p in local)
 
-    return fully_shard(policy, mesh=init_device_mesh("cpu", (parallel.world().size,)))
+
+def divided() -> dict[str, Any]:
+    """What a process holds of a divided LLM of four blocks at rest and in a step of a length of its own."""
+    lm, rank = tiny_text_lm(hidden=64, layers=4), parallel.world().rank
+    blocks, together, whole = list(backbone(lm.model).layers), list[int](), held(lm)
+    sharding.shard(lm, torch.device("cpu"))
+    add_lora(SimpleNamespace(lm=lm), 2, 4, seed=1)
+    trained = [p for p in lm.model.parameters() if p.requires_grad]
+    size = sum(p.numel() * p.element_size() for p in trained)
+    found = {"whole": whole, "at_rest": held(lm) - size}
+    gather = sharding._AllGather.__call__
+
+    def counted(self: Any, **parts: Any) -> Any:
+        together.append(sum(not hasattr(b.mlp.up_proj.base_layer.weight, "to_local") for b in blocks))
+        return gather(self, **parts)
+
+    prompts = [lm.embed(list(range(40, 46 + i))) for i in range(3)]
+    with patch.object(sharding._AllGather, "__call__", counted):
+        with lm.weights.in_step():
+            # the second process has one pass to make where the first has three
+            logp = score(lm, prompts[: 3 - 2 * rank], [[7, 8, 9], [5] * 40, [6]][: 3 - 2 * rank], 64)
+        lm.weights.backward(torch.cat(logp).sum(), trained)
+    return {**found, "gathers": len(together), "most": max(together) + 1, "after": held(lm) - size}
 
 
 def main(place: Path) -> None:
@@ -152,10 +182,18 @@ def main(place: Path) -> None:
             train(place / "alone-first", RESUMED)
             with cut_short():
                 train(place / "together-first", RESUMED)
-            for name, wrap in (("ddp", torch.nn.parallel.DistributedDataParallel), ("fsdp", sharded)):
-                found = gradients(scored(world.rank, wrap))
-                if world.leads:
-                    save_file({n: g.contiguous() for n, g in found.items()}, place / f"{name}.safetensors")
+            for case in SHARDED:
+                train(place / "sharded", case, "fsdp")
+            train(place / "alone-then-sharded", RESUMED, "fsdp")
+            for name in ("sharded-then-alone", "sharded-twice"):
+                with cut_short():
+                    train(place / name, RESUMED, "fsdp")
+            train(place / "sharded-twice", RESUMED, "fsdp")
+            seen = parallel.gathered(divided())
+            found = gradients(scored(world.rank, torch.nn.parallel.DistributedDataParallel))
+            if world.leads:
+                (place / "divided.json").write_text(json.dumps(seen))
+                save_file({n: g.contiguous() for n, g in found.items()}, place / "ddp.safetensors")
 
 
 if __name__ == "__main__":

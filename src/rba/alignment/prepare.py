@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rba import parallel
 from rba.alignment.bank import PromptBank, build_bank
 from rba.alignment.checks import check_audio_matters
 from rba.alignment.groups import Group, make_groups, plan, without
@@ -52,13 +53,15 @@ def prepare(
     heard = hashlib.sha256(b"".join(hashlib.sha256(u.audio).digest() for u in needed)).hexdigest()
     numbers = str(number_format(settings.dtype))
     mark = fingerprint(mark, numbers, settings.train_connector, heard, [u.id for u in needed])
-    place = keep_only(shared, "speech", mark)
-    bank, lost = build_bank(speechlm, needed, settings.train_connector, place, settings.features_in_memory)
+    with parallel.leader_first():  # the others read what it has encoded
+        place = keep_only(shared, "speech", mark)
+        bank, lost = build_bank(speechlm, needed, settings.train_connector, place, settings.features_in_memory)
     train, held_out = without(train, lost), without(held_out, lost)
     if not train:
         raise DataError("no training clip can be heard", next(iter(lost.values()), ""), "run rba speak again")
     counts |= {"bad_clips": len(lost), "validation_instructions": 0}
-    counts["audio_effect"] = round(check_audio_matters(speechlm, needed, train, settings), 4)
+    with speechlm.lm.weights.in_step():
+        counts["audio_effect"] = round(check_audio_matters(speechlm, needed, train, settings), 4)
     validation = held_out[: settings.validation.groups] if settings.validation.every else []
     counts["validation_instructions"] = len(validation)
     probe = (held_out or train)[: settings.adaptive.drift_answers] if settings.adaptive.drift_every else []

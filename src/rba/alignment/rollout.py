@@ -144,7 +144,9 @@ class Rollouts:
     def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
         """The answers to every utterance, or to every typed request, drawn by all processes together."""
         world = parallel.world()
-        parts = parallel.gathered(self._draw_part(groups[world.rank :: world.size], number, typed))
+        with self.speechlm.lm.weights.in_step():
+            mine = self._draw_part(groups[world.rank :: world.size], number, typed)
+        parts = parallel.gathered(mine)
         if world.size == 1:
             return parts[0]
         order = sorted(groups, key=lambda group: len(group.utterances)) if typed else groups

@@ -120,6 +120,8 @@ class AlignSettings:
     # of the frozen LLM and of autocast (the adapter is float32); auto: bfloat16 where the machine multiplies it
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
+    # among several processes: each holds all of the LLM's frozen weights | its share of every block's
+    sharding: Literal["none", "fsdp"] = "none"
     gradient_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more work
     rollout_batch: int = 64  # answers generated at once
     features_in_memory: float = 8.0  # GiB of encoded speech held in memory; more is read from its files as needed

@@ -9,6 +9,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rba import config, parallel
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
@@ -22,7 +24,9 @@ from rba.alignment.validation import Validator
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
+from rba.lm.number_format import pick_device
 from rba.lm.preamble import System
+from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
@@ -57,8 +61,10 @@ def run(
     """
     from rba.models.load import load_speechlm
 
+    check(settings.sharding)
     with parallel.leader_first():  # it may have to fetch weights
-        speechlm = told(load_speechlm(model, settings.dtype), task.prompt)
+        device = None if settings.sharding == "none" else torch.device("cpu")
+        speechlm = told(load_speechlm(model, settings.dtype, device), task.prompt)
     align(
         speechlm,
         settings,
@@ -130,13 +136,15 @@ def align(
     if objective.needs_reference and not bare:
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
+    if settings.sharding != "none":
+        shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
     if task_of(speechlm):
         mark = fingerprint(mark, task_of(speechlm))
     leads, shared = parallel.world().leads, folder.path.parent / SHARED
     with parallel.leader_first():
         token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
-        data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
+    data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
     extra, value, ranked = dict(objective.reward_terms), None, None
     by_reward = bool(data.validation) and settings.validation.by == "reward"
     if leads:
@@ -163,6 +171,8 @@ def align(
             typed=objective.needs_typed,
             mark=f"{fingerprint(extra)[:8]}-" if extra else "",
         )
+    with speechlm.lm.weights.in_step():
+        probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, method, folder.manifest["fingerprint"])
     trainer = Trainer(
         speechlm,
@@ -172,7 +182,7 @@ def align(
         settings,
         rollouts=rollouts,
         validator=_validator(speechlm, settings, data, value if by_reward else None) if leads else None,
-        probe=DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None,
+        probe=probe,
         folder=state,
         seed=seed,
         log=log,

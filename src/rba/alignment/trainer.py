@@ -128,8 +128,10 @@ class Trainer:
     def run(self) -> Outcome:
         """Train to the end, from the last checkpoint if there is one, and leave the kept weights in the model."""
         self._restore()
-        if self.step == 0 and self.validator:
-            self.log({"step": 0, **self._validate()})
+        if self.step == 0:
+            with self.speechlm.lm.weights.in_step():
+                if self.validator:
+                    self.log({"step": 0, **self._validate()})
         self._agree()
         saved = time.monotonic()
         with progress(f"aligning ({self.objective.name})", len(self.plan) - self.step) as bar:
@@ -166,16 +168,21 @@ class Trainer:
         self.step += 1
         if fresh and self.settings.refresh != "once":
             self._observe_rewards()
-        adaptive = self.settings.adaptive
+        with self.speechlm.lm.weights.in_step():
+            return record | self._measure(record.pop("tokens"), start)
+
+    def _measure(self, tokens: float, start: float) -> dict[str, float]:
+        """What is due after an update of so many `tokens` that began at `start`."""
+        found, adaptive = {}, self.settings.adaptive
         if self.probe and adaptive.drift_every and self.step % adaptive.drift_every == 0:
-            record["kl"] = self.probe.measure()
-            self.rate.observe_drift(record["kl"])
-        record["seconds"] = time.monotonic() - start
-        record["tokens_per_second"] = record.pop("tokens") / record["seconds"]
+            found["kl"] = self.probe.measure()
+            self.rate.observe_drift(found["kl"])
+        found["seconds"] = time.monotonic() - start
+        found["tokens_per_second"] = tokens / found["seconds"]
         every = self.settings.validation.every
         if self.validator and (self.step % every == 0 or self.step == len(self.plan)):
-            record |= self._validate()
-        return record
+            found |= self._validate()
+        return found
 
     def _update(self, tasks: Sequence[Task], drawn: bool) -> dict[str, float]:
         """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
@@ -186,15 +193,20 @@ class Trainer:
         wanted = [self.objective.requests(task) for task in tasks]
         costs = [self.engine.cost(task, requests) for task, requests in zip(tasks, wanted)]
         mine, seen = parallel.shares(costs), []
-        for part in micro_batches([costs[i] for i in mine], self.settings.batch_tokens):
-            chosen = [mine[k] for k in part]
-            terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
-            share = len(chosen) / len(tasks)
-            if terms.total.requires_grad:
-                (share * terms.total).backward()
-            seen.append((terms.settled(), share))
+        parts = micro_batches([costs[i] for i in mine], self.settings.batch_tokens)
+        trained, weights = list(self.parameters.values()), self.speechlm.lm.weights
+        for number in range(weights.rounds(len(parts))):
+            loss = None
+            with weights.in_step():
+                if number < len(parts):
+                    chosen = [mine[k] for k in parts[number]]
+                    terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
+                    share = len(chosen) / len(tasks)
+                    loss = share * terms.total
+                    seen.append((terms.settled(), share))
+            weights.backward(loss, trained)
         self.speechlm.lm.model.eval()
-        parallel.sum_gradients(list(self.parameters.values()))
+        parallel.sum_gradients(trained)
         norm = self._clip()
         self._apply(norm)
         found = loss_metrics([pair for part in parallel.gathered(seen) for pair in part])

@@ -10,16 +10,21 @@ import torch
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.number_format import AUTO, number_format, pick_device
+from rba.lm.sharding import Whole
 
 
 @dataclass
 class TextLM:
-    """A causal LM and what is needed to talk to it. `end_ids` are the tokens that end a turn."""
+    """A causal LM and what is needed to talk to it. `end_ids` are the tokens that end a turn.
+
+    `weights` says how the model's weights are held; those of one that is divided among processes are used together.
+    """
 
     model: Any
     tokenizer: Any
     name: str
     end_ids: list[int] = field(default_factory=list)
+    weights: Whole = field(default_factory=Whole)
 
     @property
     def device(self) -> torch.device:
@@ -32,10 +37,10 @@ class TextLM:
         return self.model.get_input_embeddings()(index)
 
 
-def load_lm(name: str, dtype: str = AUTO) -> TextLM:
+def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None) -> TextLM:
     """Load a causal LM in evaluation mode; `dtype` "auto" is bfloat16 where the machine multiplies it, else float32.
 
-    Raises ModelError if it is missing or has no chat template.
+    It is put on `device`, or on CUDA where there is one. Raises ModelError if it is missing or has no chat template.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -53,5 +58,5 @@ def load_lm(name: str, dtype: str = AUTO) -> TextLM:
     if not tokenizer.chat_template:
         raise ModelError("the language model has no chat template", name, "choose an instruction-tuned model")
     tokenizer.padding_side = "left"
-    model = model.to(pick_device()).eval().requires_grad_(False)
+    model = model.to(device or pick_device()).eval().requires_grad_(False)
     return TextLM(model, tokenizer, name, chat.end_ids(tokenizer, model))

@@ -8,7 +8,7 @@ second run reads what the first one read and adds nothing to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,25 +16,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from rba.lm.attention import short_attention
-
-
-class _Memory:
-    """What one block sees of a cache: it appends to the keys and values of one layer."""
-
-    def __init__(self, keys: torch.Tensor | None, values: torch.Tensor | None):
-        self.keys, self.values = keys, values
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append along the positions; all keys and values so far."""
-        self.keys = keys if self.keys is None else torch.cat([self.keys, keys], dim=-2)
-        self.values = values if self.values is None else torch.cat([self.values, values], dim=-2)
-        return self.keys, self.values
-
-    def get_seq_length(self, *args: Any) -> int:
-        """Positions so far."""
-        return 0 if self.keys is None else self.keys.shape[-2]
+from rba.lm.memory import Memory
 
 
 @contextmanager
@@ -57,22 +39,20 @@ def recomputed(decoder: Any, on: bool) -> Iterator[None]:
 
 
 def _run(block: Callable[..., Any], number: int, hidden_BTD: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Run block `number` under a checkpoint and leave its keys and values in the cache."""
+    """Run block `number` under a checkpoint and leave its keys and values in the cache, or in its own memory."""
     cache = kwargs.pop("past_key_values", None)
-    layer = cache.layers[number] if cache is not None else None
-    before = (layer.keys, layer.values) if layer is not None and layer.is_initialized else (None, None)
-    kernel = nullcontext if cache is None else partial(short_attention, hidden_BTD.device)
+    if cache is None:
+        return checkpoint(partial(block, **kwargs), hidden_BTD, *args, use_reentrant=False)
+    held = cache if isinstance(cache, Memory) else Memory.of(cache.layers[number])
 
     def again(hidden_BTD: torch.Tensor, keys: torch.Tensor | None, values: torch.Tensor | None) -> Any:
-        memory = None if cache is None else _Memory(keys, values)
+        memory = Memory(keys, values)
         # passes with a cache choose their kernels in a context that the second run is outside of
-        with kernel():
+        with short_attention(hidden_BTD.device):
             out = block(hidden_BTD, *args, past_key_values=memory, **kwargs)
-        return (out, memory.keys, memory.values) if memory is not None else (out, None, None)
+        return out, memory.keys, memory.values
 
-    out, keys, values = checkpoint(again, hidden_BTD, *before, use_reentrant=False)
-    if layer is not None:
-        if not layer.is_initialized:
-            layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
+    out, held.keys, held.values = checkpoint(again, hidden_BTD, held.keys, held.values, use_reentrant=False)
+    if held is not cache:
+        held.store()
     return out

@@ -151,8 +151,10 @@ class AudioLM:
         return self._frames[system]
 
 
-def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
+def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.device | None = None) -> AudioLM:
     """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
+
+    It is put on `device`, or on CUDA where there is one.
 
     Raises ModelError where it cannot be opened, is of another family, carries an adapter, or its chat template has no
     place for audio.
@@ -175,7 +177,7 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "") -> AudioLM:
     if hasattr(core, "peft_config"):
         fix = "merge it into the weights and save the model, then name that folder"
         raise ModelError("the audio LM carries an adapter of its own", source, fix)
-    return wrap(core.to(pick_device()), processor, family, source, name or source)
+    return wrap(core.to(device or pick_device()), processor, family, source, name or source)
 
 
 def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
-from rba.lm.number_format import AUTO
+from rba.lm.number_format import AUTO, pick_device
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
@@ -40,19 +40,20 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = AUTO) -> SpeechLM:
+def load_speechlm(name: str | Path, dtype: str = AUTO, device: torch.device | None = None) -> SpeechLM:
     """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
-    LLM and encoder are in `dtype`, the connector in float32. A checkpoint made for a task is told it. Raises ModelError
-    where it is none of these or its parts do not fit together.
+    LLM and encoder are in `dtype`, the connector in float32. The LLM (of an audio LM, all of it) is put on `device`, or
+    on CUDA where there is one. A checkpoint made for a task is told it. Raises ModelError where it is none of these or
+    its parts do not fit together.
     """
     folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
     if is_published(name):
         from rba.models.audio_lm import open_audio_lm
 
-        return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype)
+        return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype, device=device)
     load = _load_audio_lm if (folder / PROJECTOR).is_file() else _load_compact
-    return told(load(folder, str(name), dtype), _task(folder))
+    return told(load(folder, str(name), dtype, device), _task(folder))
 
 
 def _task(folder: Path) -> str:
@@ -60,23 +61,23 @@ def _task(folder: Path) -> str:
     return json.loads((folder / "speechlm.json").read_text()).get("task", "")
 
 
-def _load_audio_lm(folder: Path, name: str, dtype: str) -> SpeechLM:
+def _load_audio_lm(folder: Path, name: str, dtype: str, device: torch.device | None) -> SpeechLM:
     """An aligned audio LM: its base by name, then its own projector and adapter."""
     from rba.models.audio_lm import open_audio_lm, restore
 
-    model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name)
+    model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name, device)
     restore(model, folder)
     return model
 
 
-def _load_compact(folder: Path, name: str, dtype: str) -> CompactSpeechLM:
+def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | None) -> CompactSpeechLM:
     """The compact model: its encoder and LLM by name, then its own connector and adapter."""
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
     names, state = connector_files(folder)
-    lm = load_lm(names["llm"], dtype)
+    lm = load_lm(names["llm"], dtype, device)
     encoder = load_encoder(names["encoder"], dtype)
     table = lm.model.get_input_embeddings().weight
     connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
@@ -88,5 +89,5 @@ def _load_compact(folder: Path, name: str, dtype: str) -> CompactSpeechLM:
         from peft import PeftModel
 
         lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
-    connector = connector.to(lm.device).eval().requires_grad_(False)
+    connector = connector.to(pick_device()).eval().requires_grad_(False)
     return CompactSpeechLM(encoder, connector, lm, name, names["encoder"])
