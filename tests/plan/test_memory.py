@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,8 +11,24 @@ from rba.alignment.scorer import answer_states
 from rba.lm.flops import Decoder
 from rba.models.adapters import add_lora
 from rba.plan.memory import activations
+from rba.plan.plan import Options, make_plan
 from rba.plan.updates import Updates
+from rba.recipe import load_recipe
 from rba.testing.tiny_speechlm import tiny_speechlm
+
+
+def test_divided_blocks_are_held_by_all_devices_together():
+    recipe = Path(__file__).parents[2] / "recipes" / "paper.yaml"
+
+    def weights(*overrides: str) -> float:
+        plan = make_plan(load_recipe(recipe, overrides), Options(gpus=8))
+        found = next(one for one in plan.stages if one.name == "align/sft")
+        return next(part.bytes for part in found.memory if part.what == "SpeechLM weights")
+
+    decoder = make_plan(load_recipe(recipe)).basis.hearing.decoder
+    blocks = 2 * decoder.weights
+    spared = weights("align.sharding=none") - weights("align.sharding=fsdp")
+    assert spared == pytest.approx(blocks * (1 - 1 / 8 - 2 / decoder.layers))
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

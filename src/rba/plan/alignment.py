@@ -11,7 +11,7 @@ from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
 from rba.plan.hearing import FRAMES
-from rba.plan.item import Item, Pass, Stage
+from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
 from rba.plan.updates import Line, line_of, updates
@@ -49,7 +49,7 @@ def _shared(basis: Basis, line: Line, objectives: Sequence[Objective]) -> Stage:
     if settings.refresh == "once":
         items += _samples(basis, line, objectives, adapter=False)
         disk += SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
-    return Stage("align (shared)", tuple(items), disk=disk, memory=model_memory(basis, settings.dtype))
+    return Stage("align (shared)", tuple(items), disk=disk, memory=_weights(basis))
 
 
 def encoded(basis: Basis, what: str, clips: int) -> Item:
@@ -99,13 +99,18 @@ def policy(basis: Basis, rank: int) -> Decoder | None:
     return replace(decoder, rank=rank, itemsize=basis.itemsize(basis.recipe.align.dtype)) if decoder else None
 
 
+def _weights(basis: Basis) -> tuple[Part, ...]:
+    settings = basis.recipe.align
+    return model_memory(basis, settings.dtype, divided=settings.sharding != "none")
+
+
 def _method(basis: Basis, line: Line, objective: Objective) -> Stage:
     settings, name = basis.recipe.align, f"align/{objective.name}"
     decoder = policy(basis, settings.lora.rank)
     own = settings.refresh != "once"
     items = _samples(basis, line, [objective], adapter=True) if own else []
     kept = SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
-    memory = model_memory(basis, settings.dtype)
+    memory = _weights(basis)
     if decoder is None:
         items.append(Item("updates", settings.steps, unknown=f"{basis.hearing.name}: shape unknown"))
         return Stage(name, tuple(items), disk=kept, memory=memory)

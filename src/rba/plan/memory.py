@@ -10,16 +10,23 @@ from rba.plan.updates import Updates
 
 TRAINED_BYTES = 16
 """Bytes a trained weight: itself, its gradient and AdamW's two moments, all float32."""
+GATHERED = 2
+"""Blocks that `align.sharding: fsdp` holds whole at a time: the one that runs, and the next one."""
 SCORE_BYTES = 12
 """Bytes a logit where answers are drawn: as it is, in float32, and its probability."""
 
 
-def model_memory(basis: Basis, dtype: str) -> tuple[Part, ...]:
-    """The weights of the SpeechLM: LLM and encoder in the run's format, the connector in float32."""
-    model = basis.hearing
-    size = basis.itemsize(dtype)
-    parts = (*basis.resident, Part("SpeechLM weights", size * model.frozen + 4 * model.connector))
-    return parts
+def model_memory(basis: Basis, dtype: str, divided: bool = False) -> tuple[Part, ...]:
+    """The weights of the SpeechLM: LLM and encoder in the run's format, the connector in float32.
+
+    Where the LLM's blocks are `divided` among the local devices, a process holds its share and `GATHERED` whole ones.
+    """
+    model, size = basis.hearing, basis.itemsize(dtype)
+    weights = size * model.frozen + 4 * model.connector
+    if divided and model.decoder:
+        blocks = size * model.decoder.weights
+        weights -= blocks * (1 - 1 / basis.local.count - GATHERED / model.decoder.layers)
+    return (*basis.resident, Part("SpeechLM weights", weights))
 
 
 def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Part, ...]:
