@@ -8,7 +8,7 @@ import torch
 
 from rba.connect.settings import ConnectSettings, CtcSettings
 from rba.connect.start import HEARD, Start
-from rba.errors import ModelError
+from rba.errors import ModelError, RecipeError
 from rba.models.load import load_speechlm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 
@@ -77,3 +77,30 @@ def test_a_connector_of_other_models_is_refused(checkpoint):
         Start(ConnectSettings(encoder="whisper-base", start=str(checkpoint)))
     with pytest.raises(ModelError, match="no SpeechLM checkpoint here"):
         Start(ConnectSettings(start="nowhere"))
+
+
+def test_the_starts_weights_have_their_share_in_the_mean(checkpoint):
+    before = load_speechlm(checkpoint, "float32").connector
+    ids = sorted({*before.ids_V.tolist(), 3, 5})
+    trained = rebuilt(checkpoint, ids)
+    with torch.no_grad():
+        for weight in trained.parameters():
+            weight.add_(1.0)
+    start = Start(settings(checkpoint))
+    start.average(trained, 0.25)
+    for name, weight in rebuilt(checkpoint, ids).named_parameters():
+        torch.testing.assert_close(dict(trained.named_parameters())[name], weight + 0.75)
+
+
+def test_without_a_share_nothing_is_changed(checkpoint):
+    trained = rebuilt(checkpoint, load_speechlm(checkpoint, "float32").connector.ids_V.tolist())
+    kept = {name: weight.clone() for name, weight in trained.named_parameters()}
+    Start(settings(checkpoint)).average(trained, 0.0)
+    assert all(torch.equal(kept[name], weight) for name, weight in trained.named_parameters())
+
+
+def test_a_mean_needs_a_start_and_a_share_below_one(checkpoint):
+    with pytest.raises(RecipeError, match="no weights to average with"):
+        ConnectSettings(ctc=CtcSettings(average=0.5))
+    with pytest.raises(RecipeError, match="less than 1"):
+        settings(checkpoint, ctc=CtcSettings(average=1.0))

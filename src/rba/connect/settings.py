@@ -36,6 +36,7 @@ class CtcSettings:
     warmup: float = 0.03  # share of all updates
     dropout: float = 0.1
     mask: float = 0.08  # share of steps hidden by time masks
+    average: float = 0.0  # share of connect.start's weights in what is kept; 0 = none
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,10 @@ class ConnectSettings:
         for key, value in {"passes": self.ctc.passes, "lr": self.ctc.lr, "batch_steps": self.ctc.batch_steps}.items():
             if value <= 0:
                 raise RecipeError("this value cannot work", f"connect.ctc.{key}", "give a number above 0")
+        if not 0 <= self.ctc.average < 1:
+            raise RecipeError("this value cannot work", "connect.ctc.average", "give 0 or more, and less than 1")
+        if self.ctc.average and not self.start:
+            fix = "name a connect.start, or set it to 0"
+            raise RecipeError("there are no weights to average with", "connect.ctc.average", fix)
         if not self.corpus.acoustics:
             raise RecipeError("this value cannot work", "connect.corpus.acoustics", "name a profile at least")

@@ -95,6 +95,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
 
     common: dict[str, Any] = {"seed": seed, "minutes": settings.checkpoint_minutes, "log": log}
     ctc.train(connector, store, vocabulary, settings.ctc, folder=folder.path / "ctc", validate=wer, **common)
+    start.average(connector, settings.ctc.average)
     if settings.distill.updates:
         distill.distil(model, store, vocabulary, settings.distill, folder=folder.path / "distill", **common)
     heard = measure.transcripts(connector.eval(), lm.tokenizer, held_out)

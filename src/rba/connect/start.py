@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +49,24 @@ class Start:
                 ConnectorConfig(features, c.stack, c.width, c.layers, dropout=c.dropout), token_ids, table_VD
             )
         connector = Connector(replace(self.config, dropout=c.dropout), token_ids, table_VD)
-        bias_V = torch.zeros(len(token_ids))
-        bias_V[connector.rows(self.token_ids)] = self.state["bias_V"]
-        state: dict[str, Any] = {**self.state, "bias_V": bias_V, "ids_V": connector.ids_V}
-        connector.load_state_dict(state)
+        connector.load_state_dict(self._state_over(connector))
         return connector
+
+    def average(self, connector: Connector, share: float) -> None:
+        """Give the checkpoint's weights a `share` in those of `connector`, which were trained on from them.
+
+        What was learnt since is kept and less is forgotten: the mean of both hears better than either (WiSE-FT,
+        Wortsman et al., 2022).
+        """
+        if share == 0:
+            return
+        before = self._state_over(connector)
+        with torch.no_grad():
+            for name, weight in connector.named_parameters():
+                weight.lerp_(before[name].to(weight), share)
+
+    def _state_over(self, connector: Connector) -> dict[str, torch.Tensor]:
+        """The checkpoint's weights over the tokens of `connector`; its new tokens have a bias of zero."""
+        bias_V = torch.zeros(len(connector.ids_V))
+        bias_V[connector.rows(self.token_ids)] = self.state["bias_V"].float()
+        return {**self.state, "bias_V": bias_V, "ids_V": connector.ids_V}
