@@ -231,8 +231,8 @@ def test_two_runs_exclude_each_other_and_a_killed_one_lets_go(tmp_workspace):
 
 
 def test_workers_that_outlive_a_killed_run_do_not_keep_its_lock(tmp_workspace):
-    # both sides of the fork print; the child's line says that what it does after a fork is done
-    orphan = "import os; child = os.fork(); print(child, flush=True); child or time.sleep(30)"
+    # both sides of the fork write a line, each in one piece; the child's says that what it does after a fork is done
+    orphan = "import os; child = os.fork(); os.write(1, f'{child}\\n'.encode()); child or time.sleep(30)"
     code = HOLD.format(inside=orphan).replace('print("held", flush=True)', "")
     command = [sys.executable, "-c", code, str(tmp_workspace.root)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
