@@ -26,7 +26,6 @@ from rba.evaluation.benchmarks.measures import Measure, mean, rate
 from rba.evaluation.benchmarks.rows import rows
 from rba.evaluation.benchmarks.scorers import SCORERS, asr, no_answer, qa, refusal
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
-from rba.evaluation.leak import key
 from rba.evaluation.results import load_results
 from rba.evaluation.settings import ConditionSettings, EvaluateSettings
 from rba.evaluation.stage import run
@@ -255,12 +254,12 @@ def test_two_items_with_one_id_are_refused(tmp_path: Path):
 
 def test_what_has_no_clip_is_spoken_by_test_speakers_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked = settings("manifest", numbered(tmp_path, 3))
-    first = load(asked, SpeechSettings(), tmp_path / "speech", 5, trained=[key("what is 1")])
+    first = load(asked, SpeechSettings(), tmp_path / "speech", 5, trained={"What is 1?"})
     assert set(first.items) == {"b/0", "b/2"} == {u.instruction_id for u in first.utterances}
     assert first.refused == {"b/1": "its words occur in training"}
     assert {home_split(u.speaker) for u in first.utterances} == {"test"}
     monkeypatch.setattr("rba.evaluation.benchmarks.load.render", lambda *a: pytest.fail("said again"))
-    assert load(asked, SpeechSettings(), tmp_path / "speech", 5, [key("what is 1")]).utterances == first.utterances
+    assert load(asked, SpeechSettings(), tmp_path / "speech", 5, {"What is 1?"}).utterances == first.utterances
 
 
 def test_cloned_voices_say_them_where_the_run_clones(tmp_path: Path):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rba.data.instruction import Instruction
+from rba.data.instruction import Instruction, instruction_id
 from rba.errors import DataError, RecipeError
 from rba.evaluation.conditions import conditions_of, masks
-from rba.evaluation.leak import check_leaks, unheard
+from rba.evaluation.leak import Trained, check_leaks, unheard
 from rba.evaluation.selection import first_voices, held_out
 from rba.evaluation.settings import EvaluateSettings
 from rba.models.load import HEARD
@@ -47,6 +47,13 @@ def test_what_the_connector_was_trained_on_is_not_tested(tmp_path):
     known = replace(TEST[0], instruction_id="00000000000000ff")
     np.save(tmp_path / HEARD, np.array([255], np.uint64))
     assert unheard([known, *TEST[3:]], tmp_path) == TEST[3:]
+
+
+def test_texts_are_known_by_their_words_and_those_of_the_connector_by_their_id():
+    rows = [Instruction("a", "Who are you?", split="train"), Instruction("b", "Where am I?", split="test")]
+    trained = Trained(rows, {instruction_id("Say no more.")})
+    assert "who are you" in trained and "say  no more." in trained
+    assert "Where am I?" not in trained and "Say more." not in trained
 
 
 def test_disjoint_data_pass():

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rba.data.instruction import Instruction
+from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.rewards.words import words
 
 
 def unheard(test: Sequence[Utterance], model: str | Path) -> list[Utterance]:
-    """The utterances of `test` whose words the connector of `model` was not trained on.
+    """The utterances of `test` whose words the connector of `model` was not trained on."""
+    known = heard_by(model)
+    return [u for u in test if u.instruction_id not in known]
 
-    A checkpoint folder may hold the ids of its connector's texts as `heard_texts.npy` (uint64); without it all stay.
+
+def heard_by(model: str | Path) -> frozenset[str]:
+    """The instruction ids of what the connector of `model` was trained on.
+
+    A checkpoint folder may hold them as `heard_texts.npy` (uint64); without it there are none.
     """
     from rba.models.load import HEARD, SHIPPED, shipped_folder
 
     listing = (shipped_folder() if str(model) == SHIPPED else Path(model)) / HEARD
-    known = {f"{number:016x}" for number in np.load(listing).tolist()} if listing.is_file() else set()
-    return [u for u in test if u.instruction_id not in known]
+    return frozenset(f"{number:016x}" for number in np.load(listing).tolist()) if listing.is_file() else frozenset()
+
+
+class Trained:
+    """Texts that were trained on: those of `rows` outside the test, by their words (`key`), and `heard` ones, by id."""
+
+    def __init__(self, rows: Iterable[Instruction | Utterance], heard: Collection[str] = ()):
+        self._keys = {key(row.text) for row in rows if row.split != "test"}
+        self._heard = heard
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and (key(text) in self._keys or instruction_id(text) in self._heard)
 
 
 def check_leaks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from rba.evaluation.collect import Loaders, collect, plan
 from rba.evaluation.conditions import masks
 from rba.evaluation.contests import win_rates
 from rba.evaluation.judge import load_judge
-from rba.evaluation.leak import check_leaks, key, unheard
+from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
@@ -58,7 +58,8 @@ def run(
     loaded.
     """
     test = [u for u in utterances if u.split == TEST]
-    new = unheard(test, next(iter(models.values())))
+    base = next(iter(models.values()))
+    new = unheard(test, base)
     folder.note("known_to_the_connector", len({u.instruction_id for u in test} - {u.instruction_id for u in new}))
     chosen = held_out(new, settings.instructions, settings.voices, seed)
     check_leaks(chosen, utterances, instructions)
@@ -66,7 +67,8 @@ def run(
     loaders = _telling(loaders or standard_loaders(settings, teacher, teacher_system), task)
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
-    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, [*instructions, *utterances], task)
+    trained = Trained([*instructions, *utterances], heard_by(base))
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -95,14 +97,13 @@ def load_benchmarks(
     speech: SpeechSettings,
     folder: StageFolder,
     seed: int,
-    known: Sequence[Instruction | Utterance],
+    trained: Container[str],
     task: TaskSettings = NO_TASK,
 ) -> list[Benchmark]:
-    """The benchmarks with their speech, less items whose text is `known` from training.
+    """The benchmarks with their speech, less items whose text is among the `trained` ones.
 
     Notes how BLEU and chrF are computed where they are, in the run's own test of a `task` that translates, too.
     """
-    trained = {key(one.text) for one in known if one.split != TEST} if wanted else set()
     found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task) for one in wanted]
     signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
     if task.translates:

@@ -22,7 +22,7 @@ def model_memory(basis: Basis, dtype: str, divided: bool = False) -> tuple[Part,
     Where the LLM's blocks are `divided` among the local devices, a process holds its share and `GATHERED` whole ones.
     """
     model, size = basis.hearing, basis.itemsize(dtype)
-    weights = size * model.frozen + 4 * model.connector
+    weights: float = size * model.frozen + 4 * model.connector
     if divided and model.decoder:
         blocks = size * model.decoder.weights
         weights -= blocks * (1 - 1 / basis.local.count - GATHERED / model.decoder.layers)

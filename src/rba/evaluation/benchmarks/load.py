@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -114,19 +114,16 @@ def load(
     speech: SpeechSettings,
     folder: Path,
     seed: int,
-    trained: Iterable[str] = (),
+    trained: Container[str] = (),
     task: TaskSettings = NO_TASK,
 ) -> Benchmark:
     """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
 
-    Speech is kept in `folder`. `trained` are keys of texts in training (`rba.evaluation.leak.key`): items with such a
-    text are left out. `refused` tells why items were left out.
+    Speech is kept in `folder`. Items whose text is among the `trained` ones are left out. `refused` tells why items
+    were left out.
     """
-    from rba.evaluation.leak import key
-
-    known = set(trained)
     items = {f"{settings.name}/{item.id}": item for item in chosen_items(settings, seed)}
-    seen = [name for name, item in items.items() if key(item.text) in known]
+    seen = [name for name, item in items.items() if item.text in trained]
     items = {name: item for name, item in items.items() if name not in seen}
     if any(item.audio is None for item in items.values()):
         prepare(speech.engine)
