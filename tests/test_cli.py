@@ -36,6 +36,18 @@ def fault(capsys, *words: str) -> str:
     return said.err
 
 
+def test_settings_may_stand_behind_options(capsys):
+    said = fault(capsys, "plan", "recipes/ci.yaml", "--gpus", "0", "align.stepz=1")
+    assert "align.stepz" in said and "did you mean align.steps?" in said
+
+
+@pytest.mark.parametrize("words", [("plan", "recipes/ci.yaml", "--gpus", "0", "stray"), ("models", "list", "a=b")])
+def test_words_that_no_verb_knows_are_named(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert f"unrecognized arguments: {words[-1]}" in capsys.readouterr().err
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys, contextlib, io\nfrom rba import cli\n"

@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     What the user can mend ends with one line on stderr and 2. Any other exception is a bug and is raised.
     """
-    args = build_parser().parse_args(argv)
+    args = _parse(argv)
     runtime.prepare()
     _quiet()
     try:
@@ -248,6 +248,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         return _fail(f"the disk is full{where}; free some space and run the same command again")
     return code or 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; settings may stand behind options too, where argparse does not look for them."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    settings = [word for word in rest if "=" in word and not word.startswith("-")]
+    if len(settings) < len(rest) or (rest and not hasattr(args, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides += settings
+    return args
 
 
 def _fail(line: str) -> int:
