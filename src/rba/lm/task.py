@@ -42,7 +42,7 @@ class TaskSettings:
     @property
     def bleu(self) -> str:
         """The reward and judge that measures BLEU in the words of the language: "bleu", "bleu-zh" or "bleu-char"."""
-        return "bleu-zh" if self.language in CHINESE else "bleu-char" if self.language in UNSPACED else "bleu"
+        return {"zh": "bleu-zh", "char": "bleu-char"}.get(word_cut(self.language), "bleu")
 
     def teaching(self, own: Preamble) -> Preamble:
         """The teacher's preamble `own` with the task in it; a system turn of its own stands for the task's."""
@@ -56,6 +56,11 @@ class TaskSettings:
 
 
 NO_TASK = TaskSettings()
+
+
+def word_cut(language: str) -> str:
+    """How sacrebleu cuts a language into words: "zh", by "char" where no spaces are written, else "13a"."""
+    return "zh" if language in CHINESE else "char" if language in UNSPACED else "13a"
 
 
 def preamble_of(prompt: str) -> Preamble:

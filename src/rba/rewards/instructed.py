@@ -15,14 +15,7 @@ class Instructed:
         self.inner, self.task, self.name = inner, task, inner.name
 
     def __call__(
-        self,
-        prompts: Sequence[str],
-        completions: Sequence[str],
-        completion_ids: Sequence[Sequence[int]] | None = None,
-        *,
-        reference: Sequence[str],
-        **columns: Any,
+        self, prompts: Sequence[str], completions: Sequence[str], *args: Any, **columns: Any
     ) -> Sequence[float | None]:
-        """One value per completion."""
-        written = [self.task.written(prompt) for prompt in prompts]
-        return self.inner(written, completions, completion_ids, reference=reference, **columns)
+        """One value per completion; all but the prompts is passed on as it is."""
+        return self.inner([self.task.written(prompt) for prompt in prompts], completions, *args, **columns)

@@ -8,7 +8,7 @@ from typing import Any
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.measures import Measure, corpus, mean
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-from rba.lm.task import CHINESE, UNSPACED
+from rba.lm.task import word_cut
 
 
 def target_of(settings: BenchmarkSettings) -> str:
@@ -31,8 +31,7 @@ def bleu_metric(target: str) -> Any:
     """sacrebleu's BLEU, tokenised for a language: "zh", by character where no spaces are written, else "13a"."""
     from sacrebleu.metrics import BLEU
 
-    tokenize = "zh" if target in CHINESE else "char" if target in UNSPACED else "13a"
-    return BLEU(tokenize=tokenize)
+    return BLEU(tokenize=word_cut(target))
 
 
 def chrf_metric() -> Any:
