@@ -89,7 +89,7 @@ def align(
     base = [p.read_text() for p in sorted(Path(model).glob("*.txt"))]
     start = digest(settings.lr, seed, base, utterances, teacher, teacher_system, task)
     for index in range(2):
-        work(f"align/{method}", index)
+        work(f"align/{folder.path.name}", index)
         log({"step": index, "loss": 1.0})
         write_text(folder.path / "model" / f"part{index}.txt", digest(method, start, index))
     write_text(folder.path / "model" / "README.md", f"# {method}\n")

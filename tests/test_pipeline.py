@@ -108,6 +108,7 @@ def test_an_unchanged_run_is_skipped_but_reported(mine, capsys):
         ("align.lr=3e-4", ["align/sft", "align/rba-group", "evaluation"]),
         ("align.methods=[rba-group]", ["evaluation"]),
         ("align.methods=[sft, rba-group, rba-single]", ["align/rba-single", "evaluation"]),
+        ("align.variants={sharp: {method: rba-group, beta: 0.5}}", ["align/sharp", "evaluation"]),
         ("seed=1", list(STEPS)),
         ("teacher=org/other", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),
         ("task.prompt=Translate it.", ["synthesis", "speech", "align/sft", "align/rba-group", "evaluation"]),

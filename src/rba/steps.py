@@ -11,6 +11,7 @@ from typing import Any
 
 from rba import config
 from rba.alignment.mix import check_task, speech_of, with_mixed
+from rba.alignment.variants import resolve, trained
 from rba.lm.task import NO_TASK
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
@@ -49,14 +50,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     )
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
     judge = _model_mark(recipe.evaluate.judge)
-    methods = tuple(f"align/{method}" for method in recipe.align.methods)
-    align = {k: v for k, v in _facts(recipe.align).items() if k != "methods"}
-    align["judge"] = _model_mark(recipe.align.judge)
-    rewards = (code_hashes(recipe.align.reward), *map(_model_mark, (recipe.align.reward_model, recipe.align.judge)))
+    aligned = {name: f"align/{name}" for name in trained(recipe.align)}
     for run in recipe.align.mix:
         check_task(run, recipe.task.prompt)
     mixed = [speech_of(run).output_hash() for run in recipe.align.mix]
-    align["token_teacher"] = _model_mark(recipe.align.token_teacher) if recipe.align.token_teacher else ""
 
     told = [recipe.task.prompt] if recipe.task.prompt else []  # marks of runs without a task hold nothing of it
     given = Path(recipe.synthesis.texts).expanduser()
@@ -72,15 +69,19 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
             step(
-                name, "align", (align, teacher, base, rewards, mixed, *told), ("speech", *start), partial(_align, name)
+                stage,
+                "align",
+                (*_align_facts(recipe, name), teacher, base, mixed, *told),
+                ("speech", *start),
+                partial(_align, name),
             )
-            for name in methods
+            for name, stage in aligned.items()
         ),
         step(
             "evaluation",
             "evaluate",
             (_facts(recipe.evaluate) | {"judge": judge}, teacher, base, *_benchmark_facts(recipe), *_asked(recipe)),
-            ("synthesis", "speech", *start, *methods),
+            ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
         ),
     ]
@@ -94,6 +95,14 @@ def base_model(recipe: Recipe, workspace: Workspace) -> Path | str:
 def _facts(settings: Any) -> dict[str, Any]:
     """A section's settings, less those that do not change its output."""
     return {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+
+
+def _align_facts(recipe: Recipe, name: str) -> tuple[Any, ...]:
+    """The method and settings that `name` is trained with, and the state of the code and models that they name."""
+    method, settings = resolve(recipe.align, name)
+    facts = {k: v for k, v in _facts(settings).items() if k not in ("methods", "variants")}
+    facts |= {key: _model_mark(facts[key]) if facts[key] else "" for key in ("judge", "reward_model", "token_teacher")}
+    return method, facts, code_hashes(settings.reward)
 
 
 def _taught(recipe: Recipe) -> list[Any]:
@@ -166,9 +175,10 @@ def _connect(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
 
 
 def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    method, settings = resolve(recipe.align, name)
     _stage("alignment")(
-        recipe.align,
-        method=name.removeprefix("align/"),
+        settings,
+        method=method,
         folder=folder,
         seed=recipe.seed,
         model=base_model(recipe, workspace),
@@ -176,12 +186,12 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
         teacher=recipe.teacher,
         teacher_system=recipe.teacher_preamble,
         task=recipe.task,
-        log=partial(workspace.log, name),
+        log=partial(workspace.log, f"align/{name}"),
     )
 
 
 def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    aligned = {method: workspace.stage(f"align/{method}").path / "model" for method in recipe.align.methods}
+    aligned = {name: workspace.stage(f"align/{name}").path / "model" for name in trained(recipe.align)}
     _stage("evaluation")(
         recipe.evaluate,
         folder=folder,

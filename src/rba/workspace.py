@@ -41,10 +41,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def keep_only(shared: Path, what: str, mark: str) -> Path:
-    """The folder `what-mark` in `shared`; those of other marks are out of date and removed."""
+    """The folder `what-mark` in `shared`; those of other marks, which hold no hyphen, are out of date and removed."""
     place = shared / f"{what}-{mark}"
     for other in shared.glob(f"{what}-*"):
-        if other != place:
+        if other != place and "-" not in other.name.removeprefix(f"{what}-"):
             shutil.rmtree(other, ignore_errors=True)
     return place
 

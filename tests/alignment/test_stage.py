@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import torch
 
+from rba.alignment.rollout import Drawn
 from rba.alignment.settings import AdaptiveSettings, ValidationSettings
 from rba.alignment.stage import align, run
+from rba.data import shards
 from rba.errors import DataError, ModelError
 from rba.models.load import load_speechlm
 from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
-from rba.workspace import StageFolder
+from rba.workspace import StageFolder, file_hash
 
 from .conftest import SMALL, variety
 
@@ -29,9 +31,9 @@ SETTINGS = replace(
 ROWS = tiny_utterances(3, 2) + tiny_utterances(2, 2, "validation")
 
 
-def opened(path: Path) -> StageFolder:
+def opened(path: Path, mark: str = "mark") -> StageFolder:
     folder = StageFolder(path)
-    folder.open("mark")
+    folder.open(mark)
     return folder
 
 
@@ -81,7 +83,7 @@ def test_the_adapter_file_names_the_llm_and_no_path_of_this_machine(tmp_path: Pa
 
 def test_methods_of_a_run_share_encoded_speech_and_first_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def go(method: str, seed: int = 1, **changes: Any):
-        folder = opened(tmp_path / "align" / f"{method}-{seed}-{len(changes)}")
+        folder = opened(tmp_path / "align" / method, f"{seed} {changes}")
         settings = replace(SETTINGS, **changes)
         align(
             tiny_speechlm(), settings, method=method, folder=folder, seed=seed, utterances=ROWS, reward=lambda: variety
@@ -96,6 +98,25 @@ def test_methods_of_a_run_share_encoded_speech_and_first_answers(tmp_path: Path,
     assert sorted(p.name for p in (tmp_path / "align" / ".shared").iterdir()) == kept
     with pytest.raises(TypeError):
         go("rba-group", seed=2)
+
+
+def test_a_variant_takes_the_methods_answers_where_they_are_the_same_and_leaves_them_alone_where_not(tmp_path: Path):
+    shared = tmp_path / "align" / ".shared"
+
+    def go(name: str, **changes: Any):
+        folder = opened(tmp_path / "align" / name)
+        common = {"method": "rba-group", "folder": folder, "seed": 1, "utterances": ROWS}
+        align(tiny_speechlm(), replace(SETTINGS, **changes), **common, reward=lambda: variety)
+        return folder.path / "rollouts", sorted((p.name, file_hash(p)) for p in shared.rglob("*.parquet"))
+
+    _, first = go("rba-group")
+    own, after = go("sharp", beta=0.5)
+    assert after == first and not own.exists()
+    own, after = go("alone", voices=1)
+    assert after == first
+    drawn = [row for path in own.glob("round-*") for row in shards.read(path, Drawn)]
+    assert {row.utterance_id.split("-")[-1] for row in drawn} == {"0"}
+    assert len(drawn) == 3
 
 
 @pytest.mark.parametrize("train_connector", [False, True])

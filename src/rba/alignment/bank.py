@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from rba.alignment.encoded import Made, encoded
+from rba.alignment.groups import Group
 from rba.data import audio
 from rba.data.utterance import Utterance
 from rba.errors import AudioError
@@ -91,6 +92,14 @@ def build_bank(
         return PromptBank(speechlm, found, None), found.metadata
     prompts = encoded(cache, "initial", list(found), partial(_all_prompts, speechlm, found), limit)
     return PromptBank(speechlm, prompts, found), found.metadata
+
+
+def typed_bank(speechlm: SpeechLM, groups: Sequence[Group]) -> PromptBank:
+    """The words of every utterance of `groups`, typed: the prompts of a training that hears nothing."""
+    texts = {name: group.text for group in groups for name in group.utterances}
+    with torch.no_grad():
+        prompts = dict(zip(texts, speechlm.text_prompts(list(texts.values()))))
+    return PromptBank(speechlm, {name: prompt.detach().cpu() for name, prompt in prompts.items()}, None)
 
 
 def _encode(speechlm: SpeechLM, utterances: Sequence[Utterance], keep_features: bool, bar: Progress) -> Made:

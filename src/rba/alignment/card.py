@@ -39,7 +39,7 @@ def model_card(
 ) -> str:
     """Markdown with front matter: what was trained on what, how far it got, and every setting."""
     front = {"library_name": "rba", "tags": ["speech", "rba", method], "pipeline_tag": "audio-text-to-text"}
-    used = {k: v for k, v in config.to_tree(settings).items() if k != "methods"}
+    used = {k: v for k, v in config.to_tree(settings).items() if k not in ("methods", "variants")}
     return f"""---
 {document.dump(front).strip()}
 ---

@@ -72,3 +72,9 @@ def without(groups: Sequence[Group], lost: Mapping[str, str]) -> list[Group]:
     """The groups without the utterances in `lost`; one that loses them all goes too."""
     kept = (replace(g, utterances=tuple(u for u in g.utterances if u not in lost)) for g in groups)
     return [group for group in kept if group.utterances]
+
+
+def limited(groups: Sequence[Group], instructions: int, voices: int) -> list[Group]:
+    """The first `instructions` groups with the first `voices` utterances of each; 0: all of them."""
+    chosen = groups[: instructions or None]
+    return [replace(group, utterances=group.utterances[: voices or None]) for group in chosen]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rba import parallel
-from rba.alignment.bank import PromptBank, build_bank
+from rba.alignment.bank import PromptBank, build_bank, typed_bank
 from rba.alignment.checks import check_audio_matters
-from rba.alignment.groups import Group, make_groups, plan, without
+from rba.alignment.groups import Group, limited, make_groups, plan, without
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.data.utterance import Utterance
@@ -27,14 +27,16 @@ SHARED = ".shared"
 class Prepared:
     """The instructions of every update, those to validate on, those to measure drift on, and their speech.
 
-    `mark` identifies the model and all speech; `counts` are facts for the manifest and the model card; `lost` says why
-    clips were left out, by utterance id.
+    `learnt` holds the prompts of training: those of `bank`, or the words typed (`align.prompt`). `mark` identifies the
+    model and all speech; `counts` are facts for the manifest and the model card; `lost` says why clips were left out,
+    by utterance id.
     """
 
     plan: list[list[Group]]
     validation: list[Group]
     probe: list[Group]
     bank: PromptBank
+    learnt: PromptBank
     mark: str
     counts: dict[str, Any]
     lost: dict[str, str]
@@ -56,17 +58,18 @@ def prepare(
     with parallel.leader_first():  # the others read what it has encoded
         place = keep_only(shared, "speech", mark)
         bank, lost = build_bank(speechlm, needed, settings.train_connector, place, settings.features_in_memory)
-    train, held_out = without(train, lost), without(held_out, lost)
+    train, held_out = limited(without(train, lost), settings.instructions, settings.voices), without(held_out, lost)
     if not train:
         raise DataError("no training clip can be heard", next(iter(lost.values()), ""), "run rba speak again")
-    counts |= {"bad_clips": len(lost), "validation_instructions": 0}
+    counts |= {"bad_clips": len(lost), "instructions_reached": len(train), "validation_instructions": 0}
     with speechlm.lm.weights.in_step():
         counts["audio_effect"] = round(check_audio_matters(speechlm, needed, train, settings), 4)
     validation = held_out[: settings.validation.groups] if settings.validation.every else []
     counts["validation_instructions"] = len(validation)
     probe = (held_out or train)[: settings.adaptive.drift_answers] if settings.adaptive.drift_every else []
     order = plan(train, settings.groups_per_step, settings.steps, seed)
-    return Prepared(order, validation, probe, bank, mark, counts, lost)
+    learnt = bank if settings.prompt == "speech" else typed_bank(speechlm, train)
+    return Prepared(order, validation, probe, bank, learnt, mark, counts, lost)
 
 
 def _choose(
@@ -86,7 +89,7 @@ def _choose(
         settings.adaptive.drift_answers if settings.adaptive.drift_every else 0,
     )
     reached = train[: settings.steps * settings.groups_per_step]
-    return reached, held_out[:used], {**counts, "instructions_reached": len(reached)}
+    return reached, held_out[:used], counts
 
 
 def model_mark(model: Path | str) -> str:

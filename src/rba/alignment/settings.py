@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from rba.alignment.objectives import available
 from rba.alignment.objectives.settings import (
@@ -17,6 +17,7 @@ from rba.alignment.objectives.settings import (
     TarsSettings,
 )
 from rba.alignment.objectives.settings import check as _check
+from rba.alignment.variants import check as check_variants
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
 from rba.rewards.spec import parse_weights
@@ -72,7 +73,12 @@ class AlignSettings:
     """
 
     methods: tuple[str, ...] = ("sft", "rba-single", "rba-group")  # each is trained from the same start
+    # the same, under other settings, by names of their own: {group-sharp: {method: rba-group, beta: 0.5}}
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     mix: tuple[str, ...] = ()  # other run folders, whose training instructions are learnt beside this run's
+    instructions: int = 0  # learnt from, at most; 0: all that the updates reach
+    voices: int = 0  # of an instruction, learnt from; 0: all
+    prompt: Literal["speech", "text"] = "speech"  # what is answered in training: clips | the words typed, a control
     steps: int = 60  # updates
     groups_per_step: int = 4  # instructions an update, each with all its voices
     lr: float = 1e-4  # peak learning rate of the adapter
@@ -146,8 +152,17 @@ class AlignSettings:
             _check(getattr(self, key) >= 1, key, "give 1 or more")
         for key in ("lr", "connector_lr", "beta", "clip"):
             _check(getattr(self, key) > 0, key, "give a number above 0")
-        for key in ("lam", "weight_decay", "tie_eps", "checkpoint_minutes", "features_in_memory"):
+        for key in (
+            "instructions",
+            "voices",
+            "lam",
+            "weight_decay",
+            "tie_eps",
+            "checkpoint_minutes",
+            "features_in_memory",
+        ):
             _check(getattr(self, key) >= 0, key, "give 0 or more")
+        _check(self.prompt == "speech" or not self.train_connector, "prompt", "a connector is trained on speech alone")
         _check(self.lam_single is None or self.lam_single >= 0, "lam_single", "give 0 or more, or null")
         _check(0 <= self.warmup < 1, "warmup", "give a share from 0 to below 1")
         _check(self.sample.temperature > 0, "sample.temperature", "self-samples are drawn: give a temperature above 0")
@@ -156,6 +171,7 @@ class AlignSettings:
             _check(self.answers > 1, "answers", f"{method} compares answers to one voice: give 2 or more")
         self._check_parts()
         self._check_reward()
+        check_variants(self)
 
     def _check_reward(self) -> None:
         try:

@@ -21,6 +21,7 @@ from rba.alignment.settings import AlignSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
+from rba.alignment.variants import SAMPLED_BY
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
@@ -158,10 +159,10 @@ def align(
         add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
     rollouts = None
     if objective.needs_samples:
-        place = _rollout_folder(settings, folder, seed, data, teacher, teacher_system)
+        place = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
         rollouts = Rollouts(
             speechlm,
-            data.bank,
+            data.learnt,
             data.plan,
             settings,
             ranked,
@@ -173,12 +174,12 @@ def align(
         )
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
-    state = keep_only(folder.path.parents[1] / CHECKPOINTS, method, folder.manifest["fingerprint"])
+    state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     trainer = Trainer(
         speechlm,
         objective,
         data.plan,
-        data.bank,
+        data.learnt,
         settings,
         rollouts=rollouts,
         validator=_validator(speechlm, settings, data, value if by_reward else None) if leads else None,
@@ -216,16 +217,22 @@ def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, rewa
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
 
 
-def _rollout_folder(settings: AlignSettings, folder: StageFolder, seed: int, data: Prepared, *teacher: System) -> Path:
-    """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage."""
+def _rollout_folder(
+    settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared, *teacher: System
+) -> Path:
+    """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage.
+
+    A variant takes those of the methods where they are the same, and leaves them alone where they are not.
+    """
+    own, shared = folder.path / "rollouts", folder.path.parent / SHARED
     if settings.refresh != "once":
-        return folder.path / "rollouts"
-    rewards = ("reward", "reward_scaling", "embedder", "reward_model", "judge")
-    keys = ("sample", "answers", *rewards, "rollout_batch", "groups_per_step", "steps")
-    facts = {key: value for key, value in config.to_tree(settings).items() if key in keys}
+        return own
+    facts = {key: value for key, value in config.to_tree(settings).items() if key in SAMPLED_BY}
     wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
     mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher, wanted)
-    return keep_only(folder.path.parent / SHARED, "answers", mark)
+    if folder.path.name != method:
+        return shared / f"answers-{mark}" if (shared / f"answers-{mark}").is_dir() else own
+    return keep_only(shared, "answers", mark)
 
 
 def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rba.alignment.objectives.objective import Objective, load_objective
+from rba.alignment.settings import AlignSettings
+from rba.alignment.variants import SAMPLED_BY, resolve, trained
 from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
@@ -14,7 +16,7 @@ from rba.plan.hearing import FRAMES
 from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
-from rba.plan.updates import Line, line_of, updates
+from rba.plan.updates import Line, learnt_voices, line_of, updates
 from rba.services.service import is_service
 
 SAMPLE = 13.0
@@ -24,12 +26,25 @@ COPIES = 2
 
 
 def plan_alignment(basis: Basis) -> list[Stage]:
-    """The shared stage and one for every method."""
+    """The shared stage and one for every method and variant."""
     recipe = basis.recipe
     line = line_of(recipe.synthesis.train, recipe.align, recipe.seed)
     objectives = [load_objective(method, recipe.align) for method in recipe.align.methods]
-    shared = _shared(basis, line, objectives)
-    return [shared, *(_method(basis, line, objective) for objective in objectives)]
+    stages = [_shared(basis, line, objectives)]
+    for name in trained(recipe.align):
+        method, settings = resolve(recipe.align, name)
+        own = _under(basis, settings)
+        line = line_of(recipe.synthesis.train, settings, recipe.seed)
+        alike = all(getattr(settings, key) == getattr(recipe.align, key) for key in SAMPLED_BY)
+        draws = settings.refresh != "once" or not alike
+        stages.append(_method(own, f"align/{name}", line, load_objective(method, settings), draws))
+    return stages
+
+
+def _under(basis: Basis, settings: AlignSettings) -> Basis:
+    """`basis` with other settings of alignment."""
+    recipe = replace(basis.recipe, align=settings)
+    return replace(basis, recipe=recipe, lengths=replace(basis.lengths, recipe=recipe))
 
 
 def validations(steps: int, every: int) -> int:
@@ -78,7 +93,7 @@ def _samples(basis: Basis, line: Line, objectives: Sequence[Objective], adapter:
     if not any(one.needs_samples for one in objectives):
         return []
     decoder = policy(basis, settings.lora.rank if adapter else 0)
-    voices, answer = basis.recipe.speech.voices, lengths.own(settings.sample.max_new_tokens)
+    voices, answer = learnt_voices(basis.recipe), lengths.own(settings.sample.max_new_tokens)
     count = line.drawn * voices * settings.answers
     ways = {"self-samples drawn": (lengths.heard, settings.answers)}
     if any(one.needs_typed for one in objectives):
@@ -104,11 +119,11 @@ def _weights(basis: Basis) -> tuple[Part, ...]:
     return model_memory(basis, settings.dtype, divided=settings.sharding != "none")
 
 
-def _method(basis: Basis, line: Line, objective: Objective) -> Stage:
-    settings, name = basis.recipe.align, f"align/{objective.name}"
+def _method(basis: Basis, name: str, line: Line, objective: Objective, draws: bool) -> Stage:
+    """The training of a method or variant; `draws`: its self-samples are its own."""
+    settings = basis.recipe.align
     decoder = policy(basis, settings.lora.rank)
-    own = settings.refresh != "once"
-    items = _samples(basis, line, [objective], adapter=True) if own else []
+    items = _samples(basis, line, [objective], adapter=settings.refresh != "once") if draws else []
     kept = SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
     memory = _weights(basis)
     if decoder is None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from rba.alignment.variants import resolve, trained
 from rba.data.utterance import Utterance
 from rba.evaluation import collect
 from rba.plan.alignment import encoded
@@ -21,7 +22,7 @@ from rba.plan.speech import transcribing
 def plan_evaluation(basis: Basis) -> Stage:
     """Answers of base, methods, typed input, cascade and teacher, and the judges that run a model."""
     settings, recipe = basis.recipe.evaluate, basis.recipe
-    models = ["base", *recipe.align.methods]
+    models = ["base", *trained(recipe.align)]
     instructions = min(settings.instructions or recipe.synthesis.test, recipe.synthesis.test)
     asked = _utterances(instructions, min(settings.voices, recipe.speech.voices))
     conditions = settings.conditions
@@ -80,7 +81,8 @@ def _answers(basis: Basis, model: str, count: int) -> Iterable[Item]:
 
 def _drawn(basis: Basis, what: str, model: str, count: int, limit: int) -> Item:
     settings, lengths = basis.recipe.evaluate, basis.lengths
-    rank = basis.recipe.align.lora.rank if model in basis.recipe.align.methods else 0
+    align = basis.recipe.align
+    rank = resolve(align, model)[1].lora.rank if model in trained(align) else 0
     decoder = basis.hearing.decoder
     prompt = lengths.typed() if model in (collect.TEXT, collect.CASCADE) else lengths.heard
     size = (count, prompt, lengths.own(limit))

@@ -15,6 +15,7 @@ from rba.alignment.trainer import micro_batches
 from rba.alignment.work import WorkCounter
 from rba.data import seeds
 from rba.plan.basis import Basis
+from rba.recipe import Recipe
 from rba.services.service import is_service
 
 TRIED = 4
@@ -44,9 +45,14 @@ class Line:
     rounds: int
 
 
+def learnt_voices(recipe: Recipe) -> int:
+    """The utterances of an instruction that alignment learns from."""
+    return min(recipe.align.voices or recipe.speech.voices, recipe.speech.voices)
+
+
 def line_of(train: int, settings: AlignSettings, seed: int) -> Line:
     """Which instructions the updates of a run reach, and the rounds of its self-samples."""
-    reached = min(train, settings.steps * settings.groups_per_step)
+    reached = min(train, settings.steps * settings.groups_per_step, settings.instructions or train)
     groups = [Group(str(i), "", "", (), ()) for i in range(reached)]
     rounds: dict[int, set[str]] = {}
     for step, chosen in enumerate(plan(groups, settings.groups_per_step, settings.steps, seed)):
@@ -56,7 +62,7 @@ def line_of(train: int, settings: AlignSettings, seed: int) -> Line:
 
 def typical(basis: Basis, objective: Objective, number: int, seed: int = 0) -> Task:
     """Instruction `number` of an update, with answers of typical lengths, all different and of different rewards."""
-    settings, voices = basis.recipe.align, basis.recipe.speech.voices
+    settings, voices = basis.recipe.align, learnt_voices(basis.recipe)
     names = tuple(f"{number}-{voice}" for voice in range(voices))
     length = basis.lengths.own(settings.sample.max_new_tokens)
 

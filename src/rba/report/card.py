@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rba import document
+from rba.alignment.variants import resolve, trained
 from rba.errors import ModelError
 from rba.report import facts, names, source, summary, tables
 from rba.report.names import plain
@@ -33,7 +34,7 @@ def write(workspace: Workspace, recipe: Recipe) -> list[Path]:
     WorkspaceError where the disk refuses.
     """
     run, written = source.read(workspace), []
-    for method in recipe.align.methods:
+    for method in trained(recipe.align):
         path = workspace.root / "final" / method / "README.md"
         if path.parent.is_dir() and _is_ours(path, workspace.stage(f"align/{method}").path / "model" / "README.md"):
             write_text(path, card(run, recipe, method, path.parent))
@@ -58,6 +59,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
     parts = _parts(folder, recipe)
     text = (resources.files(__package__) / "card.md.j2").read_text(encoding="utf-8")
     # Markdown, not HTML: names and numbers only, no texts of instructions
+    kind = resolve(recipe.align, method)[0]
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
     return template.render(
         front=document.dump(_front(method, parts, recipe.task.language)).strip(),
@@ -65,7 +67,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
         name=recipe.name,
         method=method,
         method_name=names.model_name(method),
-        method_note=_NOTES.get(method, names.MODEL_NOTES.get(method, method)),
+        method_note=_NOTES.get(kind, names.MODEL_NOTES.get(kind, kind)),
         sentence=summary.sentence(rows),
         teacher=recipe.teacher,
         task=" ".join(recipe.task.prompt.split()),

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from rba import __version__
+from rba.alignment.variants import trained
 from rba.evaluation.results import Result
 from rba.recipe import CONNECT, Recipe
 from rba.report import breakdown, curves, facts, names, plots, samples, source, summary, tables
@@ -68,7 +69,7 @@ def _script_json(value: Any) -> Markup:
 
 def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
     rows = _main(run)
-    methods = ", ".join(names.model_name(m) for m in recipe.align.methods)
+    methods = ", ".join(names.model_name(m) for m in trained(recipe.align))
     made_of = f"{recipe.connect.encoder} + {recipe.connect.llm}"
     speechlm = made_of if recipe.model == CONNECT else recipe.model
     told = {"Teacher": recipe.teacher, "SpeechLM": speechlm, "Methods": methods, "Seed": str(recipe.seed)}
