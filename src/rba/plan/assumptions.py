@@ -13,7 +13,7 @@ from rba.errors import RecipeError
 class Assumptions:
     """Ratios that depend on data and rates that depend on machines; all are printed, all can be given.
 
-    "Measured" is measured on runs of `recipes/objectives.yaml` (seeds 0 and 1: SmolLM2-135M answers in one short
+    "Measured" is measured on runs of `recipes/evidence-tiny.yaml` (seeds 0 and 1: SmolLM2-135M answers in one short
     sentence of at most 48 tokens, hibari speaks in moderate acoustics) unless another place is named. What was never
     measured here says so.
     """
