@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("--model", default="shipped")
-    parser.add_argument("--asr", default="whisper-tiny.en")
+    parser.add_argument("--asr", default="whisper-tiny.en", help="empty: none")
     parser.add_argument("--text", default="text", help="the key that holds a recording's words")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     args = parser.parse_args()
@@ -52,7 +52,8 @@ def main() -> None:
     waves, references = [decode(sound) for sound, _ in clips], [words for _, words in clips]
     model = load_speechlm(args.model)
     heard = {f"connector ({args.model})": model.listen(model.encode(waves))[1]}
-    heard[f"ASR ({args.asr})"] = Transcriber(args.asr).transcribe(waves)
+    if args.asr:
+        heard[f"ASR ({args.asr})"] = Transcriber(args.asr).transcribe(waves)
     figures = {}
     for name, texts in heard.items():
         value, (low, high) = word_error_rate(references, texts), interval(references, texts)
