@@ -7,6 +7,7 @@ lengths are its own, and the rows around the audio are those of its own processo
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,12 +161,12 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.
     place for audio.
     """
     import transformers
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoConfig
 
     transformers.utils.logging.disable_progress_bar()
     try:
         family = family_of(AutoConfig.from_pretrained(source).model_type, source)
-        processor = AutoProcessor.from_pretrained(source)
+        processor = pkgutil.resolve_name(family.processor)(source)
         model_class = getattr(transformers, family.model_class)
         core = model_class.from_pretrained(source, dtype=number_format(dtype))
     except ModelError:

@@ -21,7 +21,8 @@ class Family:
 
     `model_class` is its class in transformers; `projector` the path, inside the model, of the module between audio
     tower and LLM; `row_by_row` says that the projector maps each row of its input to one row for the LLM;
-    `audio_kwargs` go to the processor. `title` is for people.
+    `audio_kwargs` go to the processor. `processor` names what opens the processor ("module:function", given the
+    source), where transformers' own cannot be used. `title` is for people.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Family:
     projector: str = "model.multi_modal_projector"
     row_by_row: bool = True
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    processor: str = "transformers:AutoProcessor.from_pretrained"
 
 
 _OMNI = Family("Qwen2.5-Omni (thinker)", "Qwen2_5OmniThinkerForConditionalGeneration", "model.audio_tower.proj")
@@ -46,6 +48,7 @@ FAMILIES: dict[str, Family] = {
     "granite_speech": Family(
         "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", row_by_row=False
     ),
+    "voxtral": Family("Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns"),
     "qwen2_5_omni": _OMNI,
     "qwen2_5_omni_thinker": _OMNI,
 }

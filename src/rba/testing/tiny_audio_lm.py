@@ -65,7 +65,7 @@ def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 
         torch.manual_seed(seed)
         core = getattr(transformers, family.model_class)(config).eval()
         _loosen(core)
-    core.generation_config.eos_token_id = tokenizer.eos_token_id
+    core.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     return wrap(core, processor, family, f"tiny-{model_type}", f"tiny-{model_type}")
 
 
@@ -269,6 +269,22 @@ def _omni(tokenizer: Any) -> tuple[Any, Any]:
     return config, omni_processor(_ears(), tokenizer, AUDIO_TEMPLATE)
 
 
+def _voxtral(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import VoxtralConfig
+
+    from rba.models.voxtral import VoxtralTurns
+    from rba.testing.tekken import tiny_tekken_tokenizer
+
+    tekken = tiny_tekken_tokenizer()
+    processor = VoxtralTurns(_ears(), tekken)
+    config = VoxtralConfig(
+        audio_config={"model_type": "voxtral_encoder", **_whisper_like(), "encoder_ffn_dim": 64},
+        text_config={"model_type": "llama", **_text(tekken, head_dim=8)},
+        audio_token_id=tekken.convert_tokens_to_ids(processor.audio_token),
+    )
+    return config, processor
+
+
 BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_audio": _qwen2_audio,
     "audioflamingo3": _audio_flamingo,
@@ -276,6 +292,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "musicflamingo": _music_flamingo,
     "qwen3_asr": _qwen3_asr,
     "granite_speech": _granite_speech,
+    "voxtral": _voxtral,
     "qwen2_5_omni_thinker": _omni,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
