@@ -128,7 +128,9 @@ def countable(model: Any) -> bool:
     except AttributeError:
         return False
     # beside an adapter stand its own two matrices: the weights that it wraps are counted
-    linear = [m for n, m in backbone(model).named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    llm = backbone(model)
+    blocks = getattr(llm, "layers", llm)
+    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
     return sum(m.weight.numel() for m in linear) == shape.weights
 
 

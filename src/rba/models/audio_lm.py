@@ -23,6 +23,7 @@ from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.preamble import System
 from rba.lm.scoring import backbone
 from rba.models import turns
+from rba.models.bridge import first, in_float32, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 
 
@@ -54,7 +55,7 @@ class AudioLM:
     @property
     def projector(self) -> Any:
         """The module between audio tower and LLM."""
-        return self.core.get_submodule(self.family.projector)
+        return projector_of(self.core, self.family)
 
     @torch.no_grad()
     def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -89,9 +90,9 @@ class AudioLM:
         """
         if isinstance(targets, str) and targets != "all-linear":
             return targets
-        llm = backbone(self.lm.model)
-        place = next(name for name, module in self.core.named_modules() if module is llm)
-        linear = {n.rsplit(".")[-1] for n, module in llm.named_modules() if isinstance(module, torch.nn.Linear)}
+        blocks = backbone(self.lm.model).layers  # beside them an LLM may hold the towers
+        place = next(name for name, module in self.core.named_modules() if module is blocks)
+        linear = {n.rsplit(".")[-1] for n, module in blocks.named_modules() if isinstance(module, torch.nn.Linear)}
         names = sorted(linear if targets == "all-linear" else targets)
         return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
 
@@ -124,7 +125,7 @@ class AudioLM:
             caught.append(args[0])
             raise _Heard
 
-        hook = self.projector.register_forward_pre_hook(stop, prepend=True)
+        hook = first(self.projector).register_forward_pre_hook(stop, prepend=True)
         try:
             self.core(**inputs)
         except _Heard:
@@ -141,7 +142,7 @@ class AudioLM:
         return rows.reshape(-1, rows.shape[-1])
 
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
-        return ids == self.core.config.audio_token_id
+        return ids == self.lm.tokenizer.convert_tokens_to_ids(self.processor.audio_token)
 
     def _frame(self, system: System) -> tuple[list[int], list[int]]:
         """The processor's token ids before and after the audio's own."""
@@ -168,7 +169,7 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.
         family = family_of(AutoConfig.from_pretrained(source).model_type, source)
         processor = pkgutil.resolve_name(family.processor)(source)
         model_class = getattr(transformers, family.model_class)
-        core = model_class.from_pretrained(source, dtype=number_format(dtype))
+        core = with_own_adapter(model_class.from_pretrained(source, dtype=number_format(dtype)), family, source)
     except ModelError:
         raise
     except (OSError, ValueError, ImportError) as error:
@@ -190,8 +191,7 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
-    projector = core.get_submodule(family.projector).float()
-    projector.register_forward_pre_hook(lambda module, args: (args[0].float(), *args[1:]))
+    in_float32(core, family)
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     return AudioLM(core, processor, lm, name, source, family)
 

@@ -27,6 +27,7 @@ AUDIO_TEMPLATE = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_KINDS = ("audio", "image", "video")
 MELS, WIDTH = 16, 32
 SECONDS = 10
 """The clip that the towers pad to: 30 in the real ones."""
@@ -209,12 +210,12 @@ def _music_flamingo(tokenizer: Any) -> tuple[Any, Any]:
     return config, MusicFlamingoProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, **marks)
 
 
-def _granite_speech(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import GraniteSpeechConfig, GraniteSpeechProcessor
+def _granite_speech(tokenizer: Any, kind: str = "GraniteSpeech", **encoder: Any) -> tuple[Any, Any]:
+    import transformers
 
     from rba.testing.stand_ins import granite_ears
 
-    config = GraniteSpeechConfig(
+    config = getattr(transformers, f"{kind}Config")(
         text_config={"model_type": "granite", **_text(tokenizer)},
         encoder_config={
             "input_dim": 2 * MELS,
@@ -225,11 +226,12 @@ def _granite_speech(tokenizer: Any) -> tuple[Any, Any]:
             "output_dim": 8,
             "context_size": 20,
             "max_pos_emb": 32,
+            **encoder,
         },
         projector_config={
             "model_type": "blip_2_qformer",
             "hidden_size": 16,
-            "encoder_hidden_size": 16,
+            "encoder_hidden_size": 16 * (1 + len(encoder.get("cat_hidden_layers", []))),
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
             "intermediate_size": 32,
@@ -237,13 +239,18 @@ def _granite_speech(tokenizer: Any) -> tuple[Any, Any]:
         audio_token_index=_audio_id(tokenizer),
         has_lora_adapter=False,
     )
-    return config, GraniteSpeechProcessor(granite_ears(MELS), tokenizer, chat_template=AUDIO_TEMPLATE)
+    processor = transformers.GraniteSpeechProcessor(granite_ears(MELS), tokenizer, chat_template=AUDIO_TEMPLATE)
+    return config, processor
+
+
+def _granite_speech_plus(tokenizer: Any) -> tuple[Any, Any]:
+    return _granite_speech(tokenizer, "GraniteSpeechPlus", cat_hidden_layers=[1])
 
 
 def _omni(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import Qwen2_5OmniThinkerConfig
+    from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerConfig
 
-    from rba.testing.stand_ins import omni_processor
+    from rba.models.hearing import without_eyes
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
@@ -266,7 +273,64 @@ def _omni(tokenizer: Any) -> tuple[Any, Any]:
         vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
         vision_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_eos_token"]),
     )
-    return config, omni_processor(_ears(), tokenizer, AUDIO_TEMPLATE)
+    return config, without_eyes(Qwen2_5OmniProcessor, _ears(), tokenizer, AUDIO_TEMPLATE)
+
+
+def _omni3(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import Qwen3OmniMoeProcessor, Qwen3OmniMoeThinkerConfig
+
+    from rba.models.hearing import without_eyes
+
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    config = Qwen3OmniMoeThinkerConfig(
+        audio_config={**_whisper_like(), "output_dim": WIDTH, "downsample_hidden_size": 8},
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "num_position_embeddings": 4,
+            "deepstack_visual_indexes": [0],
+        },
+        text_config=_text(tokenizer, rope_parameters=rope, **experts),
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in _KINDS},
+        audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
+    )
+    return config, without_eyes(Qwen3OmniMoeProcessor, _ears(), tokenizer, AUDIO_TEMPLATE)
+
+
+def _phi4(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import Phi4MultimodalConfig, Phi4MultimodalFeatureExtractor, Phi4MultimodalProcessor
+
+    from rba.models.hearing import without_eyes
+
+    config = Phi4MultimodalConfig(
+        audio_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_blocks": 1,
+            "num_attention_heads": 2,
+            "ext_pw_out_channel": 16,
+            "depthwise_separable_out_channel": 16,
+            "nemo_conv_channels": 8,
+            "input_size": MELS,
+            "audio_token_id": _audio_id(tokenizer),
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "crop_size": 28,
+            "image_token_id": tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
+        },
+        **_text(tokenizer),
+    )
+    ears = Phi4MultimodalFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(Phi4MultimodalProcessor, ears, tokenizer, AUDIO_TEMPLATE)
 
 
 def _voxtral(tokenizer: Any) -> tuple[Any, Any]:
@@ -292,10 +356,13 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "musicflamingo": _music_flamingo,
     "qwen3_asr": _qwen3_asr,
     "granite_speech": _granite_speech,
+    "granite_speech_plus": _granite_speech_plus,
     "voxtral": _voxtral,
     "qwen2_5_omni_thinker": _omni,
+    "qwen3_omni_moe_thinker": _omni3,
+    "phi4_multimodal": _phi4,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
 
-STAND_INS = ("granite_speech", "qwen2_5_omni_thinker")
-"""The families whose own processor needs packages that rba does not install: theirs is a stand-in, not to be saved."""
+STAND_INS = ("granite_speech", "granite_speech_plus")
+"""The families whose own processor needs a package that rba does not install: theirs is a stand-in, not to be saved."""

@@ -1,0 +1,78 @@
+"""What single families bring along: whole Omni checkpoints, an adapter for speech, blocks of experts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rba.alignment.scorer import score
+from rba.models.adapters import add_lora
+from rba.models.load import load_speechlm
+from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
+from rba.testing.tiny_utterances import tiny_wave
+
+ANSWERS = [[40, 41, 42, 2], [50, 2]]
+WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
+
+
+def logp(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.cat(score(model.lm, model.prompts(model.encode(WAVES)), ANSWERS, 512))
+
+
+def adapted(model: Any) -> set[str]:
+    """The places in the LLM's blocks, and elsewhere, that an adapter on all linear layers is put on."""
+    add_lora(model, 2, 4, seed=1)
+    names = [name.split(".lora_A")[0] for name, _ in model.lm.model.named_parameters() if ".lora_A" in name]
+    return {name.removeprefix("base_model.model.model.").replace(".0.", ".").replace(".1.", ".") for name in names}
+
+
+@pytest.mark.parametrize("whole", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_a_whole_omni_checkpoint_opens_as_its_thinker(whole: str, tmp_path: Path):
+    folder = save_tiny_audio_lm(tmp_path, f"{whole}_thinker")
+    thinker = logp(load_speechlm(folder, "float32"))
+    published = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        plain = name.removeprefix("thinker.").replace("model.language_model.", "model.")
+        published["thinker." + plain.replace("model.audio_tower", "audio_tower")] = weight
+    save_file(published, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"model_type": whole, "thinker_config": config}))
+    assert torch.equal(logp(load_speechlm(folder, "float32")), thinker)
+
+
+def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+
+    folder, base = save_tiny_audio_lm(tmp_path / "phi", "phi4_multimodal"), tiny_audio_lm("phi4_multimodal")
+    bare = logp(load_speechlm(folder, "float32"))
+    assert torch.equal(bare, logp(base))
+    own = get_peft_model(base.core, LoraConfig(r=2, target_modules=r"model[.]layers[.].*[.](qkv|o)_proj"))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in own.named_parameters():
+            if "lora_B" in name:
+                weight += 0.1 * torch.randn(weight.shape, generator=generator)
+    own.save_pretrained(folder / "speech-lora")
+    base.lm.model = own
+    opened = load_speechlm(folder, "float32")
+    torch.testing.assert_close(logp(opened), logp(base), atol=1e-4, rtol=0)
+    assert (logp(opened) - bare).abs().max() > 0.1
+    opened.save(tmp_path / "aligned")
+    assert torch.equal(logp(load_speechlm(tmp_path / "aligned", "float32")), logp(opened))
+
+
+def test_no_adapter_is_put_on_the_towers_that_phi_4_holds_in_its_llm():
+    places = adapted(tiny_audio_lm("phi4_multimodal"))
+    inside = {"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"}
+    assert places == {f"layers.{name}" for name in inside}
+
+
+def test_of_blocks_of_experts_the_attention_is_adapted():
+    places = adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))
+    assert places == {f"language_model.layers.self_attn.{name}_proj" for name in "qkvo"}
