@@ -83,8 +83,8 @@ class AudioLM:
         """The projector's weights."""
         return self.projector.parameters()
 
-    def lora_targets(self, targets: str | list[str]) -> str:
-        """PEFT targets that stay inside the LLM: all its linear layers, or those of the names given.
+    def lora_targets(self, targets: str | list[str]) -> str | list[str]:
+        """PEFT targets that stay inside the LLM's blocks: all their linear layers, or those of the names given.
 
         Any other string is a pattern of the user's own and stays as it is.
         """
@@ -92,8 +92,11 @@ class AudioLM:
             return targets
         blocks = backbone(self.lm.model).layers  # beside them an LLM may hold the towers
         place = next(name for name, module in self.core.named_modules() if module is blocks)
-        linear = {n.rsplit(".")[-1] for n, module in blocks.named_modules() if isinstance(module, torch.nn.Linear)}
-        names = sorted(linear if targets == "all-linear" else targets)
+        linear = {n: n.rsplit(".")[-1] for n, module in blocks.named_modules() if isinstance(module, torch.nn.Linear)}
+        names = sorted(set(linear.values()) if targets == "all-linear" else targets)
+        if any(parameter.ndim > 2 for parameter in blocks.parameters()):
+            # of a model with experts in one matrix, PEFT takes the last names out of a pattern, wherever they stand
+            return [f"{place}.{name}" for name, last in linear.items() if last in names]
         return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
 
     def save(self, folder: Path) -> None:

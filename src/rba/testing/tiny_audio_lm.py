@@ -283,7 +283,8 @@ def _omni3(tokenizer: Any) -> tuple[Any, Any]:
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-    config = Qwen3OmniMoeThinkerConfig(
+    make: Any = Qwen3OmniMoeThinkerConfig  # it reads a token that it does not declare
+    config = make(
         audio_config={**_whisper_like(), "output_dim": WIDTH, "downsample_hidden_size": 8},
         vision_config={
             "depth": 1,
@@ -297,6 +298,7 @@ def _omni3(tokenizer: Any) -> tuple[Any, Any]:
         text_config=_text(tokenizer, rope_parameters=rope, **experts),
         **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in _KINDS},
         audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
     )
     return config, without_eyes(Qwen3OmniMoeProcessor, _ears(), tokenizer, AUDIO_TEMPLATE)
 
