@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rba.alignment.scorer import score
-from rba.models.adapters import add_lora
+from rba.alignment.scorer import answer_states, score
+from rba.errors import ModelError
+from rba.models.adapters import add_lora, lora_parameters
+from rba.models.audio_lm import wrap
 from rba.models.load import load_speechlm
-from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
+from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm, tiny_audio_tokenizer
 from rba.testing.tiny_utterances import tiny_wave
 
 ANSWERS = [[40, 41, 42, 2], [50, 2]]
@@ -76,3 +78,44 @@ def test_no_adapter_is_put_on_the_towers_that_phi_4_holds_in_its_llm():
 def test_of_blocks_of_experts_the_attention_is_adapted():
     places = adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))
     assert places == {f"language_model.layers.self_attn.{name}_proj" for name in "qkvo"}
+
+
+def gradients(model: Any, recompute: bool) -> torch.Tensor:
+    """Of the adapter, for a loss on all states that predict two answers to each clip."""
+    one, two = model.prompts(model.encode(WAVES))
+    model.lm.model.zero_grad()
+    rows = answer_states(model.lm, [one, two, one, two], ANSWERS + ANSWERS, 512, recompute=recompute)
+    states = torch.cat([row.last_RD for row in rows])
+    (states * torch.linspace(-1, 1, states.numel()).reshape(states.shape)).sum().backward()
+    return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
+
+
+@pytest.mark.parametrize("name", ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker"])
+def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str):
+    model = tiny_audio_lm(name)
+    add_lora(model, 2, 4, seed=1)
+    with torch.no_grad():
+        for number, parameter in enumerate(lora_parameters(model)):
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+    plain = gradients(model, False)
+    assert plain.abs().max() > 0.01
+    torch.testing.assert_close(gradients(model, True), plain, atol=1e-4, rtol=1e-4)
+
+
+def test_blocks_that_read_each_others_keys_are_not_run_again():
+    model = tiny_audio_lm("gemma4")
+    add_lora(model, 2, 4, seed=1)
+    with pytest.raises(ModelError, match=r"read each other's keys and values.*gradient_checkpointing"):
+        gradients(model, True)
+
+
+def test_a_gemma_4_that_cannot_hear_is_refused():
+    import transformers
+
+    from rba.models.families import FAMILIES
+
+    config, processor = BUILDERS["gemma4"](tiny_audio_tokenizer())
+    config.audio_config = None
+    core = transformers.Gemma4ForConditionalGeneration(config)
+    with pytest.raises(ModelError, match="this Gemma 4 has no audio tower"):
+        wrap(core, processor, FAMILIES["gemma4"], "source", "name")

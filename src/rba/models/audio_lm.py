@@ -25,6 +25,7 @@ from rba.lm.scoring import backbone
 from rba.models import turns
 from rba.models.bridge import first, in_float32, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
+from rba.models.worded import as_wide, fit
 
 
 class _Heard(Exception):
@@ -68,7 +69,9 @@ class AudioLM:
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
-        return [torch.cat([before, self._project(f).to(before), after]) for f in features]
+        pad = self.core.config.get_text_config().pad_token_id
+        heard = [as_wide(self._project(f).to(before), before, pad) for f in features]
+        return [torch.cat([before, rows, after]) for rows in heard]
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed, through the same template."""
@@ -124,11 +127,11 @@ class AudioLM:
         """The rows [T, F] that the projector is given for one clip, pads left out."""
         inputs, caught = self.inputs(wave), []
 
-        def stop(module: Any, args: tuple[torch.Tensor, ...]) -> None:
-            caught.append(args[0])
+        def stop(module: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+            caught.append(next(iter([*args, *kwargs.values()])))
             raise _Heard
 
-        hook = first(self.projector).register_forward_pre_hook(stop, prepend=True)
+        hook = first(self.projector).register_forward_pre_hook(stop, prepend=True, with_kwargs=True)
         try:
             self.core(**inputs)
         except _Heard:
@@ -194,7 +197,12 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
-    in_float32(core, family)
+    try:
+        in_float32(core, family)
+    except AttributeError as error:
+        fix = "choose a checkpoint that hears"
+        raise ModelError(f"this {family.title} has no audio tower", name, fix) from error
+    fit(core)
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     return AudioLM(core, processor, lm, name, source, family)
 

@@ -20,12 +20,23 @@ def projector_of(core: Any, family: Family) -> Any:
 
 def in_float32(core: Any, family: Family) -> None:
     """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
-    first(projector_of(core, family).float()).register_forward_pre_hook(
-        lambda module, args: (args[0].float(), *args[1:])
-    )
-    tower, dtype = core.get_submodule(family.tower), core.dtype
+    import torch
+
+    first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
     # Phi-4 casts what its tower hears to the precision of the projector
-    tower.register_forward_pre_hook(lambda module, args: (args[0].to(dtype), *args[1:]) if args else None)
+    core.get_submodule(family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
+
+
+def _in(dtype: Any) -> Any:
+    """A hook that casts what a module is to read, the first of its arguments."""
+
+    def cast(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (args[0].to(dtype), *args[1:]), kwargs
+        name = next(iter(kwargs))
+        return args, {**kwargs, name: kwargs[name].to(dtype)}
+
+    return cast
 
 
 def first(projector: Any) -> Any:

@@ -71,6 +71,9 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe": _OMNI3,
     "qwen3_omni_moe_thinker": _OMNI3,
+    "gemma4": Family(
+        "Gemma 4", "Gemma4ForConditionalGeneration", "model.embed_audio", processor="rba.models.hearing:gemma4"
+    ),
     "phi4_multimodal": Family(
         "Phi-4-multimodal",
         "Phi4MultimodalForCausalLM",

@@ -29,6 +29,13 @@ def phi4_multimodal(source: str) -> Any:
     return _open(Phi4MultimodalProcessor, source)
 
 
+def gemma4(source: str) -> Any:
+    """Gemma 4's processor for text and audio, from a folder or hub id."""
+    from transformers import Gemma4Processor
+
+    return _open(Gemma4Processor, source)
+
+
 def without_eyes(kind: Any, ears: Any, tokenizer: Any, chat_template: str | None = None) -> Any:
     """A processor of the class `kind` made of a feature extractor and a tokenizer; it cannot be given images."""
 

@@ -20,6 +20,7 @@ MARKS = {
     "vision_bos_token": "<|vision_start|>",
     "vision_eos_token": "<|vision_end|>",
 }
+_BOUNDS = {f"{end}o{what}_token": f"<|{end}o{what}|>" for end in "be" for what in "ai"}
 AUDIO_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
@@ -33,14 +34,14 @@ SECONDS = 10
 """The clip that the towers pad to: 30 in the real ones."""
 
 
-def tiny_audio_tokenizer() -> Any:
-    """The byte tokenizer with the marks of audio, images and video, and a template that places audio."""
+def tiny_audio_tokenizer(**more: str) -> Any:
+    """The byte tokenizer with the marks of audio, images and video, and `more`, and a template that places audio."""
     from transformers import PreTrainedTokenizerFast
 
-    core = tiny_tokenizer().backend_tokenizer
-    core.add_special_tokens(list(MARKS.values()))
+    core, marks = tiny_tokenizer().backend_tokenizer, {**MARKS, **more}
+    core.add_special_tokens(list(marks.values()))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token=SPECIAL[2], pad_token=SPECIAL[0], extra_special_tokens=MARKS
+        tokenizer_object=core, eos_token=SPECIAL[2], pad_token=SPECIAL[0], extra_special_tokens=marks
     )
     tokenizer.chat_template, tokenizer.padding_side = AUDIO_TEMPLATE, "left"
     return tokenizer
@@ -351,6 +352,39 @@ def _voxtral(tokenizer: Any) -> tuple[Any, Any]:
     return config, processor
 
 
+def _gemma4(_: Any) -> tuple[Any, Any]:
+    from transformers import Gemma4AudioFeatureExtractor, Gemma4Config, Gemma4Processor
+
+    from rba.models.hearing import without_eyes
+
+    tokenizer = tiny_audio_tokenizer(**_BOUNDS)
+    config = Gemma4Config(
+        audio_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "subsampling_conv_channels": [MELS, 4],
+            "output_proj_dims": 16,
+        },
+        vision_config=None,
+        text_config={
+            **_text(tokenizer),
+            "num_hidden_layers": 4,
+            "head_dim": 8,
+            "global_head_dim": 16,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "sliding_window": 24,
+            "num_kv_shared_layers": 2,
+            "hidden_size_per_layer_input": 4,
+            "vocab_size_per_layer_input": len(tokenizer),
+            "final_logit_softcapping": 5.0,
+        },
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in _KINDS},
+    )
+    ears = Gemma4AudioFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(Gemma4Processor, ears, tokenizer, AUDIO_TEMPLATE)
+
+
 BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_audio": _qwen2_audio,
     "audioflamingo3": _audio_flamingo,
@@ -363,6 +397,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_5_omni_thinker": _omni,
     "qwen3_omni_moe_thinker": _omni3,
     "phi4_multimodal": _phi4,
+    "gemma4": _gemma4,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
 
