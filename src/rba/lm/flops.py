@@ -125,7 +125,7 @@ def countable(model: Any) -> bool:
     """Whether `Decoder` describes a causal LM: its blocks hold the linear layers of a gated MLP and nothing else."""
     try:
         shape = Decoder.of(model)
-    except AttributeError:
+    except (AttributeError, RuntimeError):  # transformers raises the second for a size that blocks do not share
         return False
     # beside an adapter stand its own two matrices: the weights that it wraps are counted
     llm = backbone(model)
