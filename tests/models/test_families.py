@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,15 @@ def test_blocks_that_read_each_others_keys_are_not_run_again():
     add_lora(model, 2, 4, seed=1)
     with pytest.raises(ModelError, match=r"read each other's keys and values.*gradient_checkpointing"):
         gradients(model, True)
+
+
+def test_a_family_that_the_installed_transformers_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from rba.models.families import FAMILIES
+
+    folder = save_tiny_audio_lm(tmp_path, "voxtral")
+    monkeypatch.setitem(FAMILIES, "voxtral", replace(FAMILIES["voxtral"], model_class="VoxtralOfTomorrow"))
+    with pytest.raises(ModelError, match=r"transformers 5\..* has no Voxtral.*upgrade it"):
+        load_speechlm(folder)
 
 
 def test_a_gemma_4_that_cannot_hear_is_refused():

@@ -173,8 +173,10 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.
     transformers.utils.logging.disable_progress_bar()
     try:
         family = family_of(AutoConfig.from_pretrained(source).model_type, source)
+        model_class = getattr(transformers, family.model_class, None)
+        if model_class is None:
+            raise ModelError(f"transformers {transformers.__version__} has no {family.title}", source, "upgrade it")
         processor = pkgutil.resolve_name(family.processor)(source)
-        model_class = getattr(transformers, family.model_class)
         core = with_own_adapter(model_class.from_pretrained(source, dtype=number_format(dtype)), family, source)
     except ModelError:
         raise

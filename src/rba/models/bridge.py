@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from rba.models.families import Family
 
 
 def projector_of(core: Any, family: Family) -> Any:
     """The module between tower and LLM; several, in their order, as one that holds their very weights."""
-    from torch import nn
     from transformers.activations import ACT2FN
 
     if isinstance(family.projector, str):
@@ -20,8 +22,6 @@ def projector_of(core: Any, family: Family) -> Any:
 
 def in_float32(core: Any, family: Family) -> None:
     """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
-    import torch
-
     first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
     # Phi-4 casts what its tower hears to the precision of the projector
     core.get_submodule(family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
@@ -41,8 +41,6 @@ def _in(dtype: Any) -> Any:
 
 def first(projector: Any) -> Any:
     """The module that reads what the tower gives."""
-    from torch import nn
-
     return projector[0] if isinstance(projector, nn.Sequential) else projector
 
 
