@@ -59,12 +59,13 @@ def test_the_connector_goes_with_it(run, tmp_path):
     assert (tmp_path / "out" / "connector.json").is_file()
 
 
-def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path):
-    speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start"), "float32")
+@pytest.mark.parametrize("family", ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal", "gemma4"])
+def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
+    speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
     add_lora(speechlm, rank=4)
     with torch.no_grad():
         for parameter in [*lora_parameters(speechlm), *speechlm.connector_parameters()]:
-            parameter.add_(0.1)
+            parameter.add_(0.05)
     speechlm.save(tmp_path / "run" / "final" / "sft")
     export_model(tmp_path / "run", "transformers", tmp_path / "out")
     plain = load_speechlm(tmp_path / "out", "float32")

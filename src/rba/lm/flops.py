@@ -125,10 +125,12 @@ def countable(model: Any) -> bool:
     """Whether `Decoder` describes a causal LM: its blocks hold the linear layers of a gated MLP and nothing else."""
     try:
         shape = Decoder.of(model)
-    except AttributeError:
+    except (AttributeError, RuntimeError):  # transformers raises the second for a size that blocks do not share
         return False
     # beside an adapter stand its own two matrices: the weights that it wraps are counted
-    linear = [m for n, m in backbone(model).named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    llm = backbone(model)
+    blocks = getattr(llm, "layers", llm)
+    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
     return sum(m.weight.numel() for m in linear) == shape.weights
 
 

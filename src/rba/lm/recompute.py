@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from rba.errors import ModelError
 from rba.lm.attention import short_attention
 from rba.lm.memory import Memory
 
@@ -23,11 +24,13 @@ from rba.lm.memory import Memory
 def recomputed(decoder: Any, on: bool) -> Iterator[None]:
     """Inside, the blocks of `decoder` (its `layers`) are checkpointed, if `on` and where gradients are kept.
 
-    Outputs and gradients are the same. The cache must be one of plain growing layers.
+    Outputs and gradients are the same. The cache must be one of plain growing layers. Raises ModelError for blocks that
+    read each other's keys and values.
     """
     if not (on and torch.is_grad_enabled()):
         yield
         return
+    check_apart(decoder, "align.gradient_checkpointing", "set it to false")
     for number, block in enumerate(decoder.layers):
         # on the instance and not around the call: hooks of the module run once
         block.forward = partial(_run, block.forward, number)
@@ -36,6 +39,12 @@ def recomputed(decoder: Any, on: bool) -> Iterator[None]:
     finally:
         for block in decoder.layers:
             del block.forward
+
+
+def check_apart(decoder: Any, where: str, fix: str) -> None:
+    """Raise ModelError for an LLM whose blocks hand each other keys and values past their outputs."""
+    if getattr(getattr(decoder, "config", None), "num_kv_shared_layers", 0):
+        raise ModelError("this LLM's blocks read each other's keys and values and cannot be run apart", where, fix)
 
 
 def _run(block: Callable[..., Any], number: int, hidden_BTD: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -24,6 +24,7 @@ import torch
 from rba import parallel
 from rba.errors import ModelError, RecipeError
 from rba.lm.memory import Memory
+from rba.lm.recompute import check_apart
 from rba.lm.scoring import backbone
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def shard(lm: TextLM, device: torch.device) -> None:
     """Divide the weights of an LLM's blocks among all processes, in place, and put the rest on `device`.
 
     The LLM may be on the CPU: no more than a block is on `device` as a whole. Raises RecipeError as `check` does,
-    ModelError for an LLM that is not made of blocks, and where torch is too old.
+    ModelError for an LLM that is not made of blocks that work apart, and where torch is too old.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -199,6 +200,7 @@ def shard(lm: TextLM, device: torch.device) -> None:
     blocks = getattr(decoder, "layers", None)
     if not blocks:
         raise ModelError("the LLM is not a list of blocks", lm.name, "set align.sharding=none")
+    check_apart(decoder, lm.name, "set align.sharding=none")
     mesh = init_device_mesh(device.type, (parallel.world().size,))
     adapters = {p for name, p in decoder.named_parameters() if "lora_" in name}
     for block in blocks:

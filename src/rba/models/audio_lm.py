@@ -7,6 +7,7 @@ lengths are its own, and the rows around the audio are those of its own processo
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.preamble import System
 from rba.lm.scoring import backbone
 from rba.models import turns
+from rba.models.bridge import first, in_float32, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
+from rba.models.worded import as_wide, fit
 
 
 class _Heard(Exception):
@@ -53,7 +56,7 @@ class AudioLM:
     @property
     def projector(self) -> Any:
         """The module between audio tower and LLM."""
-        return self.core.get_submodule(self.family.projector)
+        return projector_of(self.core, self.family)
 
     @torch.no_grad()
     def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -66,7 +69,9 @@ class AudioLM:
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
-        return [torch.cat([before, self._project(f).to(before), after]) for f in features]
+        pad = self.core.config.get_text_config().pad_token_id
+        heard = [as_wide(self._project(f).to(before), before, pad) for f in features]
+        return [torch.cat([before, rows, after]) for rows in heard]
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed, through the same template."""
@@ -81,17 +86,20 @@ class AudioLM:
         """The projector's weights."""
         return self.projector.parameters()
 
-    def lora_targets(self, targets: str | list[str]) -> str:
-        """PEFT targets that stay inside the LLM: all its linear layers, or those of the names given.
+    def lora_targets(self, targets: str | list[str]) -> str | list[str]:
+        """PEFT targets that stay inside the LLM's blocks: all their linear layers, or those of the names given.
 
         Any other string is a pattern of the user's own and stays as it is.
         """
         if isinstance(targets, str) and targets != "all-linear":
             return targets
-        llm = backbone(self.lm.model)
-        place = next(name for name, module in self.core.named_modules() if module is llm)
-        linear = {n.rsplit(".")[-1] for n, module in llm.named_modules() if isinstance(module, torch.nn.Linear)}
-        names = sorted(linear if targets == "all-linear" else targets)
+        blocks = backbone(self.lm.model).layers  # beside them an LLM may hold the towers
+        place = next(name for name, module in self.core.named_modules() if module is blocks)
+        linear = {n: n.rsplit(".")[-1] for n, module in blocks.named_modules() if isinstance(module, torch.nn.Linear)}
+        names = sorted(set(linear.values()) if targets == "all-linear" else targets)
+        if any(parameter.ndim > 2 for parameter in blocks.parameters()):
+            # of a model with experts in one matrix, PEFT takes the last names out of a pattern, wherever they stand
+            return [f"{place}.{name}" for name, last in linear.items() if last in names]
         return rf"{place.replace('.', '[.]')}[.](.*[.])?({'|'.join(names)})"
 
     def save(self, folder: Path) -> None:
@@ -119,11 +127,11 @@ class AudioLM:
         """The rows [T, F] that the projector is given for one clip, pads left out."""
         inputs, caught = self.inputs(wave), []
 
-        def stop(module: Any, args: tuple[torch.Tensor, ...]) -> None:
-            caught.append(args[0])
+        def stop(module: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+            caught.append(next(iter([*args, *kwargs.values()])))
             raise _Heard
 
-        hook = self.projector.register_forward_pre_hook(stop, prepend=True)
+        hook = first(self.projector).register_forward_pre_hook(stop, prepend=True, with_kwargs=True)
         try:
             self.core(**inputs)
         except _Heard:
@@ -140,7 +148,7 @@ class AudioLM:
         return rows.reshape(-1, rows.shape[-1])
 
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
-        return ids == self.core.config.audio_token_id
+        return ids == self.lm.tokenizer.convert_tokens_to_ids(self.processor.audio_token)
 
     def _frame(self, system: System) -> tuple[list[int], list[int]]:
         """The processor's token ids before and after the audio's own."""
@@ -160,14 +168,16 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.
     place for audio.
     """
     import transformers
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoConfig
 
     transformers.utils.logging.disable_progress_bar()
     try:
         family = family_of(AutoConfig.from_pretrained(source).model_type, source)
-        processor = AutoProcessor.from_pretrained(source)
-        model_class = getattr(transformers, family.model_class)
-        core = model_class.from_pretrained(source, dtype=number_format(dtype))
+        model_class = getattr(transformers, family.model_class, None)
+        if model_class is None:
+            raise ModelError(f"transformers {transformers.__version__} has no {family.title}", source, "upgrade it")
+        processor = pkgutil.resolve_name(family.processor)(source)
+        core = with_own_adapter(model_class.from_pretrained(source, dtype=number_format(dtype)), family, source)
     except ModelError:
         raise
     except (OSError, ValueError, ImportError) as error:
@@ -189,8 +199,12 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
-    projector = core.get_submodule(family.projector).float()
-    projector.register_forward_pre_hook(lambda module, args: (args[0].float(), *args[1:]))
+    try:
+        in_float32(core, family)
+    except AttributeError as error:
+        fix = "choose a checkpoint that hears"
+        raise ModelError(f"this {family.title} has no audio tower", name, fix) from error
+    fit(core)
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     return AudioLM(core, processor, lm, name, source, family)
 

@@ -20,18 +20,35 @@ class Family:
     """What is not read off a model itself.
 
     `model_class` is its class in transformers; `projector` the path, inside the model, of the module between audio
-    tower and LLM; `row_by_row` says that the projector maps each row of its input to one row for the LLM;
-    `audio_kwargs` go to the processor. `title` is for people.
+    tower and LLM, or of the modules that together are it (a name without a dot is an activation of transformers);
+    `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of the audio tower,
+    `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to the processor;
+    `processor` names what opens it ("module:function", given the source). `title` is for people.
     """
 
     title: str
     model_class: str
-    projector: str = "model.multi_modal_projector"
+    projector: str | tuple[str, ...] = "model.multi_modal_projector"
     row_by_row: bool = True
+    tower: str = "model.audio_tower"
+    adapter: str = ""
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    processor: str = "transformers:AutoProcessor.from_pretrained"
 
 
-_OMNI = Family("Qwen2.5-Omni (thinker)", "Qwen2_5OmniThinkerForConditionalGeneration", "model.audio_tower.proj")
+_OMNI = Family(
+    "Qwen2.5-Omni (thinker)",
+    "Qwen2_5OmniThinkerForConditionalGeneration",
+    "model.audio_tower.proj",
+    processor="rba.models.hearing:qwen2_5_omni",
+)
+_OMNI3 = Family(
+    "Qwen3-Omni (thinker)",
+    "Qwen3OmniMoeThinkerForConditionalGeneration",
+    ("model.audio_tower.proj1", "model.audio_tower.act", "model.audio_tower.proj2"),
+    processor="rba.models.hearing:qwen3_omni",
+)
+_PHI = "model.embed_tokens_extend.audio_embed"
 
 FAMILIES: dict[str, Family] = {
     "qwen2_audio": Family("Qwen2-Audio", "Qwen2AudioForConditionalGeneration"),
@@ -44,10 +61,27 @@ FAMILIES: dict[str, Family] = {
     ),
     "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration"),
     "granite_speech": Family(
-        "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", row_by_row=False
+        "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", False, "model.encoder"
     ),
+    "granite_speech_plus": Family(
+        "Granite Speech plus", "GraniteSpeechPlusForConditionalGeneration", "model.projector", False, "model.encoder"
+    ),
+    "voxtral": Family("Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns"),
     "qwen2_5_omni": _OMNI,
     "qwen2_5_omni_thinker": _OMNI,
+    "qwen3_omni_moe": _OMNI3,
+    "qwen3_omni_moe_thinker": _OMNI3,
+    "gemma4": Family(
+        "Gemma 4", "Gemma4ForConditionalGeneration", "model.embed_audio", processor="rba.models.hearing:gemma4"
+    ),
+    "phi4_multimodal": Family(
+        "Phi-4-multimodal",
+        "Phi4MultimodalForCausalLM",
+        (f"{_PHI}.up_proj_for_speech", "gelu", f"{_PHI}.down_proj_for_speech"),
+        tower=f"{_PHI}.encoder",
+        adapter="speech-lora",
+        processor="rba.models.hearing:phi4_multimodal",
+    ),
 }
 """By the `model_type` of a checkpoint's configuration."""
 

@@ -6,40 +6,42 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 Kind = Literal["lm", "audio", "reward", "whisper"]
-Builder = Callable[[Any, str], tuple[Any, str]]
+Builder = Callable[[Any, str], tuple[Any, Any]]
 
 
-def _lm(config: Any, name: str) -> tuple[Any, str]:
+def _lm(config: Any, name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_config(config), ""
+    return AutoModelForCausalLM.from_config(config), None
 
 
-def _audio(config: Any, name: str) -> tuple[Any, str]:
+def _audio(config: Any, name: str) -> tuple[Any, Any]:
     import transformers
 
+    from rba.models.bridge import projector_of
     from rba.models.families import family_of
 
     family = family_of(config.model_type, name)
-    return getattr(transformers, family.model_class)(config), family.projector
+    model = getattr(transformers, family.model_class)(getattr(config, "thinker_config", config))
+    return model, (model.get_submodule(family.tower), projector_of(model, family))
 
 
-def _reward(config: Any, name: str) -> tuple[Any, str]:
+def _reward(config: Any, name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForSequenceClassification
 
     from rba.lm.armorm import ArmoRM, is_armorm
 
     if is_armorm(config):
-        return ArmoRM(config), ""
+        return ArmoRM(config), None
     config.num_labels = 1
-    return AutoModelForSequenceClassification.from_config(config), ""
+    return AutoModelForSequenceClassification.from_config(config), None
 
 
-def _whisper(config: Any, name: str) -> tuple[Any, str]:
+def _whisper(config: Any, name: str) -> tuple[Any, Any]:
     from transformers import WhisperForConditionalGeneration
 
-    return WhisperForConditionalGeneration(config), ""
+    return WhisperForConditionalGeneration(config), None
 
 
 BUILDERS: dict[Kind, Builder] = {"lm": _lm, "audio": _audio, "reward": _reward, "whisper": _whisper}
-"""What makes the model of a configuration, and names its projector's place; called where weights take no room."""
+"""What makes the model of a configuration, and an audio LM's tower and projector; called where weights take no room."""

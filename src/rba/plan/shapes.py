@@ -128,18 +128,15 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
 
     try:
         with torch.device("meta"):
-            model, projector = BUILDERS[kind](config, name)
+            model, hearing = BUILDERS[kind](config, name)
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise _bad(name, source, error) from error
     whole = _count(model)
     decoder = Decoder.of(model) if kind != "whisper" and countable(model) else None
     if kind == "audio":
-        from rba.lm.scoring import backbone
-
-        head = model.get_output_embeddings()
-        bridge = model.get_submodule(projector)
-        tower = whole - _count(backbone(model), head) - _count(bridge)
-        return Shape(name, source, whole, decoder, tower, *_tower(model), _count(bridge))
+        tower, projector = hearing
+        bridge = _count(projector)
+        return Shape(name, source, whole, decoder, _count(tower, projector) - bridge, *_tower(model), bridge)
     if kind == "whisper":
         return Shape(name, source, whole, None, _count(model.get_encoder()), *_tower(model))
     return Shape(name, source, whole, decoder)
@@ -153,7 +150,7 @@ def _count(*modules: Any) -> int:
 def _tower(model: Any) -> tuple[int, int]:
     """Layers and width of what hears."""
     config = getattr(model.config, "audio_config", None) or getattr(model.config, "encoder_config", model.config)
-    return _first(config, ("encoder_layers", "num_hidden_layers", "num_layers")), _first(
+    return _first(config, ("encoder_layers", "num_hidden_layers", "num_layers", "num_blocks")), _first(
         config, ("d_model", "hidden_size", "hidden_dim")
     )
 

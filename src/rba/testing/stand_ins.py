@@ -1,4 +1,4 @@
-"""Processors without the packages that rba does not install: torchaudio for Granite Speech, torchvision for Omni."""
+"""The feature extractor of Granite Speech without torchaudio, which rba does not install."""
 
 from __future__ import annotations
 
@@ -36,16 +36,3 @@ def _log_mel(waves_BS: torch.Tensor, mels: int) -> torch.Tensor:
     bank_FM = torch.from_numpy(mel_filter_bank(257, mels, 0, 8000, 16_000)).float()
     spectrum_BFT = torch.stft(waves_BS, 512, 160, 400, torch.hann_window(400), return_complex=True).abs().square()
     return (spectrum_BFT.transpose(1, 2) @ bank_FM).clamp(min=1e-10).log10() / 4 + 1
-
-
-def omni_processor(ears: Any, tokenizer: Any, chat_template: str) -> Any:
-    """Qwen2.5-Omni's processor without its parts for images and video."""
-    from transformers import Qwen2_5OmniProcessor
-
-    class OmniProcessor(Qwen2_5OmniProcessor):
-        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            if argument_name in ("image_processor", "video_processor"):
-                return type(argument)
-            return super().check_argument_for_proper_class(argument_name, argument)
-
-    return OmniProcessor(None, None, ears, tokenizer, chat_template=chat_template)

@@ -6,43 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rba.testing.tiny_lm import SPECIAL, tiny_tokenizer
+from rba.testing import tiny_hearing_families as hearing
+from rba.testing import tiny_seeing_families as seeing
+from rba.testing.tiny_audio_parts import AUDIO_TEMPLATE, MARKS, text_sizes, tiny_audio_tokenizer
 
 if TYPE_CHECKING:
     from rba.models.audio_lm import AudioLM
 
-MARKS = {
-    "audio_token": "<|audio|>",
-    "audio_bos_token": "<|audio_start|>",
-    "audio_eos_token": "<|audio_end|>",
-    "image_token": "<|image|>",
-    "video_token": "<|video|>",
-    "vision_bos_token": "<|vision_start|>",
-    "vision_eos_token": "<|vision_end|>",
-}
-AUDIO_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'audio' %}<|audio_start|><|audio|><|audio_end|>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-MELS, WIDTH = 16, 32
-SECONDS = 10
-"""The clip that the towers pad to: 30 in the real ones."""
-
-
-def tiny_audio_tokenizer() -> Any:
-    """The byte tokenizer with the marks of audio, images and video, and a template that places audio."""
-    from transformers import PreTrainedTokenizerFast
-
-    core = tiny_tokenizer().backend_tokenizer
-    core.add_special_tokens(list(MARKS.values()))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token=SPECIAL[2], pad_token=SPECIAL[0], extra_special_tokens=MARKS
-    )
-    tokenizer.chat_template, tokenizer.padding_side = AUDIO_TEMPLATE, "left"
-    return tokenizer
+__all__ = [
+    "AUDIO_TEMPLATE",
+    "BUILDERS",
+    "MARKS",
+    "STAND_INS",
+    "save_tiny_audio_lm",
+    "tiny_audio_lm",
+    "tiny_audio_tokenizer",
+]
 
 
 def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 0) -> AudioLM:
@@ -60,12 +39,12 @@ def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 
     tokenizer = tiny_audio_tokenizer()
     config, processor = BUILDERS[model_type](tokenizer)
     if window:
-        config.text_config = transformers.MistralConfig(**_text(tokenizer), sliding_window=window)
+        config.text_config = transformers.MistralConfig(**text_sizes(tokenizer), sliding_window=window)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         core = getattr(transformers, family.model_class)(config).eval()
         _loosen(core)
-    core.generation_config.eos_token_id = tokenizer.eos_token_id
+    core.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     return wrap(core, processor, family, f"tiny-{model_type}", f"tiny-{model_type}")
 
 
@@ -87,198 +66,21 @@ def _loosen(core: Any) -> None:
                 weight.normal_(0.0, 0.2)
 
 
-def _text(tokenizer: Any, **extra: Any) -> dict[str, Any]:
-    return {
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 2 * WIDTH,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 2048,
-        "bos_token_id": 1,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": 0,
-        **extra,
-    }
-
-
-def _whisper_like() -> dict[str, Any]:
-    return {
-        "num_mel_bins": MELS,
-        "d_model": 16,
-        "encoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 32,
-        "max_source_positions": 50 * SECONDS,
-    }
-
-
-def _ears() -> Any:
-    from transformers import WhisperFeatureExtractor
-
-    return WhisperFeatureExtractor(feature_size=MELS, chunk_length=SECONDS, return_attention_mask=True)
-
-
-def _audio_id(tokenizer: Any) -> int:
-    return int(tokenizer.convert_tokens_to_ids(MARKS["audio_token"]))
-
-
-def _qwen2_audio(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import Qwen2AudioConfig, Qwen2AudioProcessor
-
-    config = Qwen2AudioConfig(
-        audio_config={"model_type": "qwen2_audio_encoder", **_whisper_like()},
-        text_config={"model_type": "qwen2", **_text(tokenizer)},
-        audio_token_index=_audio_id(tokenizer),
-    )
-    return config, Qwen2AudioProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE)
-
-
-def _flamingo_tower() -> dict[str, Any]:
-    return {
-        "model_type": "audioflamingo3_encoder",
-        "max_source_positions": 50 * SECONDS,
-        "num_mel_bins": MELS,
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
-
-
-def _audio_flamingo(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import AudioFlamingo3Config, AudioFlamingo3Processor
-
-    config = AudioFlamingo3Config(
-        audio_config=_flamingo_tower(),
-        text_config={"model_type": "qwen2", **_text(tokenizer)},
-        audio_token_id=_audio_id(tokenizer),
-    )
-    return config, AudioFlamingo3Processor(
-        _ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"]
-    )
-
-
-def _glm_asr(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import GlmAsrConfig, GlmAsrProcessor
-
-    config = GlmAsrConfig(
-        audio_config={
-            "model_type": "glmasr_encoder",
-            "num_mel_bins": MELS,
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-        },
-        text_config={"model_type": "llama", **_text(tokenizer)},
-        audio_token_id=_audio_id(tokenizer),
-    )
-    return config, GlmAsrProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"])
-
-
-def _qwen3_asr(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import Qwen3ASRConfig, Qwen3ASRFeatureExtractor, Qwen3ASRProcessor
-
-    config = Qwen3ASRConfig(
-        audio_config={
-            "model_type": "qwen3_asr_encoder",
-            **_whisper_like(),
-            "output_dim": WIDTH,
-            "downsample_hidden_size": 8,
-        },
-        text_config={"model_type": "qwen3", **_text(tokenizer, head_dim=8)},
-        audio_token_id=_audio_id(tokenizer),
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=0,
-    )
-    ears = Qwen3ASRFeatureExtractor(feature_size=MELS)
-    return config, Qwen3ASRProcessor(ears, tokenizer, chat_template=AUDIO_TEMPLATE)
-
-
-def _music_flamingo(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import MusicFlamingoConfig, MusicFlamingoProcessor
-
-    marks = {key: MARKS[key] for key in ("audio_token", "audio_bos_token", "audio_eos_token")}
-    config = MusicFlamingoConfig(
-        audio_config=_flamingo_tower(),
-        text_config={"model_type": "qwen2", **_text(tokenizer)},
-        **{f"{key}_id": tokenizer.convert_tokens_to_ids(mark) for key, mark in marks.items()},
-    )
-    return config, MusicFlamingoProcessor(_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, **marks)
-
-
-def _granite_speech(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import GraniteSpeechConfig, GraniteSpeechProcessor
-
-    from rba.testing.stand_ins import granite_ears
-
-    config = GraniteSpeechConfig(
-        text_config={"model_type": "granite", **_text(tokenizer)},
-        encoder_config={
-            "input_dim": 2 * MELS,
-            "num_layers": 2,
-            "hidden_dim": 16,
-            "num_heads": 2,
-            "dim_head": 8,
-            "output_dim": 8,
-            "context_size": 20,
-            "max_pos_emb": 32,
-        },
-        projector_config={
-            "model_type": "blip_2_qformer",
-            "hidden_size": 16,
-            "encoder_hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
-        audio_token_index=_audio_id(tokenizer),
-        has_lora_adapter=False,
-    )
-    return config, GraniteSpeechProcessor(granite_ears(MELS), tokenizer, chat_template=AUDIO_TEMPLATE)
-
-
-def _omni(tokenizer: Any) -> tuple[Any, Any]:
-    from transformers import Qwen2_5OmniThinkerConfig
-
-    from rba.testing.stand_ins import omni_processor
-
-    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
-    config = make(
-        audio_config={**_whisper_like(), "output_dim": WIDTH},
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "fullatt_block_indexes": [0],
-        },
-        text_config=_text(tokenizer, rope_parameters=rope),
-        audio_token_index=_audio_id(tokenizer),
-        image_token_index=tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
-        video_token_index=tokenizer.convert_tokens_to_ids(MARKS["video_token"]),
-        audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
-        audio_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_eos_token"]),
-        vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
-        vision_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_eos_token"]),
-    )
-    return config, omni_processor(_ears(), tokenizer, AUDIO_TEMPLATE)
-
-
 BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-    "qwen2_audio": _qwen2_audio,
-    "audioflamingo3": _audio_flamingo,
-    "glmasr": _glm_asr,
-    "musicflamingo": _music_flamingo,
-    "qwen3_asr": _qwen3_asr,
-    "granite_speech": _granite_speech,
-    "qwen2_5_omni_thinker": _omni,
+    "qwen2_audio": hearing.qwen2_audio,
+    "audioflamingo3": hearing.audio_flamingo,
+    "glmasr": hearing.glm_asr,
+    "musicflamingo": hearing.music_flamingo,
+    "qwen3_asr": hearing.qwen3_asr,
+    "granite_speech": hearing.granite_speech,
+    "granite_speech_plus": hearing.granite_speech_plus,
+    "voxtral": hearing.voxtral,
+    "qwen2_5_omni_thinker": seeing.omni,
+    "qwen3_omni_moe_thinker": seeing.omni3,
+    "phi4_multimodal": seeing.phi4,
+    "gemma4": seeing.gemma4,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
 
-STAND_INS = ("granite_speech", "qwen2_5_omni_thinker")
-"""The families whose own processor needs packages that rba does not install: theirs is a stand-in, not to be saved."""
+STAND_INS = ("granite_speech", "granite_speech_plus")
+"""The families whose own processor needs a package that rba does not install: theirs is a stand-in, not to be saved."""

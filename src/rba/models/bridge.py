@@ -1,0 +1,56 @@
+"""What stands between an audio LM's tower and its LLM, and what must be seen to on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from rba.models.families import Family
+
+
+def projector_of(core: Any, family: Family) -> Any:
+    """The module between tower and LLM; several, in their order, as one that holds their very weights."""
+    from transformers.activations import ACT2FN
+
+    if isinstance(family.projector, str):
+        return core.get_submodule(family.projector)
+    parts = [core.get_submodule(name) if "." in name else ACT2FN[name] for name in family.projector]
+    return nn.Sequential(*parts)
+
+
+def in_float32(core: Any, family: Family) -> None:
+    """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
+    first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
+    # Phi-4 casts what its tower hears to the precision of the projector
+    core.get_submodule(family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
+
+
+def _in(dtype: Any) -> Any:
+    """A hook that casts what a module is to read, the first of its arguments."""
+
+    def cast(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (args[0].to(dtype), *args[1:]), kwargs
+        name = next(iter(kwargs))
+        return args, {**kwargs, name: kwargs[name].to(dtype)}
+
+    return cast
+
+
+def first(projector: Any) -> Any:
+    """The module that reads what the tower gives."""
+    return projector[0] if isinstance(projector, nn.Sequential) else projector
+
+
+def with_own_adapter(core: Any, family: Family, source: str) -> Any:
+    """The model with the adapter that its checkpoint brings along merged in; as it is where there is none."""
+    from transformers.utils import cached_file
+
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    if not family.adapter or not cached_file(source, "adapter_config.json", subfolder=family.adapter, **quiet):
+        return core
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(core, source, subfolder=family.adapter).merge_and_unload()

@@ -1,0 +1,64 @@
+"""Processors of models that also see, opened without their parts for images and video and what those need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+EYES = ("image_processor", "video_processor")
+
+
+def qwen2_5_omni(source: str) -> Any:
+    """Qwen2.5-Omni's processor for text and audio, from a folder or hub id."""
+    from transformers import Qwen2_5OmniProcessor
+
+    return _open(Qwen2_5OmniProcessor, source)
+
+
+def qwen3_omni(source: str) -> Any:
+    """Qwen3-Omni's processor for text and audio, from a folder or hub id."""
+    from transformers import Qwen3OmniMoeProcessor
+
+    return _open(Qwen3OmniMoeProcessor, source)
+
+
+def phi4_multimodal(source: str) -> Any:
+    """Phi-4-multimodal's processor for text and audio, from a folder or hub id."""
+    from transformers import Phi4MultimodalProcessor
+
+    return _open(Phi4MultimodalProcessor, source)
+
+
+def gemma4(source: str) -> Any:
+    """Gemma 4's processor for text and audio, from a folder or hub id."""
+    from transformers import Gemma4Processor
+
+    return _open(Gemma4Processor, source)
+
+
+def without_eyes(kind: Any, ears: Any, tokenizer: Any, chat_template: str | None = None) -> Any:
+    """A processor of the class `kind` made of a feature extractor and a tokenizer; it cannot be given images."""
+
+    class Hearing(kind):
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            if argument_name in EYES:
+                return type(argument)
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+        def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+            """Write the parts that there are, as a model's folder has them."""
+            ears.save_pretrained(save_directory)
+            tokenizer.save_pretrained(save_directory)
+
+    parts = {name: None if name in EYES else ears for name in kind.get_attributes()}
+    tokenizer.chat_template = tokenizer.chat_template or chat_template
+    return Hearing(**{**parts, "tokenizer": tokenizer}, chat_template=tokenizer.chat_template)
+
+
+def _open(kind: Any, source: str) -> Any:
+    from transformers import AutoFeatureExtractor, AutoTokenizer
+
+    template = kind.get_processor_dict(source)[0].get("chat_template")
+    return without_eyes(
+        kind, AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source), template
+    )

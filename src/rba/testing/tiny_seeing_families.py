@@ -1,0 +1,144 @@
+"""Tiny configurations and real processors of audio LMs that also see, each made with a tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rba.testing.tiny_audio_parts import (
+    AUDIO_TEMPLATE,
+    BOUNDS,
+    KINDS,
+    MARKS,
+    MELS,
+    WIDTH,
+    audio_id,
+    text_sizes,
+    tiny_audio_tokenizer,
+    whisper_ears,
+    whisper_sizes,
+)
+
+
+def omni(tokenizer: Any) -> tuple[Any, Any]:
+    """the thinker of Qwen2.5-Omni."""
+    from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerConfig
+
+    from rba.models.hearing import without_eyes
+
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
+    config = make(
+        audio_config={**whisper_sizes(), "output_dim": WIDTH},
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "fullatt_block_indexes": [0],
+        },
+        text_config=text_sizes(tokenizer, rope_parameters=rope),
+        audio_token_index=audio_id(tokenizer),
+        image_token_index=tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
+        video_token_index=tokenizer.convert_tokens_to_ids(MARKS["video_token"]),
+        audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
+        audio_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_eos_token"]),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_eos_token"]),
+    )
+    return config, without_eyes(Qwen2_5OmniProcessor, whisper_ears(), tokenizer, AUDIO_TEMPLATE)
+
+
+def omni3(tokenizer: Any) -> tuple[Any, Any]:
+    """the thinker of Qwen3-Omni."""
+    from transformers import Qwen3OmniMoeProcessor, Qwen3OmniMoeThinkerConfig
+
+    from rba.models.hearing import without_eyes
+
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    make: Any = Qwen3OmniMoeThinkerConfig  # it reads a token that it does not declare
+    config = make(
+        audio_config={**whisper_sizes(), "output_dim": WIDTH, "downsample_hidden_size": 8},
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "num_position_embeddings": 4,
+            "deepstack_visual_indexes": [0],
+        },
+        text_config=text_sizes(tokenizer, rope_parameters=rope, **experts),
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in KINDS},
+        audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["vision_bos_token"]),
+    )
+    return config, without_eyes(Qwen3OmniMoeProcessor, whisper_ears(), tokenizer, AUDIO_TEMPLATE)
+
+
+def phi4(tokenizer: Any) -> tuple[Any, Any]:
+    """Phi-4-multimodal."""
+    from transformers import Phi4MultimodalConfig, Phi4MultimodalFeatureExtractor, Phi4MultimodalProcessor
+
+    from rba.models.hearing import without_eyes
+
+    config = Phi4MultimodalConfig(
+        audio_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_blocks": 1,
+            "num_attention_heads": 2,
+            "ext_pw_out_channel": 16,
+            "depthwise_separable_out_channel": 16,
+            "nemo_conv_channels": 8,
+            "input_size": MELS,
+            "audio_token_id": audio_id(tokenizer),
+        },
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "crop_size": 28,
+            "image_token_id": tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
+        },
+        **text_sizes(tokenizer),
+    )
+    ears = Phi4MultimodalFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(Phi4MultimodalProcessor, ears, tokenizer, AUDIO_TEMPLATE)
+
+
+def gemma4(_: Any) -> tuple[Any, Any]:
+    """Gemma 4, with a tokenizer of its own."""
+    from transformers import Gemma4AudioFeatureExtractor, Gemma4Config, Gemma4Processor
+
+    from rba.models.hearing import without_eyes
+
+    tokenizer = tiny_audio_tokenizer(**BOUNDS)
+    config = Gemma4Config(
+        audio_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "subsampling_conv_channels": [MELS, 4],
+            "output_proj_dims": 16,
+        },
+        vision_config=None,
+        text_config={
+            **text_sizes(tokenizer),
+            "num_hidden_layers": 4,
+            "head_dim": 8,
+            "global_head_dim": 16,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "sliding_window": 24,
+            "num_kv_shared_layers": 2,
+            "hidden_size_per_layer_input": 4,
+            "vocab_size_per_layer_input": len(tokenizer),
+            "final_logit_softcapping": 5.0,
+        },
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in KINDS},
+    )
+    ears = Gemma4AudioFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(Gemma4Processor, ears, tokenizer, AUDIO_TEMPLATE)

@@ -1,0 +1,131 @@
+"""What single families bring along: whole Omni checkpoints, an adapter for speech, blocks of experts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rba.alignment.scorer import answer_states, score
+from rba.errors import ModelError
+from rba.models.adapters import add_lora, lora_parameters
+from rba.models.audio_lm import wrap
+from rba.models.load import load_speechlm
+from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm, tiny_audio_tokenizer
+from rba.testing.tiny_utterances import tiny_wave
+
+ANSWERS = [[40, 41, 42, 2], [50, 2]]
+WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
+
+
+def logp(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.cat(score(model.lm, model.prompts(model.encode(WAVES)), ANSWERS, 512))
+
+
+def adapted(model: Any) -> set[str]:
+    """The places in the LLM's blocks, and elsewhere, that an adapter on all linear layers is put on."""
+    add_lora(model, 2, 4, seed=1)
+    names = [name.split(".lora_A")[0] for name, _ in model.lm.model.named_parameters() if ".lora_A" in name]
+    return {name.removeprefix("base_model.model.model.").replace(".0.", ".").replace(".1.", ".") for name in names}
+
+
+@pytest.mark.parametrize("whole", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_a_whole_omni_checkpoint_opens_as_its_thinker(whole: str, tmp_path: Path):
+    folder = save_tiny_audio_lm(tmp_path, f"{whole}_thinker")
+    thinker = logp(load_speechlm(folder, "float32"))
+    published = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        plain = name.removeprefix("thinker.").replace("model.language_model.", "model.")
+        published["thinker." + plain.replace("model.audio_tower", "audio_tower")] = weight
+    save_file(published, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"model_type": whole, "thinker_config": config}))
+    assert torch.equal(logp(load_speechlm(folder, "float32")), thinker)
+
+
+def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+
+    folder, base = save_tiny_audio_lm(tmp_path / "phi", "phi4_multimodal"), tiny_audio_lm("phi4_multimodal")
+    bare = logp(load_speechlm(folder, "float32"))
+    assert torch.equal(bare, logp(base))
+    own = get_peft_model(base.core, LoraConfig(r=2, target_modules=r"model[.]layers[.].*[.](qkv|o)_proj"))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in own.named_parameters():
+            if "lora_B" in name:
+                weight += 0.1 * torch.randn(weight.shape, generator=generator)
+    own.save_pretrained(folder / "speech-lora")
+    base.lm.model = own
+    opened = load_speechlm(folder, "float32")
+    torch.testing.assert_close(logp(opened), logp(base), atol=1e-4, rtol=0)
+    assert (logp(opened) - bare).abs().max() > 0.1
+    opened.save(tmp_path / "aligned")
+    assert torch.equal(logp(load_speechlm(tmp_path / "aligned", "float32")), logp(opened))
+
+
+def test_no_adapter_is_put_on_the_towers_that_phi_4_holds_in_its_llm():
+    places = adapted(tiny_audio_lm("phi4_multimodal"))
+    inside = {"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"}
+    assert places == {f"layers.{name}" for name in inside}
+
+
+def test_of_blocks_of_experts_the_attention_is_adapted():
+    places = adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))
+    assert places == {f"language_model.layers.self_attn.{name}_proj" for name in "qkvo"}
+
+
+def gradients(model: Any, recompute: bool) -> torch.Tensor:
+    """Of the adapter, for a loss on all states that predict two answers to each clip."""
+    one, two = model.prompts(model.encode(WAVES))
+    model.lm.model.zero_grad()
+    rows = answer_states(model.lm, [one, two, one, two], ANSWERS + ANSWERS, 512, recompute=recompute)
+    states = torch.cat([row.last_RD for row in rows])
+    (states * torch.linspace(-1, 1, states.numel()).reshape(states.shape)).sum().backward()
+    return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
+
+
+@pytest.mark.parametrize("name", ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker"])
+def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str):
+    model = tiny_audio_lm(name)
+    add_lora(model, 2, 4, seed=1)
+    with torch.no_grad():
+        for number, parameter in enumerate(lora_parameters(model)):
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+    plain = gradients(model, False)
+    assert plain.abs().max() > 0.01
+    torch.testing.assert_close(gradients(model, True), plain, atol=1e-4, rtol=1e-4)
+
+
+def test_blocks_that_read_each_others_keys_are_not_run_again():
+    model = tiny_audio_lm("gemma4")
+    add_lora(model, 2, 4, seed=1)
+    with pytest.raises(ModelError, match=r"read each other's keys and values.*gradient_checkpointing"):
+        gradients(model, True)
+
+
+def test_a_family_that_the_installed_transformers_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from rba.models.families import FAMILIES
+
+    folder = save_tiny_audio_lm(tmp_path, "voxtral")
+    monkeypatch.setitem(FAMILIES, "voxtral", replace(FAMILIES["voxtral"], model_class="VoxtralOfTomorrow"))
+    with pytest.raises(ModelError, match=r"transformers 5\..* has no Voxtral.*upgrade it"):
+        load_speechlm(folder)
+
+
+def test_a_gemma_4_that_cannot_hear_is_refused():
+    import transformers
+
+    from rba.models.families import FAMILIES
+
+    config, processor = BUILDERS["gemma4"](tiny_audio_tokenizer())
+    config.audio_config = None
+    core = transformers.Gemma4ForConditionalGeneration(config)
+    with pytest.raises(ModelError, match="this Gemma 4 has no audio tower"):
+        wrap(core, processor, FAMILIES["gemma4"], "source", "name")
