@@ -18,6 +18,7 @@ from rba.alignment.likelihood import chosen_logprobs
 from rba.alignment.objectives.objective import Divergence
 from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
+from rba.lm.head import vocabulary_head
 from rba.models.speechlm import SpeechLM
 
 
@@ -100,7 +101,7 @@ class Policy(torch.nn.Module):
 
     @property
     def _head(self) -> Any:
-        return self.llm.get_output_embeddings()
+        return vocabulary_head(self.llm)
 
 
 def split(

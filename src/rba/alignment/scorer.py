@@ -17,6 +17,7 @@ import torch
 
 from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
+from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.number_format import number_format
 from rba.lm.recompute import recomputed
@@ -77,7 +78,7 @@ def score(
         return []
     states_ND = torch.cat([row.last_RD for row in answer_states(lm, prompts, answers, budget)])
     labels_N = torch.tensor([token for answer in answers for token in answer], device=lm.device)
-    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), states_ND, labels_N)
+    logp_N = chosen_logprobs(vocabulary_head(lm.model), states_ND, labels_N)
     return list(logp_N.split([len(answer) for answer in answers]))
 
 

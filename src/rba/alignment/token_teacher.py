@@ -22,6 +22,7 @@ from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
+from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM, load_lm
 from rba.lm.preamble import System
 from rba.models.adapters import reference
@@ -59,9 +60,8 @@ class LocalTokenTeacher(TokenTeacher):
     @property
     def head(self) -> Any:
         """The projection from states to the vocabulary."""
-        head = self.lm.model.get_output_embeddings()
         # an adapter on the head itself is the policy's, and is still on when logits are taken
-        return getattr(head, "base_layer", head)
+        return vocabulary_head(self.lm.model, bare=True)
 
     def logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Log-probs [R_i] of each token of the answers; no gradients."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling, draw, uniforms
 from rba.lm.scoring import backbone
@@ -94,7 +95,7 @@ def _generate_batch(
     inputs_BTD, mask_BT = left_pad(embeds)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=lm.model.config)
-    decoder, head = backbone(lm.model), lm.model.get_output_embeddings()
+    decoder, head = backbone(lm.model), vocabulary_head(lm.model)
     states_BTD = decoder(
         inputs_embeds=inputs_BTD,
         attention_mask=mask_BT,

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from rba.lm.head import vocabulary_head
+
 CHUNK = 512
 
 
@@ -20,7 +22,7 @@ def right_pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Ten
 
 def response_logits(model: Any, prompts: Sequence[torch.Tensor], responses: Sequence[list[int]]) -> list[torch.Tensor]:
     """Logits [R_i, V] of every response token, given prompt embeddings [T_i, D]; keeps the graph."""
-    return [_head(model)(h[-1]) for h in response_states(model, prompts, responses)]
+    return [vocabulary_head(model)(h[-1]) for h in response_states(model, prompts, responses)]
 
 
 def token_logprobs(
@@ -36,7 +38,7 @@ def token_logprobs(
     labels_N = torch.tensor([t for r in responses for t in r], device=flat_ND.device)
     pieces = []
     for start in range(0, len(flat_ND), CHUNK):
-        args = (_head(model), flat_ND[start : start + CHUNK], labels_N[start : start + CHUNK], temperature)
+        args = (vocabulary_head(model), flat_ND[start : start + CHUNK], labels_N[start : start + CHUNK], temperature)
         keep = torch.is_grad_enabled()
         pieces.append(checkpoint(_gather, *args, use_reentrant=False) if keep else _gather(*args))
     return list(torch.cat(pieces).split([len(r) for r in responses]))
@@ -72,7 +74,3 @@ def backbone(model: Any) -> Any:
     """The decoder under the vocabulary head, also beneath a PEFT wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner.get_decoder() if hasattr(inner, "get_decoder") else inner.model
-
-
-def _head(model: Any) -> Any:
-    return model.get_output_embeddings()

@@ -1,4 +1,4 @@
-"""Embeddings that remember their tokens, for LLMs whose blocks read token ids beside them; heads with a ceiling.
+"""Embeddings that remember their tokens, for LLMs whose blocks read token ids beside them.
 
 A row has three more numbers than the LLM is wide: the digits of its token's id to the base of 256, which are whole
 numbers in every precision. What joins, pads and shares rows need not know of them; they are read, and taken off, where
@@ -52,31 +52,10 @@ class WordedEmbedding(torch.nn.Module):
         return worded(self.table(ids), ids)
 
 
-class CappedHead(torch.nn.Module):
-    """A vocabulary head whose logits stay within `cap`: cap * tanh(logits / cap)."""
-
-    def __init__(self, head: torch.nn.Module, cap: float):
-        super().__init__()
-        self.head, self.cap = head, cap
-
-    @property
-    def weight(self) -> Any:
-        """The head's own weights."""
-        return self.head.weight
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits [..., V] of states [..., D]."""
-        return self.cap * (self.head(states) / self.cap).tanh()
-
-
 def fit(core: Any) -> None:
-    """Have a model's embeddings, head and LLM work here as in its own forward pass, which stays as it is."""
-    llm, table, head = backbone(core), core.get_input_embeddings(), core.get_output_embeddings()
+    """Have a model's embeddings and LLM work here as in its own forward pass, which stays as it is."""
+    llm, table = backbone(core), core.get_input_embeddings()
     config = core.config.get_text_config()
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
-        capped = CappedHead(head, cap)
-        core.get_output_embeddings = lambda: capped
     if not getattr(config, "hidden_size_per_layer_input", 0):
         return
     rows, width = WordedEmbedding(table), config.hidden_size
