@@ -24,7 +24,7 @@ $(STAMP):
 weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe need
 	@for name in $(WEIGHTS); do $(BIN)/rba models fetch $$name >/dev/null || exit; done
 
-test: WEIGHTS += kokoro-82m
+test: WEIGHTS += kokoro-82m moonshine-base-en
 test: weights ## run the tests; ARGS="-k words -x" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-Kind = Literal["lm", "audio", "reward", "whisper"]
+Kind = Literal["lm", "audio", "reward", "whisper", "recogniser"]
 Builder = Callable[[Any, str], tuple[Any, str]]
 
 
@@ -41,5 +41,17 @@ def _whisper(config: Any, name: str) -> tuple[Any, str]:
     return WhisperForConditionalGeneration(config), ""
 
 
-BUILDERS: dict[Kind, Builder] = {"lm": _lm, "audio": _audio, "reward": _reward, "whisper": _whisper}
+def _recogniser(config: Any, name: str) -> tuple[Any, str]:
+    from transformers import AutoModelForSpeechSeq2Seq
+
+    return AutoModelForSpeechSeq2Seq.from_config(config), ""
+
+
+BUILDERS: dict[Kind, Builder] = {
+    "lm": _lm,
+    "audio": _audio,
+    "reward": _reward,
+    "whisper": _whisper,
+    "recogniser": _recogniser,
+}
 """What makes the model of a configuration, and names its projector's place; called where weights take no room."""
