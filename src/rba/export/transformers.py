@@ -13,7 +13,7 @@ from rba.files import write_json
 from rba.lm.task import preamble_of
 from rba.models import turns
 from rba.models.families import PROJECTOR
-from rba.models.load import connector_files, load_speechlm
+from rba.models.load import connector_files, load_merged
 from rba.models.told import task_of
 from rba.report.usage import Usage, of_audio_lm, of_llm
 
@@ -27,7 +27,7 @@ def write(folder: Path, checkpoint: Path) -> Usage:
     if (checkpoint / PROJECTOR).is_file():
         return _write_audio_lm(folder, checkpoint)
     facts, _ = connector_files(checkpoint)
-    speechlm = load_speechlm(checkpoint, "float32")
+    speechlm = load_merged(checkpoint)
     lm = speechlm.lm
     model = lm.model.merge_and_unload() if hasattr(lm.model, "peft_config") else lm.model
     # plain generate() is to end where rba's does
@@ -41,7 +41,7 @@ def write(folder: Path, checkpoint: Path) -> Usage:
 
 def _write_audio_lm(folder: Path, checkpoint: Path) -> Usage:
     """The whole audio LM with adapter and projector merged in, and its processor."""
-    speechlm: Any = load_speechlm(checkpoint, "float32")
+    speechlm: Any = load_merged(checkpoint)
     merged = hasattr(speechlm.lm.model, "peft_config")
     core = speechlm.lm.model.merge_and_unload() if merged else speechlm.core
     core.generation_config.eos_token_id = list(speechlm.lm.end_ids)

@@ -129,7 +129,8 @@ def countable(model: Any) -> bool:
         return False
     # beside an adapter stand its own two matrices: the weights that it wraps are counted
     linear = [m for n, m in backbone(model).named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
-    return sum(m.weight.numel() for m in linear) == shape.weights
+    # not the number of stored values: packed weights hold two in each
+    return sum(m.in_features * m.out_features for m in linear) == shape.weights
 
 
 @cache
