@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from rba.models.audio_lm import AudioLM, restore
 from rba.models.conformance import Finding, Subject, conformance, conformance_table, examine
@@ -42,6 +43,8 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str
 
     @cache
     def examined(name: str) -> dict[str, Finding]:
+        if name in FAMILIES and not hasattr(transformers, FAMILIES[name].model_class):
+            pytest.skip(f"transformers {transformers.__version__} has no {FAMILIES[name].model_class}")
         folder = tmp_path_factory.mktemp(name)
         if name == "compact":
             return findings(load_speechlm(save_tiny_speechlm(folder), "float32"))
@@ -192,7 +195,7 @@ BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
     _cut: ("trains", "the gradient of the connector is 0"),
     _no_connector: ("trains", "the connector has no weights"),
     _trained_encoder: ("trains", "the encoder is not frozen"),
-    _adapters_everywhere: ("trains", "weights that no answer passes: base_model.model.model.audio_tower"),
+    _adapters_everywhere: ("trains", "audio_tower"),
 }
 
 

@@ -55,7 +55,7 @@ class AudioLM:
     @property
     def projector(self) -> Any:
         """The module between audio tower and LLM."""
-        return self.core.get_submodule(self.family.projector)
+        return self.core.get_submodule(self.family.place_in(self.core))
 
     @torch.no_grad()
     def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -115,6 +115,7 @@ class AudioLM:
         kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
         special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
         made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
+        made.convert_to_tensors("pt")  # some releases of transformers leave the token ids as they are
         dtype = self.core.dtype
         return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
 
@@ -199,7 +200,7 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
     turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
     core = core.eval().requires_grad_(False)
-    projector = core.get_submodule(family.projector).float()
+    projector = core.get_submodule(family.place_in(core)).float()
     projector.register_forward_pre_hook(lambda module, args: (args[0].float(), *args[1:]))
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     return AudioLM(core, processor, lm, name, source, family)

@@ -20,7 +20,7 @@ class Family:
     """What is not read off a model itself.
 
     `model_class` is its class in transformers; `projector` the path, inside the model, of the module between audio
-    tower and LLM; `row_by_row` says that the projector maps each row of its input to one row for the LLM;
+    tower and LLM (`place_in`); `row_by_row` says that the projector maps each row of its input to one row for the LLM;
     `audio_kwargs` go to the processor. `title` is for people.
     """
 
@@ -29,6 +29,11 @@ class Family:
     projector: str = "model.multi_modal_projector"
     row_by_row: bool = True
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def place_in(self, core: Any) -> str:
+        """The projector's path in a model: some releases of transformers have no inner `model` around the parts."""
+        older = self.projector.removeprefix("model.")
+        return older if hasattr(core, older.split(".")[0]) else self.projector
 
 
 _OMNI = Family("Qwen2.5-Omni (thinker)", "Qwen2_5OmniThinkerForConditionalGeneration", "model.audio_tower.proj")

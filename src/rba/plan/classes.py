@@ -21,7 +21,8 @@ def _audio(config: Any, name: str) -> tuple[Any, str]:
     from rba.models.families import family_of
 
     family = family_of(config.model_type, name)
-    return getattr(transformers, family.model_class)(config), family.projector
+    model = getattr(transformers, family.model_class)(config)
+    return model, family.place_in(model)
 
 
 def _reward(config: Any, name: str) -> tuple[Any, str]:

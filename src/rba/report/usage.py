@@ -84,6 +84,7 @@ model = {model_class}.from_pretrained(folder)
 wave, rate = soundfile.read("question.wav", dtype="float32")   # 16 kHz, mono
 prompt = {prompt!r}
 inputs = processor(text=[prompt], audio=[wave], return_tensors="pt", audio_kwargs={kwargs!r}{special})
+inputs = inputs.convert_to_tensors("pt")
 reply = model.generate(**inputs, max_new_tokens=160)
 print(processor.batch_decode(reply[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)[0])
 ```

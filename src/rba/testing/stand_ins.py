@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -9,12 +10,14 @@ import torch
 
 def granite_ears(mels: int) -> Any:
     """Granite Speech's feature extractor with a mel spectrogram of ours; lengths and sizes are the real class's."""
-    from transformers import BatchFeature, SequenceFeatureExtractor
+    from transformers import BatchFeature
     from transformers.models.granite_speech.feature_extraction_granite_speech import GraniteSpeechFeatureExtractor
 
     class GraniteEars(GraniteSpeechFeatureExtractor):
         def __init__(self) -> None:
-            SequenceFeatureExtractor.__init__(self, feature_size=mels, sampling_rate=16_000, padding_value=0.0)
+            # not the real class's own, which asks for torchaudio
+            sizes = {"feature_size": mels, "sampling_rate": 16_000, "padding_value": 0.0}
+            super(GraniteSpeechFeatureExtractor, self).__init__(**sizes)
             self.melspec_kwargs = {"hop_length": 160}
             self.projector_window_size, self.projector_downsample_rate = 15, 5
 
@@ -48,4 +51,5 @@ def omni_processor(ears: Any, tokenizer: Any, chat_template: str) -> Any:
                 return type(argument)
             return super().check_argument_for_proper_class(argument_name, argument)
 
-    return OmniProcessor(None, None, ears, tokenizer, chat_template=chat_template)
+    eyes = SimpleNamespace(merge_size=2)
+    return OmniProcessor(eyes, eyes, ears, tokenizer, chat_template=chat_template)
