@@ -16,7 +16,7 @@ def granite_ears(mels: int) -> Any:
     class GraniteEars(GraniteSpeechFeatureExtractor):
         def __init__(self) -> None:
             # not the real class's own, which asks for torchaudio
-            sizes = {"feature_size": mels, "sampling_rate": 16_000, "padding_value": 0.0}
+            sizes: dict[str, Any] = {"feature_size": mels, "sampling_rate": 16_000, "padding_value": 0.0}
             super(GraniteSpeechFeatureExtractor, self).__init__(**sizes)
             self.melspec_kwargs = {"hop_length": 160}
             self.projector_window_size, self.projector_downsample_rate = 15, 5
