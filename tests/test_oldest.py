@@ -20,5 +20,5 @@ def test_the_bounds_of_what_opens_models_are_the_versions_tested():
     found = (re.match(r"([\w-]+)>=([\d.]+)", line) for line in project["dependencies"])
     bounds = {normal(m[1]): m[2] for m in found if m and normal(m[1]) in tested}
     assert bounds.keys() == tested.keys() - {"tokenizers"} >= {"transformers", "peft"}
-    for name, bound in bounds.items():
-        assert tested[name].removesuffix(".0") == bound.removesuffix(".0"), name
+    shortened = {name: re.sub(r"(\.0)+$", "", version) for name, version in tested.items()}
+    assert {name: re.sub(r"(\.0)+$", "", bound) for name, bound in bounds.items()}.items() <= shortened.items()
