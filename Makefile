@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WEIGHTS := smollm2-135m-instruct whisper-tiny.en all-minilm-l6-v2
+OLDEST := .venv-oldest
+OLDEST_TESTS := tests/lm tests/models tests/export/test_model.py tests/test_paper_recipe.py
 STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 
-.PHONY: help setup weights test run lint clean
+.PHONY: help setup weights test test-oldest run lint clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv (PYTHON=python3.12 picks the interpreter) and install rba with its tools
 
@@ -24,9 +26,16 @@ $(STAMP):
 weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe need
 	@for name in $(WEIGHTS); do $(BIN)/rba models fetch $$name >/dev/null || exit; done
 
-test: WEIGHTS += kokoro-82m
+test: WEIGHTS += kokoro-82m moonshine-base-en
 test: weights ## run the tests; ARGS="-k words -x" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+# in an environment of its own; pip says that some tools of `dev` want newer ones, which these tests do not use
+test-oldest: ## test the models with the lowest versions of what opens them, in .venv-oldest
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,corpus]'
+	$(OLDEST)/bin/python -m pip install --disable-pip-version-check -q -r constraints-oldest.txt
+	$(OLDEST)/bin/python -m pytest -m "not weights" $(OLDEST_TESTS) $(ARGS)
 
 run: weights ## run the tiny recipe; ARGS="seed=7" goes to rba
 	$(BIN)/rba run recipes/tiny.yaml $(ARGS)
@@ -37,5 +46,5 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/mypy
 
 clean: ## remove .venv, builds and caches; runs and fetched weights stay
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv $(OLDEST) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

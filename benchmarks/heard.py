@@ -4,6 +4,7 @@
 
 SOURCE is a run folder, whose test utterances are taken (without those whose words the connector was trained on), or a
 manifest of recordings: one JSON object a line with `audio` (a path relative to it) and the words under `--text`.
+The ASR is a Whisper or Moonshine model, or one behind a server ("openai:ADDRESS#MODEL").
 Prints the corpus word error rate of both, with 95 % bootstrap intervals over clips.
 """
 
@@ -46,14 +47,14 @@ def main() -> None:
     from rba.connect.measure import interval, word_error_rate
     from rba.data.audio import decode
     from rba.models.load import load_speechlm
-    from rba.speech.transcriber import Transcriber
+    from rba.speech.recogniser import load_recogniser
 
     clips = test_utterances(args.source, args.model) if args.source.is_dir() else recordings(args.source, args.text)
     waves, references = [decode(sound) for sound, _ in clips], [words for _, words in clips]
     model = load_speechlm(args.model)
     heard = {f"connector ({args.model})": model.listen(model.encode(waves))[1]}
     if args.asr:
-        heard[f"ASR ({args.asr})"] = Transcriber(args.asr).transcribe(waves)
+        heard[f"ASR ({args.asr})"] = load_recogniser(args.asr).transcribe(waves)
     figures = {}
     for name, texts in heard.items():
         value, (low, high) = word_error_rate(references, texts), interval(references, texts)

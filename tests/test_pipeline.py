@@ -281,6 +281,8 @@ def test_an_unknown_verb_is_a_bug():
         "model=/gone/a/b",
         "align.judge=smolm2",
         "align.reward_model=armo",
+        "evaluate.cascade=whisper-tiny",
+        "speech={gate: true, gate_asr: whisper-small}",
     ],
 )
 def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
@@ -421,6 +423,7 @@ def test_the_real_stages_take_what_the_fakes_take(room, fake):
         ("align={methods: [kd], token_teacher: 'openai:http://h/v1#m'}", "kd as it is set needs whole distributions"),
         ("align.reward_model=openai:http://h/v1#m", "reward_model"),
         ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
+        ("evaluate.cascade=openai:http://h/v1", "#model"),
     ],
 )
 def test_a_server_that_cannot_serve_a_part_is_refused_before_anything_is_done(mine, override, says):
@@ -429,13 +432,16 @@ def test_a_server_that_cannot_serve_a_part_is_refused_before_anything_is_done(mi
     assert done() == [] and not mine().folder.exists()
 
 
-def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine):
-    run(mine("teacher=openai:http://h/v1#m"))
+@pytest.mark.parametrize(
+    ("key", "stage"), [("teacher", "synthesis"), ("evaluate.cascade", "evaluation"), ("speech.gate_asr", "speech")]
+)
+def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine, key, stage):
+    run(mine(f"{key}=openai:http://h/v1#m"))
     done()
-    run(mine("teacher=openai:http://h/v1?concurrency=2&price_in=1#m"))
+    run(mine(f"{key}=openai:http://h/v1?concurrency=2&price_in=1#m"))
     assert done() == ["report"]
-    run(mine("teacher=openai:http://h/v1#n"))
-    assert "synthesis" in done()
+    run(mine(f"{key}=openai:http://h/v1#n"))
+    assert done()[0] == stage
 
 
 def test_another_runs_instructions_can_be_mixed_into_training(mine, tmp_path):

@@ -63,7 +63,7 @@ def test_its_whole_path_is_walked_by_tiny_models(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("rba.lm.embedder.SentenceEmbedder", Words)
-    monkeypatch.setattr("rba.speech.transcriber.Transcriber", Recogniser)
+    monkeypatch.setattr("rba.speech.recogniser.load_recogniser", Recogniser)
     model = save_tiny_speechlm(tmp_path / "student")
     with serving(FaultServer(translated)) as state:
         recipe = load_recipe(

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_plan(verbs.add_parser("plan", help="what a recipe will make and cost, stage by stage, before it is run"))
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
+    _add_push(verbs.add_parser("push", help="upload a model's folder with its card to a model hub"))
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
@@ -94,6 +95,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", nargs="?", choices=("group", "single"), const="group", help=pairs)
     parser.add_argument("--method", help="whose final model, with --to transformers")
     parser.set_defaults(call=_export)
+
+
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="a folder of final/, or one that rba export wrote")
+    parser.add_argument("repo", metavar="ORG/NAME", help="the repository; made if there is none")
+    parser.add_argument("--public", action="store_true", help="for all to see; a new repository is private otherwise")
+    parser.set_defaults(call=_push)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +187,12 @@ def _export(args: argparse.Namespace) -> None:
     print(f"{what} in {args.out}: " + ", ".join(f"{count} {split}" for split, count in done.examples.items()))
     for name, reason in done.lost.items():
         print(f"rba: left out {name}: {reason}", file=sys.stderr)
+
+
+def _push(args: argparse.Namespace) -> None:
+    from rba.push import push
+
+    print(f"{args.folder} in {push(args.folder, args.repo, args.public)}")
 
 
 def _chat(args: argparse.Namespace) -> None:

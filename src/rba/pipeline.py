@@ -144,6 +144,8 @@ def check_models(recipe: Recipe) -> None:
         recipe.align.judge,
         recipe.align.reward_model,
         recipe.evaluate.judge,
+        recipe.evaluate.cascade,
+        recipe.speech.gate_asr if recipe.speech.gate else "",
     ):
         if is_service(name):
             parse_service(name)

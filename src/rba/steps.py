@@ -49,7 +49,8 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
     connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
-    judge = _model_mark(recipe.evaluate.judge)
+    judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
+    gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)}
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
     for run in recipe.align.mix:
         check_task(run, recipe.task.prompt)
@@ -65,7 +66,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
 
     return [
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher, *texts, *_taught(recipe)), (), _synthesize),
-        step("speech", "speak", (_facts(recipe.speech), voices), ("synthesis",), _speak),
+        step("speech", "speak", (_facts(recipe.speech) | gating, voices), ("synthesis",), _speak),
         *(step(name, "connect", (_facts(recipe.connect), connector), (), _connect) for name in start),
         *(
             step(
@@ -80,7 +81,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (_facts(recipe.evaluate) | {"judge": judge}, teacher, base, *_benchmark_facts(recipe), *_asked(recipe)),
+            (_facts(recipe.evaluate) | judging, teacher, base, *_benchmark_facts(recipe), *_asked(recipe)),
             ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
         ),

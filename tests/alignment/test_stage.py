@@ -60,6 +60,18 @@ def test_run_writes_a_checkpoint_that_opens_and_answers_differently(tmp_path: Pa
     assert (states[0] - states[1]).abs().max() > 1e-3
 
 
+def test_a_model_is_aligned_on_packed_weights_and_opens_on_them(tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    base, folder, records = save_tiny_speechlm(tmp_path / "base"), opened(tmp_path / "align" / "rba-group"), []
+    settings = replace(SETTINGS, quantize="nf4", gradient_checkpointing=True)
+    parts = {"seed": 1, "utterances": ROWS, "teacher": "none", "log": records.append}
+    run(settings, method="rba-group", folder=folder, model=base, **parts)
+    assert [r["step"] for r in records] == [0, 1, 2] and records[-1]["kl"] != 0
+    model = load_speechlm(folder.path / "model", "float32")
+    assert model.lm.quantize == "nf4"
+    assert torch.uint8 in {p.dtype for p in model.lm.model.parameters()}
+
+
 def test_the_model_card_and_the_manifest_say_what_was_done(tmp_path: Path):
     folder = opened(tmp_path / "align" / "sft")
     rows = [replace(ROWS[0], audio=b"noise"), *ROWS[1:]]

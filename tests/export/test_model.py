@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
+from report.fake_run import make_run, recipe_for
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rba import cli
+from rba import cli, document
 from rba.alignment.scorer import score
+from rba.chat import ask
 from rba.errors import DataError, WorkspaceError
 from rba.export.model import export_model
+from rba.lm.sampling import Sampling
+from rba.lm.task import TaskSettings
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.load import load_speechlm
+from rba.models.told import told
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
@@ -105,6 +113,58 @@ def test_a_folder_that_holds_something_is_left_alone(run, tmp_path):
 def test_options_that_mean_nothing_are_refused(run, tmp_path, capsys, words):
     assert cli.main(["export", str(run), "--out", str(tmp_path / "out"), *words]) == 2
     assert "means nothing with --to" in capsys.readouterr().err
+
+
+def _shown(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the Python of a model card prints, run in its folder; 8 tokens instead of 160."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    exec(code.replace("max_new_tokens=160", "max_new_tokens=8, do_sample=False"), {})
+    return capsys.readouterr().out.removesuffix("\n")
+
+
+TASK = "Answer in one word: {}"
+SHORT = Sampling(temperature=0.0, max_new_tokens=8)
+
+
+def test_the_card_of_an_llm_tells_how_it_is_opened_and_what_it_is(run, tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "run", instructions=10, voices=1, seconds=0.2)
+    final = tmp_path / "run" / "final" / "rba-group"
+    told(load_speechlm(run / "final" / "rba-group", "float32"), TASK).save(final)
+    recipe = replace(recipe_for(tmp_path / "run"), task=TaskSettings(TASK))
+    (final / "recipe.yaml").write_text(recipe.to_yaml())
+    export_model(tmp_path / "run", "transformers", tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    front = document.parse(text.split("---\n")[1], "card")
+    assert (front["library_name"], front["pipeline_tag"], len(front["base_model"])) == (
+        "transformers",
+        "text-generation",
+        1,
+    )
+    for said in (
+        "It answers typed requests",
+        "| **RBA-Group** | 0.400 (0.379 – 0.421) |",
+        "LC win rate",
+        TASK,
+        "## Limits",
+    ):
+        assert said in text
+    assert "rba report" not in text and "speechlm.json" not in text
+    ours = ask(load_speechlm(final, "float32"), text="Name three fruits.", sampling=SHORT)
+    assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ours.text
+
+
+def test_the_card_of_an_audio_lm_lets_transformers_hear(tmp_path, monkeypatch, capsys):
+    speechlm = told(load_speechlm(save_tiny_audio_lm(tmp_path / "start"), "float32"), TASK)
+    final = tmp_path / "run" / "final" / "sft"
+    speechlm.save(final)
+    (final / "recipe.yaml").write_text(recipe_for(tmp_path / "run").to_yaml())
+    export_model(tmp_path / "run", "transformers", tmp_path / "out")
+    soundfile.write(tmp_path / "out" / "question.wav", tiny_wave(0), 16_000, subtype="FLOAT")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "pipeline_tag: audio-text-to-text" in text and "This run has no evaluation yet" in text
+    assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ask(speechlm, tiny_wave(0), sampling=SHORT).text
 
 
 def test_the_command_names_the_model(run, tmp_path, capsys):

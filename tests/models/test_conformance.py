@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from rba.models.conformance import Finding, Subject, conformance, examine
 from rba.models.conformance_checks import CHECKS
@@ -32,7 +33,14 @@ def findings(speechlm: Any, **parts: Any) -> dict[str, Finding]:
 @pytest.fixture(scope="module")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Finding]]:
     """`family(name)`: what the checks say of a tiny model of that family, which is saved and opened where it can be."""
-    return cache(lambda name: examine_family(name, tmp_path_factory.mktemp(name)))
+
+    @cache
+    def examined(name: str) -> list[Finding]:
+        if name in FAMILIES and not hasattr(transformers, FAMILIES[name].model_class):
+            pytest.skip(f"transformers {transformers.__version__} has no {FAMILIES[name].model_class}")
+        return examine_family(name, tmp_path_factory.mktemp(name))
+
+    return examined
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -175,7 +183,7 @@ BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
     _cut: ("trains", "the gradient of the connector is 0"),
     _no_connector: ("trains", "the connector has no weights"),
     _trained_encoder: ("trains", "the encoder is not frozen"),
-    _adapters_everywhere: ("trains", "weights that no answer passes: base_model.model.model.audio_tower"),
+    _adapters_everywhere: ("trains", "audio_tower"),
 }
 
 

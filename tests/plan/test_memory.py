@@ -17,7 +17,7 @@ from rba.recipe import load_recipe
 from rba.testing.tiny_speechlm import tiny_speechlm
 
 
-def test_divided_blocks_are_held_by_all_devices_together():
+def test_divided_blocks_are_held_by_all_devices_together_and_packed_ones_in_a_quarter():
     recipe = Path(__file__).parents[2] / "recipes" / "paper.yaml"
 
     def weights(*overrides: str) -> float:
@@ -29,6 +29,8 @@ def test_divided_blocks_are_held_by_all_devices_together():
     blocks = 2 * decoder.weights
     spared = weights("align.sharding=none") - weights("align.sharding=fsdp")
     assert spared == pytest.approx(blocks * (1 - 1 / 8 - 2 / decoder.layers))
+    spared = weights("align.quantize=none") - weights("align.quantize=nf4")
+    assert spared == pytest.approx(blocks * (1 - 4.127 / 16), rel=1e-4)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

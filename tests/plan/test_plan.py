@@ -96,6 +96,16 @@ def test_evaluation_asks_everyone(toy: Planner):
     assert counts == {"clips encoded": 2, "clips transcribed": 2, **asked, "answers: text": 1, SECOND: 1}
 
 
+def test_a_recogniser_is_planned_by_its_family_and_where_it_runs(toy: Planner):
+    def told(name: str):
+        return item(toy(f"evaluate.cascade={name}"), "evaluation", "clips transcribed")
+
+    whisper, moonshine, served = told("whisper-tiny.en"), told("moonshine-base-en"), told("openai:http://h/v1#large")
+    # more weights, but 5 s of every clip instead of Whisper's 30
+    assert 0 < moonshine.flops < whisper.flops and not whisper.served
+    assert served.served and served.unknown == "large: shape unknown" and served.count == whisper.count
+
+
 SECOND = "second answers of the teacher"
 
 

@@ -60,7 +60,10 @@ def test_blocks_of_another_kind_are_told(tmp_path: Path):
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize(("name", "kind"), [("smollm2-135m-instruct", "lm"), ("whisper-tiny.en", "whisper")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("smollm2-135m-instruct", "lm"), ("whisper-tiny.en", "whisper"), ("moonshine-base-en", "recogniser")],
+)
 def test_published_shapes_are_those_of_the_fetched_models(name: str, kind, weights, monkeypatch: pytest.MonkeyPatch):
     weights(name)
     fetched = Shapes().find(name, kind)
@@ -70,6 +73,12 @@ def test_published_shapes_are_those_of_the_fetched_models(name: str, kind, weigh
     assert (fetched.source, published.source) == ("registry cache", "published")
     assert (fetched.parameters, fetched.tower) == (published.parameters, published.tower)
     assert fetched.tower_layers == published.tower_layers and fetched.tower_width == published.tower_width
+
+
+def test_a_name_that_a_server_alone_knows_is_unknown_and_no_fault():
+    shapes = Shapes()
+    assert shapes.find("openai:http://h/v1#large", "lm") is None
+    assert "--shape large=config.json" in shapes.unknown["large"]
 
 
 def test_published_configurations_name_their_kind():

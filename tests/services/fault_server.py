@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import threading
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -39,12 +41,26 @@ def echo(path: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 4}}
 
 
+def _payload(kind: str, body: bytes) -> dict[str, Any]:
+    """What was sent as JSON, or the fields of a form; its file as base64 under the file's name."""
+    if kind == "application/json":
+        return json.loads(body)
+    head = f"Content-Type: {kind}\r\n\r\n".encode()
+    fields = {}
+    for part in message_from_bytes(head + body).get_payload():
+        content = part.get_payload(decode=True)
+        name = part.get_param("name", header="Content-Disposition")
+        file = part.get_filename()
+        fields[file or name] = base64.b64encode(content).decode() if file else content.decode()
+    return fields
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         state: FaultServer = self.server.state  # type: ignore[attr-defined]
-        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        payload = _payload(self.headers["Content-Type"], self.rfile.read(int(self.headers["Content-Length"])))
         text = json.dumps(payload, sort_keys=True)
         with state.lock:
             number = state.attempts[text]
@@ -67,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         tree = state.answer(self.path, payload)
         if fault == "time-out":
             time.sleep(0.7)
+        if fault == "no text":
+            tree = {**tree, "text": None}
         if fault == "no choice":
             tree = {**tree, "choices": []}
         if fault == "two choices":

@@ -67,7 +67,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
 
 def test_every_entry_pins_versions_and_hashes():
     for name, source in SOURCES.items():
-        assert (name, source.form in ("gguf", "ctranslate2", "folder")) == (source.name, True)
+        assert (name, source.form in ("gguf", "ctranslate2", "ort", "folder")) == (source.name, True)
         for origin in source.origins:
             assert all(package and version for package, version in origin.wheels)
             assert all(len(digest) == 64 and int(digest, 16) for digest in origin.hashes.values())

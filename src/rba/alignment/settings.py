@@ -125,6 +125,8 @@ class AlignSettings:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     # of the frozen LLM and of autocast (the adapter is float32); auto: bfloat16 where the machine multiplies it
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    # the LLM's frozen blocks: as dtype says | packed in 4 bits (QLoRA, needs rba[quantize]); the model stays so
+    quantize: Literal["none", "nf4"] = "none"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
     # among several processes: each holds all of the LLM's frozen weights | its share of every block's
     sharding: Literal["none", "fsdp"] = "none"
@@ -187,6 +189,7 @@ class AlignSettings:
 
     def _check_parts(self) -> None:
         a, v = self.adaptive, self.validation
+        _check(self.quantize == "none" or self.sharding == "none", "quantize", "packed weights cannot be divided")
         _check(self.lora.rank > 0 or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
         _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")
         _check(0 < a.backoff < 1 < a.recover, "adaptive", "0 < backoff < 1 < recover")

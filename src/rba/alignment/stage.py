@@ -25,6 +25,7 @@ from rba.alignment.variants import SAMPLED_BY
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
+from rba.lm import quantization
 from rba.lm.number_format import pick_device
 from rba.lm.preamble import System
 from rba.lm.sharding import check, shard
@@ -63,9 +64,10 @@ def run(
     from rba.models.load import load_speechlm
 
     check(settings.sharding)
+    quantization.check(settings.quantize)
     with parallel.leader_first():  # it may have to fetch weights
         device = None if settings.sharding == "none" else torch.device("cpu")
-        speechlm = told(load_speechlm(model, settings.dtype, device), task.prompt)
+        speechlm = told(load_speechlm(model, settings.dtype, device, settings.quantize), task.prompt)
     align(
         speechlm,
         settings,
@@ -74,7 +76,7 @@ def run(
         seed=seed,
         utterances=utterances,
         reward=partial(_load_reward, settings, teacher, teacher_system, task),
-        mark=model_mark(model),
+        mark=model_mark(model) + ("" if settings.quantize == "none" else settings.quantize),
         teacher=teacher,
         teacher_system=teacher_system,
         log=log,

@@ -54,7 +54,7 @@ class EvaluateSettings:
     slow_judge_instructions: int = 64  # instructions (first voice) that the judges with an LLM read; 0: all
     conditions: ConditionSettings = field(default_factory=ConditionSettings)  # the same requests, heard otherwise
     benchmarks: tuple[BenchmarkSettings, ...] = ()  # tests that others made (docs/benchmarks.md)
-    cascade: str = "whisper-tiny.en"  # the Whisper model of the cascade; empty: no cascade
+    cascade: str = "whisper-tiny.en"  # the recogniser of the cascade (Whisper, Moonshine or served); empty: none
     embedder: str = "all-minilm-l6-v2"  # sentence embedder of similarity and consistency
     resamples: int = 2000  # bootstrap resamples behind the 95 % intervals
     batch: int = 32  # answers generated at once

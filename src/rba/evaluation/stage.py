@@ -155,9 +155,9 @@ def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: S
         return for_inference(load_speechlm(name, settings.dtype))
 
     def transcriber():
-        from rba.speech.transcriber import Transcriber
+        from rba.speech.recogniser import load_recogniser
 
-        return Transcriber(settings.cascade)
+        return load_recogniser(settings.cascade)
 
     def load_teacher():
         from rba.teachers.load import load_teacher

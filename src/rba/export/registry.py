@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 from rba.errors import RecipeError
 
@@ -19,10 +20,10 @@ FORMATS = {
 """What each makes; the module `rba.export.<name>` has `write(folder, split, examples)`."""
 
 MODELS = {"transformers": "an aligned model: its LLM as a plain transformers folder, and the connector's weights"}
-"""What models can be exported as; `rba.export.<name>` has `write(folder, checkpoint)`."""
+"""What models can be exported as; `rba.export.<name>` has `write(folder, checkpoint)` and returns its `Usage`."""
 
 
-def load_format(name: str) -> Callable[..., None]:
+def load_format(name: str) -> Callable[..., Any]:
     """The `write` of a format, of data or of models. Raises RecipeError for an unknown name."""
     known = [*FORMATS, *MODELS]
     if name not in known:

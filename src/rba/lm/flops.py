@@ -131,7 +131,8 @@ def countable(model: Any) -> bool:
     llm = backbone(model)
     blocks = getattr(llm, "layers", llm)
     linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
-    return sum(m.weight.numel() for m in linear) == shape.weights
+    # not the number of stored values: packed weights hold two in each
+    return sum(m.in_features * m.out_features for m in linear) == shape.weights
 
 
 @cache

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
-from rba.lm import chat
+from rba.lm import chat, quantization
 from rba.lm.number_format import AUTO, number_format, pick_device
+from rba.lm.quantization import NONE
 from rba.lm.sharding import Whole
 
 
@@ -18,6 +19,7 @@ class TextLM:
     """A causal LM and what is needed to talk to it. `end_ids` are the tokens that end a turn.
 
     `weights` says how the model's weights are held; those of one that is divided among processes are used together.
+    `quantize` says what its blocks were rounded to (`rba.lm.quantization`).
     """
 
     model: Any
@@ -25,6 +27,7 @@ class TextLM:
     name: str
     end_ids: list[int] = field(default_factory=list)
     weights: Whole = field(default_factory=Whole)
+    quantize: str = NONE
 
     @property
     def device(self) -> torch.device:
@@ -37,10 +40,11 @@ class TextLM:
         return self.model.get_input_embeddings()(index)
 
 
-def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None) -> TextLM:
+def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None, quantize: str = NONE) -> TextLM:
     """Load a causal LM in evaluation mode; `dtype` "auto" is bfloat16 where the machine multiplies it, else float32.
 
-    It is put on `device`, or on CUDA where there is one. Raises ModelError if it is missing or has no chat template.
+    It is put on `device`, or on CUDA where there is one; `quantize` is one of `rba.lm.quantization`. Raises ModelError
+    if it is missing or has no chat template.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -58,5 +62,7 @@ def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None) ->
     if not tokenizer.chat_template:
         raise ModelError("the language model has no chat template", name, "choose an instruction-tuned model")
     tokenizer.padding_side = "left"
-    model = model.to(device or pick_device()).eval().requires_grad_(False)
-    return TextLM(model, tokenizer, name, chat.end_ids(tokenizer, model))
+    place_on = device or pick_device()
+    quantization.quantize(model, quantize, place_on, number_format(dtype, place_on))
+    model = model.to(place_on).eval().requires_grad_(False)
+    return TextLM(model, tokenizer, name, chat.end_ids(tokenizer, model), quantize=quantize)

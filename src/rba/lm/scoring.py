@@ -73,4 +73,6 @@ def response_states(
 def backbone(model: Any) -> Any:
     """The decoder under the vocabulary head, also beneath a PEFT wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.get_decoder() if hasattr(inner, "get_decoder") else inner.model
+    decoder = inner.get_decoder() if hasattr(inner, "get_decoder") else inner
+    # some classes of older releases of transformers do not find theirs and return themselves
+    return getattr(inner, "model", inner) if decoder is inner else decoder

@@ -18,9 +18,11 @@ import torch
 
 from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
+from rba.lm import quantization
 from rba.lm.load import TextLM
 from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.preamble import System
+from rba.lm.quantization import NF4, NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
 from rba.models.bridge import first, in_float32, projector_of, with_own_adapter
@@ -108,6 +110,7 @@ class AudioLM:
 
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"family": self.core.config.model_type, "model": self.source}
+        facts |= {"quantize": NF4} if self.lm.quantize == NF4 else {}
         (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
         state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
         save_file(state, folder / PROJECTOR)
@@ -120,6 +123,7 @@ class AudioLM:
         kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
         special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
         made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
+        made.convert_to_tensors("pt")  # some releases of transformers leave the token ids as they are
         dtype = self.core.dtype
         return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
 
@@ -159,10 +163,13 @@ class AudioLM:
         return self._frames[system]
 
 
-def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.device | None = None) -> AudioLM:
+def open_audio_lm(
+    source: str, dtype: str = AUTO, name: str = "", device: torch.device | None = None, quantize: str = NONE
+) -> AudioLM:
     """Open a local folder or hub id of a known family as it was published; weights in `dtype`, the projector float32.
 
-    It is put on `device`, or on CUDA where there is one.
+    It is put on `device`, or on CUDA where there is one; its LLM is rounded as `quantize` says
+    (`rba.lm.quantization`).
 
     Raises ModelError where it cannot be opened, is of another family, carries an adapter, or its chat template has no
     place for audio.
@@ -187,7 +194,11 @@ def open_audio_lm(source: str, dtype: str = AUTO, name: str = "", device: torch.
     if hasattr(core, "peft_config"):
         fix = "merge it into the weights and save the model, then name that folder"
         raise ModelError("the audio LM carries an adapter of its own", source, fix)
-    return wrap(core.to(device or pick_device()), processor, family, source, name or source)
+    place_on = device or pick_device()
+    quantization.quantize(core, quantize, place_on, number_format(dtype, place_on))
+    opened = wrap(core.to(place_on), processor, family, source, name or source)
+    opened.lm.quantize = quantize
+    return opened
 
 
 def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:

@@ -10,13 +10,19 @@ from torch import nn
 from rba.models.families import Family
 
 
+def part(core: Any, path: str) -> Any:
+    """The module at `path`: some releases of transformers have no inner `model` around the parts."""
+    older = path.removeprefix("model.")
+    return core.get_submodule(older if hasattr(core, older.split(".")[0]) else path)
+
+
 def projector_of(core: Any, family: Family) -> Any:
     """The module between tower and LLM; several, in their order, as one that holds their very weights."""
     from transformers.activations import ACT2FN
 
     if isinstance(family.projector, str):
-        return core.get_submodule(family.projector)
-    parts = [core.get_submodule(name) if "." in name else ACT2FN[name] for name in family.projector]
+        return part(core, family.projector)
+    parts = [part(core, name) if "." in name else ACT2FN[name] for name in family.projector]
     return nn.Sequential(*parts)
 
 
@@ -24,7 +30,7 @@ def in_float32(core: Any, family: Family) -> None:
     """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
     first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
     # Phi-4 casts what its tower hears to the precision of the projector
-    core.get_submodule(family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
+    part(core, family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
 
 
 def _in(dtype: Any) -> Any:

@@ -14,6 +14,7 @@ import torch
 from rba.lm import chat
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
+from rba.lm.quantization import NF4
 from rba.models.connector import Connector
 from rba.models.whisper import WhisperEncoder
 
@@ -84,6 +85,7 @@ class CompactSpeechLM:
 
         folder.mkdir(parents=True, exist_ok=True)
         names = {"encoder": self.encoder_name, "llm": self.lm.name, "connector": self.connector.config.as_dict()}
+        names |= {"quantize": NF4} if self.lm.quantize == NF4 else {}
         (folder / "speechlm.json").write_text(json.dumps(names, indent=1) + "\n")
         state = self.connector.state_dict()
         halves = {k: v.half().contiguous() if v.is_floating_point() else v.to(torch.int32) for k, v in state.items()}

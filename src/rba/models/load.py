@@ -11,6 +11,7 @@ import torch
 
 from rba.errors import ModelError
 from rba.lm.number_format import AUTO, pick_device
+from rba.lm.quantization import NONE, ROUNDED
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
@@ -40,44 +41,57 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
     return json.loads((folder / "speechlm.json").read_text()), state
 
 
-def load_speechlm(name: str | Path, dtype: str = AUTO, device: torch.device | None = None) -> SpeechLM:
+def load_speechlm(
+    name: str | Path, dtype: str = AUTO, device: torch.device | None = None, quantize: str = NONE
+) -> SpeechLM:
     """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
 
     LLM and encoder are in `dtype`, the connector in float32. The LLM (of an audio LM, all of it) is put on `device`, or
-    on CUDA where there is one. A checkpoint made for a task is told it. Raises ModelError where it is none of these or
-    its parts do not fit together.
+    on CUDA where there is one. A checkpoint made for a task is told it. The LLM is rounded as `quantize` says
+    (`rba.lm.quantization`); "none" leaves a checkpoint as it was trained, on packed weights or not. Raises ModelError
+    where it is none of these or its parts do not fit together.
     """
     folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
     if is_published(name):
         from rba.models.audio_lm import open_audio_lm
 
-        return open_audio_lm(str(folder) if folder.is_dir() else str(name), dtype, device=device)
+        source = str(folder) if folder.is_dir() else str(name)
+        return open_audio_lm(source, dtype, device=device, quantize=quantize)
     load = _load_audio_lm if (folder / PROJECTOR).is_file() else _load_compact
-    return told(load(folder, str(name), dtype, device), _task(folder))
+    facts = _facts(folder)
+    rounded = quantize if quantize != NONE else facts.get("quantize", NONE)
+    return told(load(folder, str(name), dtype, device, rounded), facts.get("task", ""))
 
 
-def _task(folder: Path) -> str:
-    """The task that a checkpoint folder names, "" if it names none."""
-    return json.loads((folder / "speechlm.json").read_text()).get("task", "")
+def load_merged(folder: Path) -> SpeechLM:
+    """A checkpoint in float32 whose adapter can be merged: packed weights come as what they stand for, unpacked."""
+    packed = _facts(folder).get("quantize", NONE) != NONE
+    return load_speechlm(folder, "float32", quantize=ROUNDED if packed else NONE)
 
 
-def _load_audio_lm(folder: Path, name: str, dtype: str, device: torch.device | None) -> SpeechLM:
+def _facts(folder: Path) -> dict[str, Any]:
+    """What `speechlm.json` of a checkpoint folder says; nothing where there is none."""
+    path = folder / "speechlm.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _load_audio_lm(folder: Path, name: str, dtype: str, device: torch.device | None, quantize: str) -> SpeechLM:
     """An aligned audio LM: its base by name, then its own projector and adapter."""
     from rba.models.audio_lm import open_audio_lm, restore
 
-    model = open_audio_lm(json.loads((folder / "speechlm.json").read_text())["model"], dtype, name, device)
+    model = open_audio_lm(_facts(folder)["model"], dtype, name, device, quantize)
     restore(model, folder)
     return model
 
 
-def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | None) -> CompactSpeechLM:
+def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | None, quantize: str) -> CompactSpeechLM:
     """The compact model: its encoder and LLM by name, then its own connector and adapter."""
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
     from rba.models.whisper import load_encoder
 
     names, state = connector_files(folder)
-    lm = load_lm(names["llm"], dtype, device)
+    lm = load_lm(names["llm"], dtype, device, quantize)
     encoder = load_encoder(names["encoder"], dtype)
     table = lm.model.get_input_embeddings().weight
     connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)

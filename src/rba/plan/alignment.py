@@ -116,7 +116,7 @@ def policy(basis: Basis, rank: int) -> Decoder | None:
 
 def _weights(basis: Basis) -> tuple[Part, ...]:
     settings = basis.recipe.align
-    return model_memory(basis, settings.dtype, divided=settings.sharding != "none")
+    return model_memory(basis, settings.dtype, settings.sharding != "none", settings.quantize != "none")
 
 
 def _method(basis: Basis, name: str, line: Line, objective: Objective, draws: bool) -> Stage:

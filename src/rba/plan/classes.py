@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-Kind = Literal["lm", "audio", "reward", "whisper"]
+Kind = Literal["lm", "audio", "reward", "whisper", "recogniser"]
 Builder = Callable[[Any, str], tuple[Any, Any]]
 
 
@@ -18,12 +18,12 @@ def _lm(config: Any, name: str) -> tuple[Any, Any]:
 def _audio(config: Any, name: str) -> tuple[Any, Any]:
     import transformers
 
-    from rba.models.bridge import projector_of
+    from rba.models.bridge import part, projector_of
     from rba.models.families import family_of
 
     family = family_of(config.model_type, name)
     model = getattr(transformers, family.model_class)(getattr(config, "thinker_config", config))
-    return model, (model.get_submodule(family.tower), projector_of(model, family))
+    return model, (part(model, family.tower), projector_of(model, family))
 
 
 def _reward(config: Any, name: str) -> tuple[Any, Any]:
@@ -43,5 +43,17 @@ def _whisper(config: Any, name: str) -> tuple[Any, Any]:
     return WhisperForConditionalGeneration(config), None
 
 
-BUILDERS: dict[Kind, Builder] = {"lm": _lm, "audio": _audio, "reward": _reward, "whisper": _whisper}
+def _recogniser(config: Any, name: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForSpeechSeq2Seq
+
+    return AutoModelForSpeechSeq2Seq.from_config(config), None
+
+
+BUILDERS: dict[Kind, Builder] = {
+    "lm": _lm,
+    "audio": _audio,
+    "reward": _reward,
+    "whisper": _whisper,
+    "recogniser": _recogniser,
+}
 """What makes the model of a configuration, and an audio LM's tower and projector; called where weights take no room."""

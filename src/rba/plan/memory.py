@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rba.alignment.likelihood import CHUNK
 from rba.lm.flops import Decoder
+from rba.lm.quantization import BYTES as PACKED
 from rba.plan.basis import Basis, cache
 from rba.plan.item import Part
 from rba.plan.updates import Updates
@@ -16,16 +17,19 @@ SCORE_BYTES = 12
 """Bytes a logit where answers are drawn: as it is, in float32, and its probability."""
 
 
-def model_memory(basis: Basis, dtype: str, divided: bool = False) -> tuple[Part, ...]:
+def model_memory(basis: Basis, dtype: str, divided: bool = False, packed: bool = False) -> tuple[Part, ...]:
     """The weights of the SpeechLM: LLM and encoder in the run's format, the connector in float32.
 
-    Where the LLM's blocks are `divided` among the local devices, a process holds its share and `GATHERED` whole ones.
+    Where the LLM's blocks are `divided` among the local devices, a process holds its share and `GATHERED` whole ones;
+    `packed` ones take 4 bits a weight.
     """
     model, size = basis.hearing, basis.itemsize(dtype)
     weights: float = size * model.frozen + 4 * model.connector
     if divided and model.decoder:
         blocks = size * model.decoder.weights
         weights -= blocks * (1 - 1 / basis.local.count - GATHERED / model.decoder.layers)
+    if packed and model.decoder:
+        weights -= (size - PACKED) * model.decoder.weights
     return (*basis.resident, Part("SpeechLM weights", weights))
 
 

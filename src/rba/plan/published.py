@@ -56,6 +56,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "whisper-tiny.en": _whisper(384, 4, 6, 51_864),
     "whisper-base": _whisper(512, 6, 8, 51_865),
+    "moonshine-base-en": {
+        "model_type": "moonshine",
+        "hidden_size": 416,
+        "intermediate_size": 1664,
+        "encoder_num_hidden_layers": 8,
+        "decoder_num_hidden_layers": 8,
+    },
     "Qwen/Qwen2-Audio-7B-Instruct": {
         "model_type": "qwen2_audio",
         "audio_config": {

@@ -14,6 +14,8 @@ from rba.plan.classes import BUILDERS, Kind
 from rba.plan.published import PUBLISHED
 from rba.services.service import is_service, parse_service
 
+_HEARING = ("whisper", "recogniser")
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -21,7 +23,7 @@ class Shape:
 
     `source` says where it was found; `parameters` are all of its weights; `decoder` is None for an LLM whose blocks
     hold more than a gated MLP and attention. Of a model that hears: the weights of its `tower`, the layers and the
-    width of that, and of its `projector`; `features` is the width of what the tower gives.
+    width of that, and of its `projector`; of a recogniser its `family`.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Shape:
     tower_layers: int = 0
     tower_width: int = 0
     projector: int = 0
+    family: str = ""
 
     def hearing(self, frames: float) -> float:
         """FLOPs of the tower over so many frames."""
@@ -55,13 +58,13 @@ class Shapes:
         """
         if (name, kind) not in self._found:
             model = parse_service(name).model if is_service(name) else name
-            config, source = self._config(model)
+            config, source = self._config(model, is_service(name))
             found = _shape(model, kind, config, source) if config is not None else None
             self._found[name, kind] = found
             if found is None:
                 fix = f"give its configuration: --shape {model}=config.json"
                 self.unknown[model] = f"the shape of {model} is not known here, so its work is not counted; {fix}"
-            elif found.decoder is None and kind != "whisper":
+            elif found.decoder is None and kind not in _HEARING:
                 what = "hold more than attention and a gated MLP"
                 self.unknown[model] = f"the blocks of {model} {what}, so its work is not counted"
         return self._found[name, kind]
@@ -71,13 +74,13 @@ class Shapes:
         """All shapes that were found, each model once."""
         return list({shape.name: shape for shape in self._found.values() if shape}.values())
 
-    def _config(self, name: str) -> tuple[Any, str]:
+    def _config(self, name: str, served: bool) -> tuple[Any, str]:
         from transformers import AutoConfig
 
         if name in self.given:
             path = Path(self.given[name]).expanduser()
             return _read(path, name), f"--shape {path}"
-        place, source = _place(name)
+        place, source = _place(name, served)
         if place:
             try:
                 return AutoConfig.from_pretrained(place, local_files_only=True), source
@@ -89,8 +92,11 @@ class Shapes:
         return None, ""
 
 
-def _place(name: str) -> tuple[str, str]:
-    """What AutoConfig opens for a name, and which kind of place it is; "" for a registry model that is not fetched."""
+def _place(name: str, served: bool) -> tuple[str, str]:
+    """What AutoConfig opens for a name, and which kind of place it is.
+
+    "" for a registry model that is not fetched, and for a name that only a server knows.
+    """
     from rba.weights.cache import is_cached, path
     from rba.weights.registry import SOURCES, find
 
@@ -99,6 +105,8 @@ def _place(name: str) -> tuple[str, str]:
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser()), "folder"
     if "/" not in name and name not in PUBLISHED:
+        if served:
+            return "", ""
         find(name)
     return name, "hub cache"
 
@@ -132,13 +140,13 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise _bad(name, source, error) from error
     whole = _count(model)
-    decoder = Decoder.of(model) if kind != "whisper" and countable(model) else None
+    decoder = Decoder.of(model) if kind not in _HEARING and countable(model) else None
     if kind == "audio":
         tower, projector = hearing
         bridge = _count(projector)
         return Shape(name, source, whole, decoder, _count(tower, projector) - bridge, *_tower(model), bridge)
-    if kind == "whisper":
-        return Shape(name, source, whole, None, _count(model.get_encoder()), *_tower(model))
+    if kind in _HEARING:
+        return Shape(name, source, whole, None, _count(model.get_encoder()), *_tower(model), family=config.model_type)
     return Shape(name, source, whole, decoder)
 
 
@@ -150,9 +158,8 @@ def _count(*modules: Any) -> int:
 def _tower(model: Any) -> tuple[int, int]:
     """Layers and width of what hears."""
     config = getattr(model.config, "audio_config", None) or getattr(model.config, "encoder_config", model.config)
-    return _first(config, ("encoder_layers", "num_hidden_layers", "num_layers", "num_blocks")), _first(
-        config, ("d_model", "hidden_size", "hidden_dim")
-    )
+    layers = ("encoder_layers", "encoder_num_hidden_layers", "num_hidden_layers", "num_layers", "num_blocks")
+    return _first(config, layers), _first(config, ("d_model", "hidden_size", "hidden_dim"))
 
 
 def _first(config: Any, names: Sequence[str]) -> int:

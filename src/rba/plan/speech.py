@@ -6,6 +6,8 @@ from rba.plan.basis import TEXT, Basis
 from rba.plan.item import Item, Pass, Stage
 
 SERVED = ("openai", "openai-clone")
+MOONSHINE_RATE = 16_000 / 384
+"""Frames of a second in Moonshine's encoder."""
 
 
 def plan_speech(basis: Basis, speed: float | None = None) -> Stage:
@@ -43,9 +45,13 @@ def _said(basis: Basis, count: int, seconds: float, speed: float | None) -> Item
 
 
 def transcribing(basis: Basis, what: str, name: str, count: int) -> Item:
-    """A Whisper model that writes down clips: its encoder hears the whole window, its decoder each token."""
-    shape, lengths = basis.shapes.find(name, "whisper"), basis.lengths
+    """A recogniser that writes down clips: Whisper's encoder hears its whole window, Moonshine's the clip alone.
+
+    The decoder is asked for each token.
+    """
+    shape, lengths = basis.shapes.find(name, "recogniser"), basis.lengths
     if shape is None:
-        return Item(what, count, unknown=f"{name}: shape unknown")
-    flops = shape.hearing(50 * basis.assumed.padded_seconds) + 2 * (shape.parameters - shape.tower) * lengths.request
-    return Item(what, count, 0, count * lengths.request, (Pass(count * flops, 0.0, "read"),))
+        return basis.work(what, name, count, 0, lengths.request, None)
+    frames = MOONSHINE_RATE * lengths.seconds if shape.family == "moonshine" else 50 * basis.assumed.padded_seconds
+    flops = shape.hearing(frames) + 2 * (shape.parameters - shape.tower) * lengths.request
+    return basis.work(what, name, count, 0, lengths.request, (Pass(count * flops, 0.0, "read"),))

@@ -12,6 +12,7 @@ from rba.alignment.variants import resolve, trained
 from rba.errors import ModelError
 from rba.report import facts, names, source, summary, tables
 from rba.report.names import plain
+from rba.report.usage import Usage, of_rba
 from rba.weights.registry import find
 from rba.workspace import Workspace, write_text
 
@@ -50,19 +51,23 @@ def _is_ours(path: Path, first: Path) -> bool:
     return MARK in text or (first.is_file() and text == first.read_text(encoding="utf-8", errors="replace"))
 
 
-def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
-    """The card of one aligned model as Markdown with YAML front matter; `folder` is its checkpoint folder."""
+def card(run: source.Source, recipe: Recipe, method: str, folder: Path, usage: Usage | None = None) -> str:
+    """The card of one aligned model as Markdown with YAML front matter; `folder` is its checkpoint folder.
+
+    `usage` says how what the card is for is opened: the checkpoint folder itself unless it is given.
+    """
     from jinja2 import Environment, StrictUndefined
 
     place = next(iter(tables.places(run.results)), ("", ""))
     rows = tables.at(run.results, place)
     parts = _parts(folder, recipe)
+    usage = usage or of_rba(f"final/{method}")
     text = (resources.files(__package__) / "card.md.j2").read_text(encoding="utf-8")
     # Markdown, not HTML: names and numbers only, no texts of instructions
     kind = resolve(recipe.align, method)[0]
     template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
     return template.render(
-        front=document.dump(_front(method, parts, recipe.task.language)).strip(),
+        front=document.dump(_front(method, parts, recipe.task.language, usage)).strip(),
         mark=MARK,
         name=recipe.name,
         method=method,
@@ -73,7 +78,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path) -> str:
         task=" ".join(recipe.task.prompt.split()),
         texts=bool(recipe.synthesis.texts),
         parts=[(part, f"`{_known(name)[0]}`", _known(name)[1]) for part, name in parts.items()],
-        folder=f"final/{method}",
+        usage=usage,
         table=tables.scores(rows, names.place_name(*place)),
         splits=facts.splits(run),
         training=_training(run, method),
@@ -100,13 +105,13 @@ def _known(name: str) -> tuple[str, str]:
     return "/".join(entry.upstream.rstrip("/").split("/")[-2:]), entry.licence
 
 
-def _front(method: str, parts: dict[str, str], answers: str) -> dict[str, Any]:
+def _front(method: str, parts: dict[str, str], answers: str, usage: Usage) -> dict[str, Any]:
     """The front matter that model hubs read. The licence is the language model's, where it is known."""
-    bases = [name for part, name in parts.items() if part != "teacher"]
+    bases = [name for part, name in parts.items() if part != "teacher" and usage.part in ("", part)]
     licence = _known(bases[-1])[1]
     return {
-        "library_name": "rba",
-        "pipeline_tag": "audio-text-to-text",
+        "library_name": usage.library,
+        "pipeline_tag": usage.pipeline,
         "language": list(dict.fromkeys(["en", answers])),
         "license": "other" if " " in licence else licence.lower(),
         "base_model": [_known(name)[0] for name in bases],

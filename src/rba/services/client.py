@@ -21,10 +21,12 @@ import httpx2
 from rba.data.seeds import rng
 from rba.errors import ModelError
 from rba.services import cache
+from rba.services.form import Form
 from rba.services.service import Service
 from rba.services.usage import Usage
 
 T = TypeVar("T")
+Payload = dict[str, Any] | Form
 
 PAUSE = 0.5  # seconds before the second attempt
 LONGEST_PAUSE = 60.0  # seconds
@@ -52,22 +54,23 @@ class Client:
             raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def post_all(self, path: str, payloads: Sequence[dict[str, Any]], read: Callable[[Any], T]) -> list[T]:
+    def post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T]) -> list[T]:
         """`read` of the decoded answer to each payload at `path`, in order; equal payloads are asked once.
 
+        A `Form` is sent as a form with its file, any other payload as JSON.
         `read` raises ValueError, KeyError, IndexError or TypeError for an answer of another form. Raises ModelError
         where the server refuses, or fails until the retries are used up.
         """
         return asyncio.run(self._post_all(path, payloads, read))
 
-    async def _post_all(self, path: str, payloads: Sequence[dict[str, Any]], read: Callable[[Any], T]) -> list[T]:
-        keys = [cache.key_of(self.service, path, payload) for payload in payloads]
+    async def _post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T]) -> list[T]:
+        keys = [cache.key_of(self.service, path, load.facts if isinstance(load, Form) else load) for load in payloads]
         gate = asyncio.Semaphore(self.service.concurrency)
         limits = httpx2.Limits(max_connections=self.service.concurrency)
         timeout = httpx2.Timeout(self.service.timeout, pool=None)
         async with httpx2.AsyncClient(headers=self._headers, timeout=timeout, limits=limits) as http:
 
-            async def one(key: str, payload: dict[str, Any]) -> T:
+            async def one(key: str, payload: Payload) -> T:
                 async with gate:
                     return await self._answer(http, path, key, payload, read)
 
@@ -82,7 +85,7 @@ class Client:
         return [tasks[key].result() for key in keys]
 
     async def _answer(
-        self, http: httpx2.AsyncClient, path: str, key: str, payload: dict[str, Any], read: Callable[[Any], T]
+        self, http: httpx2.AsyncClient, path: str, key: str, payload: Payload, read: Callable[[Any], T]
     ) -> T:
         kept = cache.read(key)
         if kept is not None:
@@ -106,9 +109,12 @@ class Client:
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    async def _post(self, http: httpx2.AsyncClient, path: str, payload: dict[str, Any]) -> bytes:
+    async def _post(self, http: httpx2.AsyncClient, path: str, payload: Payload) -> bytes:
+        sent: dict[str, Any] = {"json": payload}
+        if isinstance(payload, Form):
+            sent = {"data": payload.fields, "files": payload.files}
         try:
-            response = await http.post(f"{self.service.base_url}/{path}", json=payload)
+            response = await http.post(f"{self.service.base_url}/{path}", **sent)
         except httpx2.RequestError as error:
             raise _Passing(f"{type(error).__name__} {error}".strip()) from error
         if response.status_code >= 500 or response.status_code in _AGAIN:

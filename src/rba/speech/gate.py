@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from rba.speech.recogniser import Recogniser
 from rba.speech.transcriber import wer
 
 UNINTELLIGIBLE = "not intelligible after all retries"
-
-
-class Listener(Protocol):
-    """Whatever can transcribe waves, e.g. a Transcriber."""
-
-    def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 8) -> list[str]:
-        """What is heard in each wave."""
-        ...
 
 
 @dataclass(frozen=True)
 class Gate:
     """Lets an utterance pass if the listener's word error rate is at most `limit`; else asks again, `retries` times."""
 
-    listener: Listener
+    listener: Recogniser
     limit: float
     retries: int
 

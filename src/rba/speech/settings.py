@@ -14,11 +14,11 @@ class SpeechSettings:
     or "package.module:Class" for one of your own.
 
     `voices` different speakers say each instruction, out of a bank of `speakers`; `acoustics` is clean, moderate or
-    hard. With `gate` on, the speech recogniser `gate_asr` must hear the text with a word error rate of at most
-    `gate_wer`; else the utterance is rendered anew, up to `gate_retries` times, and then left out. `workers`
-    processes share the work (0 = one per core); it does not change the result. `shard_size` is instructions per
-    shard. An engine that clones voices takes them from the folder `references`, one subfolder of recordings a person,
-    instead of the bank.
+    hard. With `gate` on, the speech recogniser `gate_asr` (Whisper, Moonshine or served) must hear the text with a
+    word error rate of at most `gate_wer`; else the utterance is rendered anew, up to `gate_retries` times, and then
+    left out. `workers` processes share the work (0 = one per core); it does not change the result. `shard_size` is
+    instructions per shard. An engine that clones voices takes them from the folder `references`, one subfolder of
+    recordings a person, instead of the bank.
     """
 
     engine: str = "hibari"

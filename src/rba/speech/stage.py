@@ -16,7 +16,8 @@ from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
 from rba.errors import RbaError, RecipeError
 from rba.progress import progress
-from rba.speech import engine
+from rba.services.service import is_service
+from rba.speech import engine, recogniser
 from rba.speech.acoustics import Acoustics, profile_named
 from rba.speech.settings import SpeechSettings
 from rba.speech.worker import Spoken, bank_of, make_worker, speak, start
@@ -62,15 +63,17 @@ def _check(settings: SpeechSettings, instructions: Sequence[Instruction]) -> Non
         bank_of(settings).draw(split, settings.voices)
     if instructions:
         engine.prepare(settings.engine)
+        if settings.gate:
+            recogniser.prepare(settings.gate_asr)
 
 
 def _spoken(settings: SpeechSettings, seed: int, items: Sequence[Instruction]) -> Iterator[Spoken]:
     """What was spoken for each instruction, in order, made by a pool of processes.
 
-    A single worker without a gate stays in this process; a gate never does, as it sets torch's threads.
+    A single worker stays in this process, but not with a recogniser of its own, as that sets torch's threads.
     """
     workers = min(settings.workers or os.cpu_count() or 1, len(items))
-    if workers <= 1 and not settings.gate:
+    if workers <= 1 and (not settings.gate or is_service(settings.gate_asr)):
         return map(make_worker(settings, seed), items) if items else iter(())
     return _pooled(settings, seed, items, max(1, workers))
 

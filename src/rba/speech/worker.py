@@ -99,9 +99,9 @@ def make_worker(settings: SpeechSettings, seed: int) -> Worker:
     """Load the engine and, if asked for, the gate's recogniser, which then runs on one thread of this process."""
     gate = None
     if settings.gate:
-        from rba.speech.transcriber import Transcriber
+        from rba.speech.recogniser import load_recogniser
 
-        gate = Gate(Transcriber(settings.gate_asr, threads=1), settings.gate_wer, settings.gate_retries)
+        gate = Gate(load_recogniser(settings.gate_asr, threads=1), settings.gate_wer, settings.gate_retries)
     return Worker(settings, seed, load_engine(settings.engine), gate)
 
 

@@ -9,12 +9,14 @@ import torch
 
 def granite_ears(mels: int) -> Any:
     """Granite Speech's feature extractor with a mel spectrogram of ours; lengths and sizes are the real class's."""
-    from transformers import BatchFeature, SequenceFeatureExtractor
+    from transformers import BatchFeature
     from transformers.models.granite_speech.feature_extraction_granite_speech import GraniteSpeechFeatureExtractor
 
     class GraniteEars(GraniteSpeechFeatureExtractor):
         def __init__(self) -> None:
-            SequenceFeatureExtractor.__init__(self, feature_size=mels, sampling_rate=16_000, padding_value=0.0)
+            # not the real class's own, which asks for torchaudio
+            sizes: dict[str, Any] = {"feature_size": mels, "sampling_rate": 16_000, "padding_value": 0.0}
+            super(GraniteSpeechFeatureExtractor, self).__init__(**sizes)
             self.melspec_kwargs = {"hop_length": 160}
             self.projector_window_size, self.projector_downsample_rate = 15, 5
 

@@ -89,6 +89,8 @@ def _converter(form: str) -> Callable[[Path, Path], None]:
         from rba.weights.gguf import convert
     elif form == "ctranslate2":
         from rba.weights.whisper import convert
+    elif form == "ort":
+        from rba.weights.moonshine import convert
     else:
         return _copy
     return convert

