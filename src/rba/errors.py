@@ -44,3 +44,7 @@ class WorkspaceError(RbaError, RuntimeError):
 
 class ProcessError(RbaError, RuntimeError):
     """Another process of the same run has ended."""
+
+
+class ClusterError(RbaError, RuntimeError):
+    """The cluster is missing or cannot be reached, has no room, or loses its workers."""

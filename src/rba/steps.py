@@ -158,7 +158,9 @@ def _synthesize(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> No
 
 
 def _speak(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    _stage("speech")(recipe.speech, folder=folder, seed=recipe.seed, instructions=_instructions(workspace))
+    _stage("speech")(
+        recipe.speech, folder=folder, seed=recipe.seed, instructions=_instructions(workspace), cluster=recipe.cluster
+    )
 
 
 def _connect(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
