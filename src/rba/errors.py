@@ -48,3 +48,7 @@ class ProcessError(RbaError, RuntimeError):
 
 class ClusterError(RbaError, RuntimeError):
     """The cluster is missing or cannot be reached, has no room, or loses its workers."""
+
+
+class StoreError(RbaError, RuntimeError):
+    """An object store refuses, or holds something else than was expected."""
