@@ -8,6 +8,7 @@ import pytest
 
 from rba.cli import main
 from rba.cluster.connection import check, connected
+from rba.cluster.pool import environment
 from rba.cluster.settings import RaySettings, Workers
 from rba.errors import ClusterError, RecipeError
 
@@ -59,6 +60,15 @@ def test_the_command_stops_with_exit_code_2_before_any_work(tmp_path, capfd, ver
 def test_impossible_workers_are_refused(bad):
     with pytest.raises(RecipeError):
         Workers(**bad)
+
+
+def test_a_worker_computes_with_as_many_threads_as_this_process(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert environment() == {"OMP_NUM_THREADS": "3"}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert environment() == {"OMP_NUM_THREADS": str(torch.get_num_threads())}
 
 
 def test_what_a_worker_is_given_is_said_in_words():

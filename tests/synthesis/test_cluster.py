@@ -6,7 +6,6 @@ from itertools import product
 
 import pytest
 
-from rba.errors import ModelError
 from rba.lm.sampling import Sampling
 from rba.synthesis import stage
 from rba.synthesis.settings import SynthesisSettings

@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 import rba
 from rba.cluster.connection import connected
 from rba.cluster.settings import RaySettings, Workers
-from rba.cluster.threads import threads
 from rba.errors import ClusterError
 
 Item = TypeVar("Item")
@@ -47,6 +46,19 @@ class Worker:
     def work(self, item: Any) -> Any:
         """The work function's result."""
         return self._work(item)
+
+
+def environment() -> dict[str, str]:
+    """What makes a worker compute as this process does: sums may hang on the number of threads.
+
+    That is `OMP_NUM_THREADS` where it is set, else torch's own choice for this machine.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if not threads:
+        import torch
+
+        threads = str(torch.get_num_threads())
+    return {"OMP_NUM_THREADS": threads}
 
 
 @dataclass
@@ -134,7 +146,7 @@ class Pool(Generic[Item, Result]):
 
     def _hire(self) -> None:
         actor = self._ray.remote(Worker).options(num_cpus=self.asked.cpus, num_gpus=self.asked.gpus)
-        worker = actor.remote({"OMP_NUM_THREADS": str(threads())})
+        worker = actor.remote(environment())
         from ray import cloudpickle
 
         self._flying[worker.begin.remote(rba.__version__, cloudpickle.dumps(self.make))] = (worker, None)

@@ -48,13 +48,13 @@ def manifest_name(group: str) -> str:
 def read_group(name: str, manifest: bytes, where: str) -> Group:
     """The group that a manifest describes. Raises StoreError for one that cannot be read or points out of the run."""
     try:
-        hashes = {f"{name}/{path}" if name else path: str(mark) for path, mark in json.loads(manifest)["files"].items()}
+        files = {str(path): str(digest) for path, digest in json.loads(manifest)["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("the manifest cannot be read", where, "upload the run again with --replace") from error
-    for path in hashes:
+    for path in files:
         if path.startswith("/") or ".." in PurePosixPath(path).parts or "\\" in path:
             raise StoreError(f"the manifest names a file outside of the run: {path}", where, "do not use this copy")
-    return Group(name, hashes, manifest)
+    return Group(name, {f"{name}/{path}" if name else path: digest for path, digest in files.items()}, manifest)
 
 
 def is_stage(name: str) -> bool:
