@@ -49,7 +49,10 @@ def run(
     missing = {i: part for i, part in parts.items() if not folder.has_shard(i)}
     queue = [item for part in missing.values() for item in part]
     with progress("speech", settings.voices * len(queue)) as bar:
-        results = _on_cluster(settings, seed, queue, cluster) if cluster and queue else _spoken(settings, seed, queue)
+        if cluster and queue and not engine.is_served(settings.engine):  # what a server has said is kept here
+            results = _on_cluster(settings, seed, queue, cluster)
+        else:
+            results = _spoken(settings, seed, queue)
         for index, part in missing.items():
             spoken = []
             for _ in part:
