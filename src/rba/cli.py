@@ -49,9 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_store(verbs.add_parser("upload", help="copy a run's finished stages to an object store"), up=True)
-    _add_store(
-        verbs.add_parser("download", help="copy a run back from an object store, to go on with it"), up=False
-    )
+    _add_store(verbs.add_parser("download", help="copy a run back from an object store, to go on with it"), up=False)
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.examples import UNSPEAKABLE, Faulty, Mortal, Slow
+from cluster.examples import UNSPEAKABLE, Faulty, Mortal, Together
 from rba.cluster.pool import Pool
 from rba.cluster.settings import Workers
 from rba.errors import AudioError, ClusterError
@@ -16,8 +16,8 @@ def pool(make, settings, most=2, ahead=2) -> Pool:
     return Pool("speech", make, settings, settings.speech, most, ahead)
 
 
-def test_two_workers_share_the_work_and_results_keep_its_order(ray_cluster):
-    with pool(Slow(), ray_cluster) as workers:
+def test_two_workers_share_the_work_and_results_keep_its_order(ray_cluster, tmp_path):
+    with pool(Together(tmp_path, 2), ray_cluster) as workers:
         done = list(workers.map(range(12)))
         again = list(workers.map(range(12, 15)))
     assert [double for _, double in done + again] == [2 * n for n in range(15)]
@@ -54,17 +54,15 @@ def test_any_other_fault_arrives_with_its_name(ray_cluster):
 
 
 def test_as_many_workers_as_there_is_room_for_and_work(ray_cluster):
-    one = Workers(count=0, cpus=0.001)
-    with Pool("speech", Slow(), ray_cluster, one, most=1) as workers:
-        assert workers.size == 1
-    with Pool("speech", Slow(), ray_cluster, Workers(count=5, cpus=0.1), most=2) as workers:
-        assert workers.size == 2
+    for asked, most, size in ((Workers(cpus=0.001), 1, 1), (Workers(count=5, cpus=0.001), 2, 2)):
+        with Pool("speech", Faulty(UNSPEAKABLE), ray_cluster, asked, most) as workers:
+            assert workers.size == size
 
 
 def test_no_room_is_said_in_one_line(ray_cluster):
     asked = Workers(cpus=10_000)
     with (
-        pytest.raises(ClusterError, match=r"no node of the cluster has 10000 CPU \(ray.speech\)"),
-        Pool("speech", Slow(), ray_cluster, asked, most=1),
+        pytest.raises(ClusterError, match=r"no node of the cluster has 10000 CPU \(ray\.speech\)"),
+        Pool("speech", Faulty(UNSPEAKABLE), ray_cluster, asked, most=1),
     ):
         pass

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rba.errors import RecipeError, StoreError
 
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""The extra of this package that holds what fsspec needs for a protocol."""
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+"""What opens the URLs of the most used stores for fsspec."""
 
 
 class Place:
@@ -28,8 +28,8 @@ class Place:
         try:
             self._fs, root = fsspec.core.url_to_fs(self.url)
         except ImportError as error:
-            package = f"'rba[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "what fsspec needs for it"
-            raise RecipeError(f"{protocol}:// needs another package: {error}", url, f"pip install {package}") from error
+            fix = f"pip install {PACKAGES.get(protocol, 'what fsspec names')}"
+            raise RecipeError(f"{protocol}:// needs another package: {error}", url, fix) from error
         except ValueError as error:
             fix = "give a URL that fsspec knows, such as s3://bucket/folder, or a folder"
             raise RecipeError(f"this URL cannot be opened: {error}", url, fix) from error
