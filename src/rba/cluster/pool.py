@@ -30,8 +30,9 @@ SLOW_START = 60.0
 class Worker:
     """What runs on the cluster: one process that makes its work function once and calls it for every item."""
 
-    def __init__(self, environment: dict[str, str]):
+    def __init__(self, environment: dict[str, str], path: list[str]):
         os.environ.update(environment)
+        sys.path.extend(folder for folder in path if folder not in sys.path)  # a user's own engine is found here, too
 
     def begin(self, version: str, make: bytes) -> None:
         """Make the work function. Raises ClusterError where another version of rba is installed."""
@@ -146,7 +147,7 @@ class Pool(Generic[Item, Result]):
 
     def _hire(self) -> None:
         actor = self._ray.remote(Worker).options(num_cpus=self.asked.cpus, num_gpus=self.asked.gpus)
-        worker = actor.remote(environment())
+        worker = actor.remote(environment(), sys.path)
         from ray import cloudpickle
 
         self._flying[worker.begin.remote(rba.__version__, cloudpickle.dumps(self.make))] = (worker, None)
