@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +30,7 @@ SLOW_START = 60.0
 class Worker:
     """What runs on the cluster: one process that makes its work function once and calls it for every item."""
 
-    def __init__(self, environment: dict[str, str], path: list[str]):
+    def __init__(self, environment: dict[str, str], path: Sequence[str] = ()):
         os.environ.update(environment)
         sys.path.extend(folder for folder in path if folder not in sys.path)  # a user's own engine is found here, too
 
