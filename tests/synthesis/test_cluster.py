@@ -9,6 +9,7 @@ import pytest
 from rba.lm.sampling import Sampling
 from rba.synthesis import stage
 from rba.synthesis.settings import SynthesisSettings
+from rba.teachers.spread import SpreadTeacher
 from rba.testing.tiny_lm import save_tiny_lm
 from rba.workspace import StageFolder
 from synthesis.stand_ins import THINGS, VERBS, WordEmbedder
@@ -46,20 +47,30 @@ def alone(synthesise) -> StageFolder:
     return synthesise("alone")
 
 
-def test_two_workers_write_the_files_of_one_process(synthesise, alone, ray_cluster):
-    assert alone.notes["kept"] == 4 and alone.notes["attempts"] > 30
+def test_two_workers_one_of_them_lost_write_the_files_of_one_process(synthesise, alone, ray_cluster, monkeypatch):
+    import ray
+
+    replies, lost = SpreadTeacher.replies, []
+
+    def losing(self, *given):
+        if self.pool.ready and not lost:
+            lost.append(self.pool.ready[0])
+            ray.kill(lost[0])
+        return replies(self, *given)
+
+    monkeypatch.setattr(SpreadTeacher, "replies", losing)
     assert synthesise("cluster", ray_cluster).output_hash() == alone.output_hash()
+    assert alone.notes["kept"] == 4 and len(lost) == 1
 
 
 def test_killed_with_one_executor_it_goes_on_with_the_other(synthesise, alone, ray_cluster, tmp_path, monkeypatch):
     made = stage.Synthesiser.make
-    monkeypatch.setattr(stage.Synthesiser, "make", lambda self, index: _fails() if index else made(self, index))
-    for name, executor in (("first", None), ("second", ray_cluster)):
-        with pytest.raises(BrokenError):
-            synthesise(name, executor)
-        assert len(list(tmp_path.glob(f"{name}/rounds/*.parquet"))) == 1
-    monkeypatch.undo()
-    monkeypatch.setattr("rba.lm.embedder.SentenceEmbedder", lambda name: WordEmbedder())
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.Synthesiser, "make", lambda self, index: _fails() if index else made(self, index))
+        for name, executor in (("first", None), ("second", ray_cluster)):
+            with pytest.raises(BrokenError):
+                synthesise(name, executor)
+            assert len(list(tmp_path.glob(f"{name}/rounds/*.parquet"))) == 1
     assert synthesise("first", ray_cluster).output_hash() == alone.output_hash()
     assert synthesise("second").output_hash() == alone.output_hash()
 

@@ -75,7 +75,8 @@ class Pool(Generic[Item, Result]):
     """Workers that each call `make()` once and then its result for items: a context in which the cluster is joined.
 
     There are `asked.count` of them, or as many as there is room for, at most `most`; each has up to `ahead` items under
-    way. `what` names the work in messages. A worker that is lost is replaced, and what it had is done again.
+    way. Those that have started are `ready`; one that is lost is replaced, and what it had is done again. `what` names
+    the work in messages.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Pool(Generic[Item, Result]):
         self.what, self.make, self.asked, self.most, self.ahead = what, make, asked, most, ahead
         self._joining: AbstractContextManager[Any] = connected(settings)
         self._flying: dict[Any, tuple[Any, _Task | None]] = {}  # by Ray's reference; a start has no task
-        self._ready: list[Any] = []
+        self.ready: list[Any] = []
         self._failed_starts = 0
 
     def __enter__(self) -> Pool[Item, Result]:
@@ -107,9 +108,9 @@ class Pool(Generic[Item, Result]):
 
     def __exit__(self, *caught: Any) -> None:
         """Let the workers go."""
-        for worker in {*self._ready, *(worker for worker, _ in self._flying.values())}:
+        for worker in {*self.ready, *(worker for worker, _ in self._flying.values())}:
             self._ray.kill(worker)
-        self._ready, self._flying = [], {}
+        self.ready, self._flying = [], {}
         self._joining.__exit__(*caught)
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
@@ -154,7 +155,7 @@ class Pool(Generic[Item, Result]):
 
     def _hand_out(self, waiting: deque[_Task]) -> None:
         """Give waiting tasks to the workers that have least to do."""
-        load = Counter(dict.fromkeys(self._ready, 0))
+        load = Counter(dict.fromkeys(self.ready, 0))
         load.update(worker for worker, task in self._flying.values() if task is not None)
         while waiting and load and (least := min(load, key=lambda worker: load[worker])) and load[least] < self.ahead:
             task = waiting.popleft()
@@ -163,15 +164,15 @@ class Pool(Generic[Item, Result]):
 
     def _settle(self, waiting: deque[_Task], done: dict[int, Result]) -> None:
         """Wait until something ends, a worker's start, a task or a worker, and take note of it."""
-        ended, _ = self._ray.wait(list(self._flying), timeout=None if self._ready else SLOW_START)
+        ended, _ = self._ray.wait(list(self._flying), timeout=None if self.ready else SLOW_START)
         if not ended:
             print(f"rba: {self.what} waits for workers with {self.asked} each", file=sys.stderr, flush=True)
             ended, _ = self._ray.wait(list(self._flying))
         worker = self._flying[ended[0]][0]
         if error := self._take(ended[0], done):
             self._replace(worker, waiting, done, error)
-        elif worker not in self._ready:
-            self._ready.append(worker)
+        elif worker not in self.ready:
+            self.ready.append(worker)
             self._failed_starts = 0
 
     def _take(self, reference: Any, done: dict[int, Result]) -> Exception | None:
@@ -204,5 +205,5 @@ class Pool(Generic[Item, Result]):
             reason = " ".join(str(error).split())[:300]
             fix = "see Ray's logs for why; rba and what it uses must be installed on every node"
             raise ClusterError(f"{LOSSES} workers were lost at the same work: {reason}", self.what, fix) from error
-        self._ready = [other for other in self._ready if other != worker]
+        self.ready = [other for other in self.ready if other != worker]
         self._hire()

@@ -35,7 +35,7 @@ class Place:
             raise RecipeError(f"this URL cannot be opened: {error}", url, fix) from error
         self._root = root.rstrip("/")
         if isinstance(self._fs, LocalFileSystem):
-            self._fs.auto_mkdir = True  # object stores know no folders
+            self._fs = LocalFileSystem(auto_mkdir=True)  # as object stores know no folders
 
     def sizes(self) -> dict[str, int]:
         """Every object's size in bytes, by its name below the URL."""
