@@ -30,7 +30,7 @@ SLOW_START = 60.0
 class Worker:
     """What runs on the cluster: one process that makes its work function once and calls it for every item."""
 
-    def __init__(self, environment: dict[str, str], path: Sequence[str] = ()):
+    def __init__(self, environment: dict[str, str], path: Sequence[str]):
         os.environ.update(environment)
         sys.path.extend(folder for folder in path if folder not in sys.path)  # a user's own engine is found here, too
 
@@ -147,10 +147,10 @@ class Pool(Generic[Item, Result]):
         return count
 
     def _hire(self) -> None:
-        actor = self._ray.remote(Worker).options(num_cpus=self.asked.cpus, num_gpus=self.asked.gpus)
-        worker = actor.remote(environment(), sys.path)
         from ray import cloudpickle
 
+        actor = self._ray.remote(Worker).options(num_cpus=self.asked.cpus, num_gpus=self.asked.gpus)
+        worker = actor.remote(environment(), sys.path)
         self._flying[worker.begin.remote(rba.__version__, cloudpickle.dumps(self.make))] = (worker, None)
 
     def _hand_out(self, waiting: deque[_Task]) -> None:
