@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from rba.cluster.settings import RaySettings
@@ -47,6 +47,7 @@ def run(
     from rba.teachers.spread import spread
 
     system = task.teaching(settings.answer_preamble)
+    held: AbstractContextManager[Teacher]
     if cluster and not is_service(teacher):  # a server is asked from here: it is a cluster of its own
         held = spread(teacher, settings.batch, system, cluster, math.ceil(settings.shard_size / settings.batch))
     else:
