@@ -15,11 +15,13 @@ for variable, value in {
 }.items():
     os.environ.setdefault(variable, value)
 
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from rba.cluster.connection import connected  # noqa: E402
+from rba.cluster.settings import RaySettings, Workers  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
@@ -28,6 +30,15 @@ from rba.workspace import Workspace  # noqa: E402
 def weights() -> Callable[[str], str]:
     """`weights(name)`: the folder of a registry model, fetched once into the cache."""
     return resolve
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RaySettings]:
+    """Ray on this machine, or the cluster of RAY_ADDRESS, two workers a stage; joined once for all tests."""
+    two = Workers(count=2, cpus=0.5)
+    settings = RaySettings(synthesis=two, speech=two)
+    with connected(settings):
+        yield settings
 
 
 @pytest.fixture

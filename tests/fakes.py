@@ -38,7 +38,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str, task: Any) -> None:
+def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str, task: Any, cluster: Any) -> None:
     """Two shards of one instruction each."""
     for index in range(2):
         if not folder.has_shard(index):
@@ -52,7 +52,7 @@ def synthesize(settings: Any, *, folder: Any, seed: int, teacher: str, task: Any
     folder.complete()
 
 
-def speak(settings: Any, *, folder: Any, seed: int, instructions: list[Instruction]) -> None:
+def speak(settings: Any, *, folder: Any, seed: int, instructions: list[Instruction], cluster: Any) -> None:
     """A shard of one utterance per instruction."""
     sound = audio.encode(np.full(4_000, 0.1, np.float32))
     for index, item in enumerate(instructions):

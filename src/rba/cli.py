@@ -49,6 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
     _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
     _add_push(verbs.add_parser("push", help="upload a model's folder with its card to a model hub"))
+    _add_store(verbs.add_parser("upload", help="copy a run's finished stages to an object store"), up=True)
+    _add_store(verbs.add_parser("download", help="copy a run back from an object store, to go on with it"), up=False)
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
     _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
@@ -102,6 +104,15 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("repo", metavar="ORG/NAME", help="the repository; made if there is none")
     parser.add_argument("--public", action="store_true", help="for all to see; a new repository is private otherwise")
     parser.set_defaults(call=_push)
+
+
+def _add_store(parser: argparse.ArgumentParser, up: bool) -> None:
+    run, url = ("run_folder", "RUN", "a run folder"), ("url", "URL", "s3://bucket/folder, gs://..., or a folder")
+    for name, shown, text in (run, url) if up else (url, run):
+        parser.add_argument(name, metavar=shown, help=text)
+    there = "on the store" if up else "in the run folder"
+    parser.add_argument("--replace", action="store_true", help=f"replace another output of a stage {there}")
+    parser.set_defaults(call=_upload if up else _download)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +204,20 @@ def _push(args: argparse.Namespace) -> None:
     from rba.push import push
 
     print(f"{args.folder} in {push(args.folder, args.repo, args.public)}")
+
+
+def _upload(args: argparse.Namespace) -> None:
+    from rba.store.upload import upload
+
+    for sent in upload(args.run_folder, args.url, args.replace):
+        print(sent)
+
+
+def _download(args: argparse.Namespace) -> None:
+    from rba.store.download import download
+
+    for sent in download(args.url, args.run_folder, args.replace):
+        print(sent)
 
 
 def _chat(args: argparse.Namespace) -> None:

@@ -44,3 +44,11 @@ class WorkspaceError(RbaError, RuntimeError):
 
 class ProcessError(RbaError, RuntimeError):
     """Another process of the same run has ended."""
+
+
+class ClusterError(RbaError, RuntimeError):
+    """The cluster is missing or cannot be reached, has no room, or loses its workers."""
+
+
+class StoreError(RbaError, RuntimeError):
+    """An object store refuses, or holds something else than was expected."""

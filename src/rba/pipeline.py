@@ -20,6 +20,8 @@ from rba.steps import Step, plan
 from rba.workspace import Workspace, write_text
 
 VERBS = ("synthesize", "speak", "connect", "align", "evaluate", "report")
+SPREAD = ("synthesize", "speak")
+"""The verbs whose work a cluster can do."""
 
 
 def run(recipe: Recipe, only: str | None = None, command: str = "") -> Path:
@@ -65,6 +67,10 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
             from rba.lm.sharding import check
 
             check(recipe.align.sharding)
+        if recipe.cluster and not all(workspace.stage(s.name).is_complete for s in chosen if s.verb in SPREAD):
+            from rba.cluster.connection import check as check_cluster
+
+            check_cluster(recipe.cluster)
         if not aligned:
             parallel.told("")  # there is nothing to help with
         for step in chosen:

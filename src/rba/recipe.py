@@ -15,10 +15,11 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rba import config, document
 from rba.alignment.settings import AlignSettings
+from rba.cluster.settings import RaySettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
@@ -51,6 +52,8 @@ class Recipe:
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    executor: Literal["local", "ray"] = "local"  # who does synthesis and speech: this machine, or a Ray cluster
+    ray: RaySettings = field(default_factory=RaySettings)
 
     def __post_init__(self) -> None:
         """Fill in the run folder.
@@ -74,6 +77,11 @@ class Recipe:
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.output).expanduser()
+
+    @property
+    def cluster(self) -> RaySettings | None:
+        """The cluster on which synthesis and speech are done; None for this machine."""
+        return self.ray if self.executor == "ray" else None
 
     @property
     def teacher_preamble(self) -> Preamble:

@@ -164,11 +164,20 @@ def _stage(room: str) -> Callable[..., None]:
 
 
 def _synthesize(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    _stage("synthesis")(recipe.synthesis, folder=folder, seed=recipe.seed, teacher=recipe.teacher, task=recipe.task)
+    _stage("synthesis")(
+        recipe.synthesis,
+        folder=folder,
+        seed=recipe.seed,
+        teacher=recipe.teacher,
+        task=recipe.task,
+        cluster=recipe.cluster,
+    )
 
 
 def _speak(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
-    _stage("speech")(recipe.speech, folder=folder, seed=recipe.seed, instructions=_instructions(workspace))
+    _stage("speech")(
+        recipe.speech, folder=folder, seed=recipe.seed, instructions=_instructions(workspace), cluster=recipe.cluster
+    )
 
 
 def _connect(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:

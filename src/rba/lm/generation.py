@@ -66,11 +66,8 @@ def generate(
     """
     if len(seeds) != len(prompts) * group:
         raise ValueError(f"{len(prompts)} prompts x {group} answers need as many seeds, got {len(seeds)}")
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), seeds[i * group]))
     answers: list[list[Completion]] = [[] for _ in prompts]
-    step = max(1, batch_size // group)
-    for start in range(0, len(order), step):
-        chosen = order[start : start + step]
+    for chosen in by_length([len(prompt) for prompt in prompts], seeds[::group], batch_size // group):
         embeds = [_embeds(lm, prompts[i]) for i in chosen]
         rows = _generate_batch(
             lm, embeds, sampling, [seeds[i * group + g] for i in chosen for g in range(group)], group
@@ -80,6 +77,13 @@ def generate(
         if bar:
             bar.advance(len(chosen))
     return answers
+
+
+def by_length(lengths: Sequence[int], seeds: Sequence[int], size: int) -> list[list[int]]:
+    """Batches of prompts by index, at most `size` (and at least one) in each, the shortest first, ties by seed."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], seeds[i]))
+    step = max(1, size)
+    return [order[start : start + step] for start in range(0, len(order), step)]
 
 
 def _embeds(lm: TextLM, prompt: list[int] | torch.Tensor) -> torch.Tensor:

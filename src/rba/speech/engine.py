@@ -54,6 +54,11 @@ def model_of(name: str) -> str:
     return model if kind in WITH_MODEL else ""
 
 
+def is_served(name: str) -> bool:
+    """Whether the engine with this name asks a server for its speech."""
+    return name.partition(":")[0] in ("openai", "openai-clone")
+
+
 def _target(name: str) -> str:
     if name in ENGINES:
         return ENGINES[name]

@@ -8,10 +8,12 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from rba.cluster.settings import RaySettings
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
 from rba.errors import RbaError, RecipeError
@@ -23,13 +25,24 @@ from rba.speech.settings import SpeechSettings
 from rba.speech.worker import Spoken, bank_of, make_worker, speak, start
 from rba.workspace import StageFolder, write_json
 
+AHEAD = 4
+"""Instructions under way for each worker: enough to keep it busy while a shard is written."""
 
-def run(settings: SpeechSettings, *, folder: StageFolder, seed: int, instructions: Sequence[Instruction]) -> None:
+
+def run(
+    settings: SpeechSettings,
+    *,
+    folder: StageFolder,
+    seed: int,
+    instructions: Sequence[Instruction],
+    cluster: RaySettings | None = None,
+) -> None:
     """Speak `instructions` in `settings.voices` voices each: `Utterance` shards in `folder`, opened by the caller.
 
-    A shard is a pure function of its instructions, the settings and the seed: neither the number of workers nor a
-    restart changes a byte of it. Shards that exist are kept. What cannot be spoken is left out and counted (note
-    "dropped"). Raises RecipeError for an unknown engine or profile, or a bank with too few speakers.
+    It is done by processes of this machine, or by workers on a `cluster`. A shard is a pure function of its
+    instructions, the settings and the seed: neither who spoke it nor a restart changes a byte of it. Shards that
+    exist are kept. What cannot be spoken is left out and counted (note "dropped"). Raises RecipeError for an unknown
+    engine or profile, or a bank with too few speakers, ClusterError for a cluster that does not do its part.
     """
     _check(settings, instructions)
     size = settings.shard_size
@@ -37,7 +50,10 @@ def run(settings: SpeechSettings, *, folder: StageFolder, seed: int, instruction
     missing = {i: part for i, part in parts.items() if not folder.has_shard(i)}
     queue = [item for part in missing.values() for item in part]
     with progress("speech", settings.voices * len(queue)) as bar:
-        results = _spoken(settings, seed, queue)
+        if cluster and queue and not engine.is_served(settings.engine):  # what a server has said is kept here
+            results = _on_cluster(settings, seed, queue, cluster)
+        else:
+            results = _spoken(settings, seed, queue)
         for index, part in missing.items():
             spoken = []
             for _ in part:
@@ -85,7 +101,7 @@ def _pooled(settings: SpeechSettings, seed: int, items: Sequence[Instruction], w
     try:
         for item in items:
             waiting.append(pool.submit(speak, item))
-            if len(waiting) >= 4 * workers:
+            if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -94,6 +110,16 @@ def _pooled(settings: SpeechSettings, seed: int, items: Sequence[Instruction], w
         raise RbaError("a speech worker died", f"{workers} workers", fix) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(
+    settings: SpeechSettings, seed: int, items: Sequence[Instruction], cluster: RaySettings
+) -> Iterator[Spoken]:
+    """As `_spoken`, by workers on a cluster."""
+    from rba.cluster.pool import Pool
+
+    with Pool("speech", partial(make_worker, settings, seed), cluster, cluster.speech, len(items), AHEAD) as pool:
+        yield from pool.map(items)
 
 
 def _facts_path(folder: StageFolder, index: int) -> Path:

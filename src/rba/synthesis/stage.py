@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from rba.cluster.settings import RaySettings
 from rba.data import shards
 from rba.data.instruction import Instruction
 from rba.errors import DataError, TeacherError
 from rba.lm.task import ENGLISH, NO_TASK, TaskSettings
 from rba.progress import progress
+from rba.services.service import is_service
 from rba.synthesis.candidate import Candidate
 from rba.synthesis.notes import dropped, summary
 from rba.synthesis.rounds import Synthesiser
@@ -23,20 +26,34 @@ SHARD_ROWS = 1000
 
 
 def run(
-    settings: SynthesisSettings, *, folder: StageFolder, seed: int, teacher: str, task: TaskSettings = NO_TASK
+    settings: SynthesisSettings,
+    *,
+    folder: StageFolder,
+    seed: int,
+    teacher: str,
+    task: TaskSettings = NO_TASK,
+    cluster: RaySettings | None = None,
 ) -> None:
     """Write the instructions of all splits into `folder` (rows: Instruction), and every round's candidates beside them.
 
-    The teacher does the `task` with each request. Killed and run again the stage goes on after the last whole round and
-    ends with the same files. Raises TeacherError where the teacher's requests or answers are of no use, DataError where
-    a file of texts cannot be read or is used up, ModelError where a model cannot be loaded.
+    The teacher does the `task` with each request; on a `cluster`, several workers hold it and share the batches of a
+    round. Killed and run again the stage goes on after the last whole round and ends with the same files. Raises
+    TeacherError where the teacher's requests or answers are of no use, DataError where a file of texts cannot be read
+    or is used up, ModelError where a model cannot be loaded, ClusterError for a cluster that does not do its part.
     """
     from rba.lm.embedder import SentenceEmbedder
     from rba.teachers.load import load_teacher
     from rba.teachers.server import ServerTeacher
+    from rba.teachers.spread import spread
 
-    loaded = load_teacher(teacher, settings.batch, task.teaching(settings.answer_preamble))
-    synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder), task.language)
+    system = task.teaching(settings.answer_preamble)
+    held: AbstractContextManager[Teacher]
+    if cluster and not is_service(teacher):  # a server is asked from here: it is a cluster of its own
+        held = spread(teacher, settings.batch, system, cluster, math.ceil(settings.shard_size / settings.batch))
+    else:
+        held = nullcontext(load_teacher(teacher, settings.batch, system))
+    with held as loaded:
+        synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder), task.language)
     if isinstance(loaded, ServerTeacher):
         print(f"synthesis: {loaded.client.usage.line(loaded.service)}", flush=True)
 

@@ -1,0 +1,1 @@
+"""Runs on object stores: whatever fsspec opens by its URL."""
