@@ -50,7 +50,7 @@ def connected(settings: RaySettings) -> Iterator[Any]:
     _check_reachable(address)
     started = {} if address not in ("", "local") else {"include_dashboard": False}
     try:
-        ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", **started)
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **started)
     except Exception as error:  # Ray raises whatever its parts raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         where = address or "on this machine"

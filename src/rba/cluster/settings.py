@@ -31,7 +31,7 @@ class Workers:
 class RaySettings:
     """The cluster that `executor: ray` works on, and its workers by stage."""
 
-    address: str = ""  # host:port of its head; empty: RAY_ADDRESS, a cluster on this machine, or one started on it
+    address: str = ""  # host:port of its head; empty: RAY_ADDRESS, else one started here
     synthesis: Workers = field(default_factory=Workers)  # each holds the teacher
     speech: Workers = field(default_factory=Workers)  # each holds the speech engine
 

@@ -45,8 +45,10 @@ class VoxtralTurns:
 
     def __call__(
         self, text: Sequence[str], audio: Sequence[np.ndarray], return_tensors: str = "pt", **kwargs: Any
-    ) -> dict[str, torch.Tensor]:
+    ) -> Any:
         """The model's inputs for one `text` in which the audio token stands once for each clip of `audio`."""
+        from transformers import BatchFeature
+
         ears = self.feature_extractor
         pads = {"padding": True, "truncation": False, "pad_to_multiple_of": ears.n_samples}
         heard = [ears(w, return_tensors=return_tensors, **pads, **kwargs["audio_kwargs"]) for w in audio]
@@ -55,11 +57,12 @@ class VoxtralTurns:
         whole = first + "".join(AUDIO_TOKEN * (n // FRAMES_A_TOKEN) + after for n, after in zip(frames, rest))
         ids = self.tokenizer([whole], return_tensors=return_tensors, **kwargs["text_kwargs"])
         chunks = [clip["input_features"][0].split(ears.nb_max_frames, 1) for clip in heard]
-        return {
+        made = {
             "input_ids": ids["input_ids"],
             "attention_mask": ids["attention_mask"],
             "input_features": torch.stack([chunk for clip in chunks for chunk in clip]),
         }
+        return BatchFeature(made)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write what transformers and servers open a Voxtral with; `tekken.json` where it was read from one."""
