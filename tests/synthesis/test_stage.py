@@ -157,9 +157,6 @@ def test_asking_for_nothing_is_an_error():
 
 
 @pytest.mark.weights
-@pytest.mark.xfail(
-    reason="failed once since batches are shared among workers; the cause is not known yet", strict=False
-)
 def test_a_real_teacher_fills_the_splits(weights, tmp_path):
     weights("smollm2-135m-instruct"), weights("all-minilm-l6-v2")
     settings = SynthesisSettings(
