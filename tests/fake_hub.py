@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local_server import running
 
 
 @dataclass
@@ -86,12 +87,5 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
     """The hub while the block runs; `hub.url` is its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.hub = hub  # type: ignore[attr-defined]
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(server) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -14,6 +14,8 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from local_server import running
+
 FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choice", "two choices")
 
 
@@ -125,12 +127,6 @@ def serving(state: FaultServer) -> Iterator[FaultServer]:
     """The server while the block runs; `state.url` is its base address."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.state = state  # type: ignore[attr-defined]
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(server) as address:
+        state.url = f"{address}/v1"
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from contextlib import contextmanager
 
 import fsspec
 import pytest
@@ -89,21 +90,28 @@ def test_what_is_there_already_does_not_travel_again(run, url, tmp_path):
     assert {k: n for k, n in moved(download(url, tmp_path / "back")).items() if n} == {"evaluation": 1}
 
 
+@contextmanager
+def stopped_after(left, method, last=lambda *arguments: None):
+    """Inside, a place is interrupted at its call of `method` after `left` whole ones, once `last` is done."""
+    whole, calls = getattr(Place, method), []
+
+    def stops(self, *arguments):
+        if len(calls) == left:
+            last(*arguments)
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        whole(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Place, method, stops)
+        yield
+
+
 @pytest.mark.parametrize("left", range(5))
 def test_an_upload_that_was_stopped_goes_on(run, url, tmp_path, monkeypatch, left):
-    put, calls = Place.put, []
-
-    def stops(self, path, name):
-        if len(calls) == left:
-            raise KeyboardInterrupt
-        calls.append(name)
-        put(self, path, name)
-
     monkeypatch.setattr("rba.store.upload.AT_ONCE", 1)
-    monkeypatch.setattr(Place, "put", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_after(left, "put"):
         upload(run, url)
-    monkeypatch.setattr(Place, "put", put)
     whole = {name.removesuffix("/manifest.json") for name in objects(url) if name.endswith("/manifest.json")}
     assert len(whole) == left // 2  # two files to a stage
     assert sum(moved(upload(run, url)).values()) == 9 - left
@@ -122,21 +130,10 @@ def test_an_object_that_was_cut_short_is_sent_again(run, url):
 @pytest.mark.parametrize("left", range(5))
 def test_a_download_that_was_stopped_goes_on(run, url, tmp_path, monkeypatch, left):
     upload(run, url)
-    get, calls = Place.get, []
-
-    def stops(self, name, path):
-        if len(calls) == left:
-            path.write_bytes(b"half")
-            raise KeyboardInterrupt
-        calls.append(name)
-        get(self, name, path)
-
     monkeypatch.setattr("rba.store.download.AT_ONCE", 1)
-    monkeypatch.setattr(Place, "get", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_after(left, "get", lambda name, path: path.write_bytes(b"half")):
         download(url, tmp_path / "back")
     assert sum(Workspace(tmp_path / "back").stage(name).is_complete for name in FILES) == left // 2
-    monkeypatch.setattr(Place, "get", get)
     assert sum(moved(download(url, tmp_path / "back")).values()) == 9 - left
     assert all(Workspace(tmp_path / "back").stage(name).is_current("mark") for name in FILES)
     assert not list((tmp_path / "back").rglob("*.partial"))
