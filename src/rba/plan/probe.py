@@ -10,7 +10,6 @@ from rba.errors import RbaError
 from rba.plan.basis import Basis
 from rba.plan.device import GPU, WAYS, Device
 from rba.plan.pace import reached, timed
-from rba.plan.speech import is_served
 from rba.plan.words import number
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _reading_rate(device: torch.device) -> float:
 
 def _speech_speed(basis: Basis) -> float | None:
     """Seconds of speech a core-second of the recipe's own engine and acoustics; None for a server's."""
-    from rba.speech.engine import load_engine
+    from rba.speech.engine import is_served, load_engine
     from rba.speech.render import background_talkers, plan_utterance, render
     from rba.speech.worker import bank_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rba.plan.basis import TEXT, Basis
 from rba.plan.item import Item, Pass, Stage
+from rba.speech.engine import is_served
 
-SERVED = ("openai", "openai-clone")
 MOONSHINE_RATE = 16_000 / 384
 """Frames of a second in Moonshine's encoder."""
 
@@ -27,11 +27,6 @@ def plan_speech(basis: Basis, speed: float | None = None) -> Stage:
 def known_speed(basis: Basis, engine: str) -> float | None:
     """Seconds of speech a core-second of a local engine, where it was measured."""
     return basis.assumed.hibari_speed if engine == "hibari" else None
-
-
-def is_served(engine: str) -> bool:
-    """Whether a server speaks."""
-    return engine.partition(":")[0] in SERVED
 
 
 def _said(basis: Basis, count: int, seconds: float, speed: float | None) -> Item:
