@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rba.data.audio import SAMPLE_RATE
-from rba.errors import ModelError
+from rba.speech.pretrained import open_pretrained
 
 TOKENS_A_SECOND = 6.5
 """More than speech holds; given more room, Moonshine repeats itself."""
@@ -24,16 +24,8 @@ class MoonshineTranscriber:
         import torch
         from transformers import AutoTokenizer, MoonshineForConditionalGeneration
 
-        from rba.weights.resolve import resolve
-
-        if threads:
-            torch.set_num_threads(threads)
-        folder = resolve(name)
-        try:
-            self._model = MoonshineForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-            self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"cannot load a Moonshine model: {error}", name, "name another recogniser") from error
+        classes = (MoonshineForConditionalGeneration, AutoTokenizer)
+        self._model, self._tokenizer = open_pretrained(name, "Moonshine", *classes, torch.float32, threads)
         self._model.generation_config.update(do_sample=False, num_beams=1, max_length=None)
 
     def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 1) -> list[str]:

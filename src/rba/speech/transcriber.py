@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rba.data.audio import SAMPLE_RATE
-from rba.errors import ModelError
+from rba.speech.pretrained import open_pretrained
 
 MAX_TOKENS = 200
 
@@ -23,21 +23,13 @@ class Transcriber:
     """
 
     def __init__(self, name: str = "whisper-tiny.en", threads: int | None = None):
-        import torch
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
         from rba.lm.number_format import AUTO, number_format
-        from rba.weights.resolve import resolve
 
-        if threads:
-            torch.set_num_threads(threads)
-        folder = resolve(name)
-        try:
-            # half precision, where it is fast, takes half the time; see docs/results for what it hears
-            self._model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=number_format(AUTO)).eval()
-            self._processor = WhisperProcessor.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"cannot load a Whisper model: {error}", name, "name another recogniser") from error
+        classes = (WhisperForConditionalGeneration, WhisperProcessor)
+        # half precision, where it is fast, takes half the time; see docs/results for what it hears
+        self._model, self._processor = open_pretrained(name, "Whisper", *classes, number_format(AUTO), threads)
         self._model.generation_config.update(do_sample=False, num_beams=1, max_length=MAX_TOKENS)
 
     def transcribe(self, waves: Sequence[np.ndarray], batch_size: int = 24) -> list[str]:
