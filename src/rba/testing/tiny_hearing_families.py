@@ -17,6 +17,11 @@ from rba.testing.tiny_audio_parts import (
 )
 
 
+def _processor(made_of: Any, tokenizer: Any) -> Any:
+    """A processor whose class asks for the audio token beside the template."""
+    return made_of(whisper_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"])
+
+
 def qwen2_audio(tokenizer: Any) -> tuple[Any, Any]:
     """Qwen2-Audio."""
     from transformers import Qwen2AudioConfig, Qwen2AudioProcessor
@@ -50,9 +55,7 @@ def audio_flamingo(tokenizer: Any) -> tuple[Any, Any]:
         text_config={"model_type": "qwen2", **text_sizes(tokenizer)},
         audio_token_id=audio_id(tokenizer),
     )
-    return config, AudioFlamingo3Processor(
-        whisper_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"]
-    )
+    return config, _processor(AudioFlamingo3Processor, tokenizer)
 
 
 def glm_asr(tokenizer: Any) -> tuple[Any, Any]:
@@ -71,9 +74,7 @@ def glm_asr(tokenizer: Any) -> tuple[Any, Any]:
         text_config={"model_type": "llama", **text_sizes(tokenizer)},
         audio_token_id=audio_id(tokenizer),
     )
-    return config, GlmAsrProcessor(
-        whisper_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, audio_token=MARKS["audio_token"]
-    )
+    return config, _processor(GlmAsrProcessor, tokenizer)
 
 
 def qwen3_asr(tokenizer: Any) -> tuple[Any, Any]:

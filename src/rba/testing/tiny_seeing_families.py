@@ -18,6 +18,8 @@ from rba.testing.tiny_audio_parts import (
     whisper_sizes,
 )
 
+EYES = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": WIDTH}
+
 
 def omni(tokenizer: Any) -> tuple[Any, Any]:
     """the thinker of Qwen2.5-Omni."""
@@ -29,14 +31,7 @@ def omni(tokenizer: Any) -> tuple[Any, Any]:
     make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
     config = make(
         audio_config={**whisper_sizes(), "output_dim": WIDTH},
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "fullatt_block_indexes": [0],
-        },
+        vision_config={**EYES, "fullatt_block_indexes": [0]},
         text_config=text_sizes(tokenizer, rope_parameters=rope),
         audio_token_index=audio_id(tokenizer),
         image_token_index=tokenizer.convert_tokens_to_ids(MARKS["image_token"]),
@@ -60,15 +55,7 @@ def omni3(tokenizer: Any) -> tuple[Any, Any]:
     make: Any = Qwen3OmniMoeThinkerConfig  # it reads a token that it does not declare
     config = make(
         audio_config={**whisper_sizes(), "output_dim": WIDTH, "downsample_hidden_size": 8},
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "num_position_embeddings": 4,
-            "deepstack_visual_indexes": [0],
-        },
+        vision_config={**EYES, "num_position_embeddings": 4, "deepstack_visual_indexes": [0]},
         text_config=text_sizes(tokenizer, rope_parameters=rope, **experts),
         **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in KINDS},
         audio_start_token_id=tokenizer.convert_tokens_to_ids(MARKS["audio_bos_token"]),
