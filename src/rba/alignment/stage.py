@@ -17,7 +17,7 @@ from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.rollout import Reward, Rollouts
-from rba.alignment.settings import AlignSettings
+from rba.alignment.settings import AlignSettings, LoraSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
@@ -155,10 +155,7 @@ def align(
         folder.note("bad_clips", data.lost)
         value = reward() if by_reward or (objective.needs_rewards and not extra) else None
         ranked = (reward(extra) if extra else value) if objective.needs_rewards else None
-    if settings.lora.rank:
-        lora = settings.lora
-        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
+    _adapt(speechlm, settings.lora, seed)
     rollouts = None
     if objective.needs_samples:
         place = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
@@ -192,27 +189,23 @@ def align(
         teacher=token_teacher,
     )
     outcome = trainer.run()
-    if not leads:
-        return outcome
-    dropped = getattr(ranked or value, "dropped", None)
-    facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
-    folder.note("training", facts)
-    folder.note("rewards_dropped", dict(dropped or {}))
-    folder.note("reward_signatures", getattr(value, "signatures", {}))
-    card = model_card(
-        method,
-        settings,
-        base=Path(base).name,
-        teacher=teacher,
-        task=task_of(speechlm),
-        seed=seed,
-        data=data.counts,
-        outcome=facts,
-    )
-    _write(speechlm, card, folder)
-    shutil.rmtree(state, ignore_errors=True)
-    folder.complete()
+    if leads:
+        facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
+        folder.note("training", facts)
+        folder.note("rewards_dropped", dict(getattr(ranked or value, "dropped", None) or {}))
+        folder.note("reward_signatures", getattr(value, "signatures", {}))
+        known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
+        _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
+        shutil.rmtree(state, ignore_errors=True)
+        folder.complete()
     return outcome
+
+
+def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:
+    """Put the recipe's adapter on the LLM, if it has a rank."""
+    if lora.rank:
+        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
 
 
 def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:
