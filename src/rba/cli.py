@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
 import shlex
 import sys
@@ -259,6 +260,7 @@ def _quiet() -> None:
     # libraries tell their own developers what will change; a user of rba can do nothing about it
     for category in (FutureWarning, DeprecationWarning):
         warnings.simplefilter("ignore", category)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # warns of kernels that only `align.quantize` would use
 
 
 def main(argv: Sequence[str] | None = None) -> int:

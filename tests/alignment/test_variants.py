@@ -45,6 +45,13 @@ def test_a_variant_may_bring_what_its_method_needs():
     assert resolve(settings(within={"method": "dpo", "answers": 2}), "within")[1].answers == 2
 
 
+def test_a_method_can_be_trained_under_settings_of_its_own_alone():
+    settings = AlignSettings(methods=("sft",), variants={"rba-group": {"method": "rba-group", "beta": 0.3}})
+    method, own = resolve(settings, "rba-group")
+    assert (method, own.methods, own.beta, settings.beta) == ("rba-group", ("rba-group",), 0.3, 0.1)
+    assert trained(settings) == ("sft", "rba-group")
+
+
 def test_a_name_that_is_not_trained_has_no_settings():
     with pytest.raises(KeyError):
         resolve(settings(), "sharp")
@@ -60,7 +67,8 @@ def test_a_name_that_is_not_trained_has_no_settings():
         ({"x": {"method": "sft", "methods": ["kd"]}}, "cannot change this at align.variants.x.methods"),
         ({"x": {"method": "sft", "variants": {}}}, "cannot change this"),
         ({"x": {"method": "dpo"}}, "align.variants.x: align.answers; dpo compares answers to one voice"),
-        ({"sft": {"method": "sft"}}, "cannot have this name"),
+        ({"sft": {"method": "sft"}}, "cannot have this name"),  # it is among the methods
+        ({"dpo": {"method": "sft"}}, "cannot have this name"),
         ({"base": {"method": "sft"}}, "cannot have this name"),
         ({"A b": {"method": "sft"}}, "cannot have this name"),
     ],

@@ -9,7 +9,8 @@ The result equals one padded pass over every prompt with its answer (`rba.lm.sco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,7 +196,12 @@ class _Prefix:
         return States(rows[-1], _mean(rows) if self.layers else None)
 
 
-def precision(lm: TextLM, dtype: str) -> torch.autocast:
+@contextmanager
+def precision(lm: TextLM, dtype: str) -> Iterator[None]:
     """Autocast to bfloat16 where the run asks for it; the adapter's weights stay float32."""
+    from peft.helpers import disable_input_dtype_casting
+
     half = number_format(dtype, lm.device) == torch.bfloat16
-    return torch.autocast(lm.device.type, torch.bfloat16, enabled=half)
+    # peft would widen every input of an adapter to float32, only for autocast to narrow it again
+    with torch.autocast(lm.device.type, torch.bfloat16, enabled=half), disable_input_dtype_casting(lm.model, half):
+        yield

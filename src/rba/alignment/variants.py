@@ -52,8 +52,10 @@ def check(settings: AlignSettings) -> None:
     """Raise RecipeError for a variant that cannot be trained."""
     for name, changes in settings.variants.items():
         where = f"align.variants.{name}"
-        if not _NAME.fullmatch(name) or name in TAKEN or name in available():
-            fix = f"use small letters, digits, dots and hyphens, and no method's name nor {', '.join(TAKEN)}"
+        # a method may be trained under settings of its own alone: then it is what its name says
+        misleads = name in available() and (name in settings.methods or changes.get(METHOD) != name)
+        if not _NAME.fullmatch(name) or name in TAKEN or misleads:
+            fix = f"use small letters, digits, dots and hyphens, and no other method's name nor {', '.join(TAKEN)}"
             raise RecipeError("a variant cannot have this name", where, fix)
         _check_changes(where, changes)
         resolve(settings, name)
