@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WEIGHTS := smollm2-135m-instruct whisper-tiny.en all-minilm-l6-v2
+WORKERS := 2
 OLDEST := .venv-oldest
 OLDEST_TESTS := tests/lm tests/models tests/export/test_model.py tests/test_paper_recipe.py
 STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
@@ -27,8 +28,8 @@ weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe 
 	@for name in $(WEIGHTS); do $(BIN)/rba models fetch $$name >/dev/null || exit; done
 
 test: WEIGHTS += kokoro-82m moonshine-base-en
-test: weights ## run the tests; ARGS="-k words -x" goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: weights ## run the tests in WORKERS processes; ARGS="-k words -x" goes to pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # in an environment of its own; pip says that some tools of `dev` want newer ones, which these tests do not use
 test-oldest: ## test the models with the lowest versions of what opens them, in .venv-oldest

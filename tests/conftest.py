@@ -1,4 +1,4 @@
-"""What all tests share: quiet threads, no model hub, weights by name and a run folder."""
+"""What all tests share: quiet threads, no model hub, weights by name, a run folder and a run of fakes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rba import runtime
 # before any test imports torch
 runtime.prepare()
 for variable, value in {
-    "OMP_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": "1" if "PYTEST_XDIST_WORKER" in os.environ else "2",  # one core for each of two workers
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
 }.items():
     os.environ.setdefault(variable, value)
 
+import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -22,6 +23,7 @@ import pytest  # noqa: E402
 
 from rba.cluster.connection import connected  # noqa: E402
 from rba.cluster.settings import RaySettings, Workers  # noqa: E402
+from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
@@ -39,6 +41,23 @@ def ray_cluster() -> Iterator[RaySettings]:
     settings = RaySettings(synthesis=two, speech=two)
     with connected(settings):
         yield settings
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Recipe]]:
+    """`mine("align.lr=1", ...)`: a recipe with two methods whose run folder is `tmp_path/run`; the stages are fakes."""
+    import fakes
+
+    saved = dict(sys.modules)
+    fakes.install()
+    monkeypatch.setattr(fakes, "DONE", [])
+    monkeypatch.setattr("gc.collect", lambda: 0)
+    (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft, rba-group]}}\n")
+    yield lambda *overrides: load_recipe(tmp_path / "mine.yaml", overrides)
+    for name in set(sys.modules) - set(saved):
+        if isinstance(sys.modules[name], fakes.FakeModule):
+            del sys.modules[name]
+    sys.modules.update(saved)
 
 
 @pytest.fixture

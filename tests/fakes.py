@@ -19,10 +19,23 @@ import numpy as np
 from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.workspace import write_json, write_text
+from rba.workspace import Workspace, write_json, write_text
 
+STEPS = ("synthesis", "speech", "connect", "align/sft", "align/rba-group", "evaluation")
 DONE: list[str] = []
 """What the fakes have done in this process, in order: stage names with shard numbers."""
+
+
+def done() -> list[str]:
+    """What the fakes have done since this was last asked, without repeats."""
+    names = list(dict.fromkeys(entry.split()[0] for entry in DONE))
+    DONE.clear()
+    return names
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """The hash of each stage's files."""
+    return {name: Workspace(root).stage(name).output_hash() for name in STEPS}
 
 
 def work(name: str, index: int = 0) -> None:

@@ -1,0 +1,127 @@
+"""What stops a run, and that nothing is done before it is told: bad settings and models, full disks, other runs."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from pathlib import Path
+
+import fakes
+import pytest
+from fakes import done, hashes
+
+from rba.errors import ModelError, RbaError, RecipeError, WorkspaceError
+from rba.pipeline import run
+from rba.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "teacher=smolm2-135m-instruct",
+        "model=shiped",
+        "model=.",
+        "model=/gone/a/b",
+        "align.judge=smolm2",
+        "align.reward_model=armo",
+        "evaluate.cascade=whisper-tiny",
+        "speech={gate: true, gate_asr: whisper-small}",
+    ],
+)
+def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
+    with pytest.raises(ModelError):
+        run(mine(override))
+    assert done() == [] and not mine().folder.exists()
+
+
+def test_one_process_is_told_at_once_that_it_cannot_divide_weights_and_may_do_all_but_align(mine):
+    with pytest.raises(RecipeError, match="no other to divide the weights with"):
+        run(mine("align.sharding=fsdp"))
+    assert done() == []
+    run(mine())
+    done()
+    run(mine("align.sharding=fsdp"))  # aligned before, by however many
+    assert done() == ["report"]
+
+
+@pytest.mark.parametrize("config", ['{"model_type": "llama"}', "{}", "[]", "{"])
+def test_an_audio_lm_of_an_unknown_family_is_refused_before_anything_is_done(mine, tmp_path, config):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(config)
+    with pytest.raises(ModelError, match="model_type"):
+        run(mine(f"model={tmp_path}/model"))
+    assert done() == [] and not mine().folder.exists()
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen2-Audio-7B-Instruct", "folder"])
+def test_an_audio_lm_is_named_by_its_hub_id_or_its_folder(mine, tmp_path, model):
+    if model == "folder":
+        model = str(tmp_path / "model")
+        Path(model).mkdir()
+        (Path(model) / "config.json").write_text('{"model_type": "qwen2_audio"}')
+    run(mine(f"model={model}"))
+    assert "align/sft" in (steps := done()) and "connect" not in steps
+
+
+def test_a_reward_of_ones_own_is_imported_before_anything_is_done_and_an_edit_counts(mine, tmp_path, monkeypatch):
+    own = "align.reward=own_rewards:f + recall"
+    with pytest.raises(RecipeError, match="cannot import the reward: ModuleNotFoundError"):
+        run(mine(own))
+    assert done() == [] and not mine().folder.exists()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_rewards", raising=False)  # and again when the test is over
+    file = tmp_path / "own_rewards.py"
+    file.write_text("def f(completions, **columns):\n    return [0] * len(completions)\n")
+    run(mine(own))
+    done()
+    file.write_text(file.read_text().replace("[0]", "[1]"))
+    run(mine(own))
+    assert done() == ["align/sft", "align/rba-group", "report"]
+
+
+def test_two_runs_in_one_folder_exclude_each_other(mine):
+    with Workspace(mine().folder).lock(), pytest.raises(WorkspaceError, match="another run holds this folder"):
+        run(mine())
+    run(mine())
+
+
+def test_a_stage_that_forgets_to_finish_is_caught(mine, monkeypatch):
+    monkeypatch.setattr(sys.modules["rba.speech.stage"], "run", lambda *a, **k: None)
+    with pytest.raises(WorkspaceError, match="ended without finishing"):
+        run(mine())
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(mine, monkeypatch, tmp_path):
+    rename, count = pathlib.Path.replace, 0
+
+    def fill(self, target):
+        nonlocal count
+        count += 1
+        if count > 9:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", fill)
+    with pytest.raises(WorkspaceError, match="No space left on device") as caught:
+        run(mine())
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    fakes.install()
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    fresh = run(mine("output=" + str(tmp_path / "undisturbed")))
+    assert hashes(run(mine())) == hashes(fresh)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("align={methods: [kd], token_teacher: 'openai:http://h/v1#m'}", "kd as it is set needs whole distributions"),
+        ("align.reward_model=openai:http://h/v1#m", "reward_model"),
+        ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
+        ("evaluate.cascade=openai:http://h/v1", "#model"),
+    ],
+)
+def test_a_server_that_cannot_serve_a_part_is_refused_before_anything_is_done(mine, override, says):
+    with pytest.raises(RbaError, match=says):
+        run(mine(override))
+    assert done() == [] and not mine().folder.exists()
