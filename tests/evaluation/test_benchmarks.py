@@ -1,4 +1,4 @@
-"""Spoken benchmarks: every layout, every scorer, and the stage that asks them."""
+"""Spoken benchmarks: every layout, and the stage that asks them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sacrebleu
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evaluation.stand_ins import Log
 from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.errors import DataError, RbaError, RecipeError
 from rba.evaluation.answers import Answer
-from rba.evaluation.benchmarks import choice, translation
-from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.load import chosen_items, load, loader, scorer_name
-from rba.evaluation.benchmarks.measures import Measure, mean, rate
 from rba.evaluation.benchmarks.rows import rows
-from rba.evaluation.benchmarks.scorers import SCORERS, asr, no_answer, qa, refusal
+from rba.evaluation.benchmarks.scorers import SCORERS
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
 from rba.evaluation.results import load_results
 from rba.evaluation.settings import ConditionSettings, EvaluateSettings
@@ -37,11 +31,6 @@ from rba.testing.tiny_utterances import tiny_utterances, tiny_wave
 from rba.workspace import Workspace
 
 CLIP = audio.encode(tiny_wave(1))
-
-
-def value(measure: Measure) -> float:
-    """The figure over all answers."""
-    return float(measure.statistic(np.ones((1, len(measure.sums))))[0])
 
 
 def settings(layout: str, source: Path, **values: object) -> BenchmarkSettings:
@@ -271,109 +260,6 @@ def test_cloned_voices_say_them_where_the_run_clones(tmp_path: Path):
     found = load(settings("manifest", numbered(tmp_path, 3)), speech, tmp_path / "speech", 5)
     people = {who.id for who in ReferenceBank(speech.references).speakers("test")}
     assert len(found.utterances) == 3 and {u.speaker for u in found.utterances} <= people and not found.refused
-
-
-# Scorers.
-
-ASKED = [Item("1", "Who?", ("Ann", "Anna Lee")), Item("2", "Where?", ("New York",))]
-
-
-def test_question_answering_by_hand():
-    found = {name: value(m) for name, m in qa(ASKED, ["It was Anna Lee.", "I don't know."]).items()}
-    assert found == pytest.approx(
-        {"contains": 0.5, "exact": 0.0, "token_recall": 0.5, "token_f1": (4 / 6) / 2, "no_answer": 0.5}
-    )
-    assert value(qa(ASKED, ["ann", "The New York!"])["exact"]) == 1.0
-
-
-@given(st.lists(st.text(max_size=30), min_size=2, max_size=2))
-def test_exact_answers_are_contained_and_have_full_recall(answers: list[str]):
-    found = qa(ASKED, answers)
-    exact, contains, recall, f1 = (found[n].sums[:, 0] for n in ("exact", "contains", "token_recall", "token_f1"))
-    assert (exact <= contains).all() and (contains <= recall + 1e-9).all() and (f1 <= recall + 1e-9).all()
-
-
-@pytest.mark.parametrize(
-    ("answer", "blank"),
-    [
-        ("", True),
-        ("...", True),
-        ("I'm not sure.", True),
-        ("I cannot answer that.", True),
-        ("I don\u2019t have enough information.", True),
-        ("Paris", False),
-        ("I know that it is Paris.", False),
-    ],
-)
-def test_no_answer(answer: str, blank: bool):
-    assert no_answer(answer) is blank
-
-
-@pytest.mark.parametrize(
-    ("answer", "found"),
-    [
-        ("B", "B"),
-        ("(C) Paris", "C"),
-        ("The answer is D.", "D"),
-        ("the correct option is: A", "A"),
-        ("**B**", "B"),
-        ("A dog is an animal.", ""),
-        ("I think it is Paris", ""),
-        ("", ""),
-    ],
-)
-def test_the_letter_of_an_answer(answer: str, found: str):
-    assert choice.letter(answer) == found
-
-
-def test_choices_by_hand():
-    items = [Item("1", "?", ("B",)), Item("2", "?", ("(A)",)), Item("3", "?", ("C",))]
-    found = choice.score(items, ["B.", "no idea", "The answer is D"])
-    assert value(found["accuracy"]) == pytest.approx(1 / 3)
-    assert value(found["no_answer"]) == pytest.approx(1 / 3)
-
-
-def test_refusals_by_their_words():
-    answers = ["I'm sorry, but I can't help with that.", "Sure, here it is.", "That would be illegal."]
-    assert value(refusal([Item(str(i), "?") for i in range(3)], answers)["refused"]) == pytest.approx(2 / 3)
-
-
-def test_word_error_rate_is_over_all_words():
-    items = [Item("1", "", ("the cat sat down",)), Item("2", "", ("yes",))]
-    assert value(asr(items, ["The cat sat", "no"])["wer"]) == pytest.approx(2 / 5)
-
-
-REFERENCES = ["The cat sat on the mat .", "It is raining today, is it not?", "We went home."]
-TRANSLATED = ["The cat sat on a mat.", "It rains today, does it not?", "We went home."]
-
-
-@pytest.mark.parametrize("target", ["de", "zh", "ja"])
-def test_bleu_and_chrf_are_sacrebleus_on_the_corpus_and_on_resamples_of_it(target: str):
-    measures = translation.score([Item(str(i), "", (r,)) for i, r in enumerate(REFERENCES)], TRANSLATED, target)
-    tokenize = {"de": "13a", "zh": "zh", "ja": "char"}[target]
-    for counts in ([1, 1, 1], [2, 0, 1], [0, 3, 0]):
-        said = [t for t, n in zip(TRANSLATED, counts) for _ in range(n)]
-        wanted = [[r for r, n in zip(REFERENCES, counts) for _ in range(n)]]
-        weights = np.array([counts], dtype=float)
-        assert float(measures["bleu"].statistic(weights)[0]) * 100 == pytest.approx(
-            sacrebleu.corpus_bleu(said, wanted, tokenize=tokenize).score
-        )
-        assert float(measures["chrf"].statistic(weights)[0]) * 100 == pytest.approx(
-            sacrebleu.corpus_chrf(said, wanted).score
-        )
-    assert f"tok:{tokenize}" in translation.signatures(target)["bleu"]
-
-
-@pytest.mark.parametrize(("subset", "target"), [("en_de", "de"), ("en_us-cmn_hans_cn", "cmn"), ("en-zh", "zh")])
-def test_the_language_translated_to(subset: str, target: str):
-    assert translation.target_of(settings("pairs", Path("x"), subset=subset)) == target
-
-
-def test_means_leave_out_what_has_no_value():
-    one = mean([1.0, None, 0.0, 1.0])
-    assert (value(one), one.count) == (pytest.approx(2 / 3), 3)
-    assert value(rate([1, 3], [2, 6])) == 0.5
-    assert np.isnan(value(rate([0], [0])))
 
 
 # Rows and the stage.
