@@ -64,13 +64,13 @@ def test_an_audio_lm_is_named_by_its_hub_id_or_its_folder(mine, tmp_path, model)
 
 
 def test_a_reward_of_ones_own_is_imported_before_anything_is_done_and_an_edit_counts(mine, tmp_path, monkeypatch):
-    own = "align.reward=own_rewards:f + recall"
+    own = "align.reward=edited_rewards:f + recall"
     with pytest.raises(RecipeError, match="cannot import the reward: ModuleNotFoundError"):
         run(mine(own))
     assert done() == [] and not mine().folder.exists()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_rewards", raising=False)  # and again when the test is over
-    file = tmp_path / "own_rewards.py"
+    monkeypatch.delitem(sys.modules, "edited_rewards", raising=False)  # and again when the test is over
+    file = tmp_path / "edited_rewards.py"
     file.write_text("def f(completions, **columns):\n    return [0] * len(completions)\n")
     run(mine(own))
     done()

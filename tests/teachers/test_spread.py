@@ -6,11 +6,12 @@ from itertools import cycle
 
 import pytest
 
+from rba.lm.load import load_lm
 from rba.lm.sampling import Sampling
 from rba.teachers.batches import Batches
 from rba.teachers.local import LocalTeacher
 from rba.teachers.spread import SpreadTeacher, hold
-from rba.testing.tiny_lm import save_tiny_lm, tiny_text_lm
+from rba.testing.tiny_lm import save_tiny_lm
 
 SAMPLING = Sampling(1.0, 0.95, 10)
 TEXTS = ["Name a fruit.", "Why?", "Play some jazz and tell me a joke.", "Go.", "What is tea?", "Sing.", "Name a fruit."]
@@ -33,7 +34,7 @@ class Here:
 @pytest.fixture(scope="module")
 def teachers(tmp_path_factory) -> tuple[LocalTeacher, SpreadTeacher]:
     folder = str(save_tiny_lm(tmp_path_factory.mktemp("teacher")))
-    alone = LocalTeacher(tiny_text_lm(), batch_size=3, system="Be brief.")
+    alone = LocalTeacher(load_lm(folder), batch_size=3, system="Be brief.")
     pool = Here(lambda: hold(folder, 3, "Be brief."))
     return alone, SpreadTeacher(folder, Batches(alone.lm.tokenizer, "Be brief.", 3), pool)
 
