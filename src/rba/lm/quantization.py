@@ -62,8 +62,8 @@ def _packed(bnb: Any, layer: torch.nn.Linear, dtype: torch.dtype) -> Any:
     form = {"compress_statistics": True, "quant_type": "nf4"}
     bias = layer.bias is not None
     packed = bnb.nn.Linear4bit(layer.in_features, layer.out_features, bias, dtype, **form, device="meta")
-    # on CPUs with avx512_bf16 a layer that does not train would be packed once more, for products that are not used here,
-    # and fail where its inputs are fewer than a block
+    # on CPUs with avx512_bf16 a layer that does not train would be packed once more, for products that are not used
+    # here, and fail where its inputs are fewer than a block
     packed.support_avx512bf16_for_cpu = False
     packed.weight = bnb.nn.Params4bit(layer.weight.data, requires_grad=False, **form)
     packed.bias = layer.bias
