@@ -37,3 +37,22 @@ def test_large_blocks_are_kept():
         for how in ("fresh", "kept")
     )
     assert kept <= fresh and kept < 1000  # ten times 40 MB are 97,000 pages of 4 KiB
+
+
+HELD = """
+from rba import runtime
+runtime.prepare()
+import numpy as np
+import psutil
+resident = lambda: psutil.Process().memory_info().rss
+blocks = [np.ones(5_000_000) for _ in range(10)]
+del blocks
+before = resident()
+runtime.give_back()
+print(before - resident())
+"""
+
+
+def test_what_is_kept_can_be_given_back():
+    held = int(subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=True).stdout)
+    assert held > 300_000_000  # of 400 MB

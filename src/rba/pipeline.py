@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from rba import parallel
+from rba import parallel, runtime
 from rba.errors import ModelError, WorkspaceError
 from rba.meter import measure
 from rba.publish import publish
@@ -96,6 +96,7 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
                 parallel.told(step.name)
             step.work(folder)
             gc.collect()
+            runtime.give_back()
         folder = workspace.stage(step.name)
         if not folder.is_current(mark):
             raise WorkspaceError("the stage ended without finishing", str(folder.path), "run the same command again")

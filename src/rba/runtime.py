@@ -23,6 +23,14 @@ def prepare() -> None:
         _keep_memory()
 
 
+def give_back() -> None:
+    """Return to the machine what glibc's malloc keeps but nothing uses: the next work may need other blocks."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return
+
+
 def _keep_memory() -> None:
     """Let glibc's malloc reuse large blocks; nothing happens with other C libraries."""
     try:
