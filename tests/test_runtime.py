@@ -20,6 +20,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+def printed(code: str, *arguments: str) -> int:
+    """The number that a fresh process prints."""
+    return int(subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=True).stdout)
+
+
 def test_threads_spin_briefly_and_the_users_choice_stays(monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
@@ -32,10 +37,7 @@ def test_threads_spin_briefly_and_the_users_choice_stays(monkeypatch):
 
 
 def test_large_blocks_are_kept():
-    fresh, kept = (
-        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True).stdout)
-        for how in ("fresh", "kept")
-    )
+    fresh, kept = (printed(FAULTS, how) for how in ("fresh", "kept"))
     assert kept <= fresh and kept < 1000  # ten times 40 MB are 97,000 pages of 4 KiB
 
 
@@ -54,5 +56,4 @@ print(before - resident())
 
 
 def test_what_is_kept_can_be_given_back():
-    held = int(subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=True).stdout)
-    assert held > 300_000_000  # of 400 MB
+    assert printed(HELD) > 300_000_000  # of 400 MB
