@@ -18,7 +18,7 @@ from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 1}
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 2}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})

@@ -6,7 +6,7 @@ import numpy as np
 
 from rba.evaluation.collect import Loaders
 from rba.rewards.words import words
-from rba.teachers.teacher import Reply
+from rba.teachers.teacher import Reply, Teacher
 from rba.testing.tiny_speechlm import tiny_speechlm
 
 
@@ -21,10 +21,13 @@ class WordEmbedder:
         return rows
 
 
-class EchoTeacher:
+class EchoTeacher(Teacher):
     """Answers with the request; finds an answer as likely as it is short."""
 
     name = "echo"
+
+    def told(self, system):
+        return self
 
     def replies(self, texts, sampling, seeds, system=None):
         return [Reply(f"an answer to {text}") for text in texts]

@@ -67,6 +67,12 @@ def test_each_checkpoint_is_loaded_once_and_the_features_do_not_stay(finished):
     assert not list(folder.path.glob(".features*"))
 
 
+def test_judges_that_read_share_one_teacher(tmp_workspace):
+    log = Log()
+    evaluate(tmp_workspace, log, settings=replace(SETTINGS, judges=("recall", "likelihood", "pairwise")))
+    assert log.loaded.count("teacher") == 2  # to answer again, and to judge
+
+
 def test_every_figure_is_there(finished):
     rows = finished[2]
     have = {(r.model, r.metric, r.against) for r in rows}

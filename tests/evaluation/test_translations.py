@@ -103,8 +103,11 @@ def test_chinese_is_scored_by_its_characters():
 class TaughtTeacher(EchoTeacher):
     """Keeps what it is asked, and under which turns."""
 
-    def __init__(self, system):
-        self.system, self.asked = system, []
+    def __init__(self, system, asked=None):
+        self.system, self.asked = system, [] if asked is None else asked
+
+    def told(self, system):
+        return TaughtTeacher(system, self.asked)
 
     def replies(self, texts, sampling, seeds, system=None):
         self.asked += [(self.system, text) for text in texts]

@@ -34,6 +34,9 @@ class ScriptedTeacher(Teacher):
         self.bad, self.runaway = bad, runaway
         self.rounds: list[int] = []
 
+    def told(self, system):
+        return self
+
     def sample_queries(self, seeds, system, sampling, openers=None):
         self.rounds.append(len(seeds))
         bad = list(BAD)

@@ -150,3 +150,13 @@ def test_a_real_teacher_prefers_sense_to_nonsense(weights):
     assert good / n > bad / m + 2
     queries = [r.text for r in teacher.sample_queries(range(6), None, Sampling(0.8, 0.95, 16), ["How do I"] * 6)]
     assert all(q.startswith("How do I ") for q in queries)
+
+
+def test_a_teacher_told_otherwise_answers_as_one_made_so_on_the_same_llm(teacher):
+    texts, seeds, brief = ["What is tea?", "Why?"], [1, 2], "Be brief."
+    told, made = teacher.told(brief), LocalTeacher(teacher.lm, batch_size=4, system=brief)
+    assert told.lm is teacher.lm and told.system == brief
+    assert told.replies(texts, SAMPLING, seeds) == made.replies(texts, SAMPLING, seeds)
+    assert told.log_likelihood(texts, ["So.", "Tea."]) == made.log_likelihood(texts, ["So.", "Tea."])
+    assert told.log_likelihood(texts, ["So.", "Tea."]) != teacher.log_likelihood(texts, ["So.", "Tea."])
+    assert told.told("").log_likelihood(texts, ["So.", "Tea."]) == teacher.log_likelihood(texts, ["So.", "Tea."])

@@ -35,7 +35,7 @@ class Here:
 def teachers(tmp_path_factory) -> tuple[LocalTeacher, SpreadTeacher]:
     folder = str(save_tiny_lm(tmp_path_factory.mktemp("teacher")))
     alone = LocalTeacher(load_lm(folder), batch_size=3, system="Be brief.")
-    pool = Here(lambda: hold(folder, 3, "Be brief."))
+    pool = Here(lambda: hold(folder, 3))
     return alone, SpreadTeacher(folder, Batches(alone.lm.tokenizer, "Be brief.", 3), pool)
 
 
@@ -63,3 +63,11 @@ def test_likelihoods_are_the_same(teachers):
 
 def test_nothing_to_do_is_nothing_done(teachers):
     assert teachers[1].replies([], SAMPLING, []) == []
+
+
+def test_told_otherwise_the_same_workers_answer_otherwise(teachers):
+    alone, spread = (teacher.told("Sing it.") for teacher in teachers)
+    assert spread.pool is teachers[1].pool and spread.system == "Sing it."
+    assert spread.log_likelihood(TEXTS, TEXTS) == alone.log_likelihood(TEXTS, TEXTS)
+    assert spread.log_likelihood(TEXTS, TEXTS) != teachers[1].log_likelihood(TEXTS, TEXTS)
+    assert spread.replies(TEXTS, SAMPLING, SEEDS) == alone.replies(TEXTS, SAMPLING, SEEDS)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -53,7 +52,7 @@ class Loaders:
     transcriber: Callable[[], Any]
     teacher: Callable[[], Any]
     embedder: Callable[[], Any]
-    judge: Callable[[], Any] | None = None  # the LLM that compares answers; None: the teacher
+    judge: Callable[[], Any] | None = None  # the LLM that compares answers; None: the teacher, told nothing
 
 
 def plan(
@@ -187,16 +186,7 @@ class _TeacherWorker:
         own = [job.asked.own_system(u.instruction_id) for u in job.utterances]
         texts = ["\n\n".join(filter(None, (turn, u.text))) for turn, u in zip(own, job.utterances)]
         seeds = [derive(self.seed, "answer", u.id) for u in job.utterances]
-        with _told_nothing(self.teacher) if job.asked.asks_otherwise else nullcontext():
-            replies = self.teacher.replies(texts, sampling, seeds)
+        # the teacher's own turn holds the task that such a benchmark sets aside
+        teacher = self.teacher.told("") if job.asked.asks_otherwise else self.teacher
+        replies = teacher.replies(texts, sampling, seeds)
         return [ask.read(TEACHER, u, r.text, 0, r.finished) for u, r in zip(job.utterances, replies)]
-
-
-@contextmanager
-def _told_nothing(teacher: Any) -> Iterator[None]:
-    """Take the teacher's own turns away for a while: they hold the task that a benchmark sets aside."""
-    usual, teacher.system = teacher.system, ""
-    try:
-        yield
-    finally:
-        teacher.system = usual

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from rba.data.instruction import Instruction
@@ -128,9 +129,10 @@ def measure(
         if task.translates:
             made += translation_rows(sheet, masks(cells.utterances), task.language)
         bar.advance()
+        teacher = cache(loaders.teacher)
+        reader = cache(loaders.judge) if loaders.judge else lambda: teacher().told("")
         for name in settings.judges:
-            reader = loaders.judge or loaders.teacher
-            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, judge=reader, task=task)
+            judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
@@ -167,11 +169,11 @@ def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: S
     def judge():
         from rba.teachers.load import load_teacher
 
-        return load_teacher(settings.judge or teacher)
+        return load_teacher(settings.judge)
 
     def embedder():
         from rba.lm.embedder import SentenceEmbedder
 
         return SentenceEmbedder(settings.embedder)
 
-    return Loaders(speechlm, transcriber, load_teacher, embedder, judge)
+    return Loaders(speechlm, transcriber, load_teacher, embedder, judge if settings.judge else None)

@@ -24,6 +24,10 @@ class LocalTeacher(Teacher):
         self.lm, self.name, self.system = lm, lm.name, system
         self.batches = Batches(lm.tokenizer, system, batch_size)
 
+    def told(self, system: System) -> LocalTeacher:
+        """The same LLM under another turn."""
+        return LocalTeacher(self.lm, self.batches.size, system)
+
     def sample_queries(
         self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:

@@ -29,6 +29,10 @@ class ServerTeacher(Teacher):
         self.service, self.system, self.name = service, system, service.model
         self.client = client or Client(service)
 
+    def told(self, system: System) -> ServerTeacher:
+        """The same server, asked over the same connection, under another turn."""
+        return ServerTeacher(self.service, system, self.client)
+
     def sample_queries(
         self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:

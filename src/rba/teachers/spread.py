@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,9 @@ from rba.teachers.teacher import Reply, Teacher
 
 @dataclass(frozen=True)
 class Call:
-    """A call of one of a teacher's methods: one batch of work."""
+    """A call of one of a teacher's methods under a turn: one batch of work."""
 
+    system: System
     method: str
     arguments: tuple[Any, ...]
 
@@ -36,6 +37,10 @@ class SpreadTeacher(Teacher):
     def __init__(self, name: str, batches: Batches, pool: Pool[Call, list[Any]]):
         self.name, self.system, self.batches, self.pool = name, batches.system, batches, pool
 
+    def told(self, system: System) -> SpreadTeacher:
+        """The same workers, asked under another turn."""
+        return SpreadTeacher(self.name, replace(self.batches, system=system), self.pool)
+
     def sample_queries(
         self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
@@ -43,7 +48,7 @@ class SpreadTeacher(Teacher):
         first = openers or [""] * len(seeds)
 
         def call(chosen: list[int]) -> Call:
-            return Call("sample_queries", (_of(seeds, chosen), system, sampling, _of(first, chosen)))
+            return Call(self.system, "sample_queries", (_of(seeds, chosen), system, sampling, _of(first, chosen)))
 
         return self._shared(call, self.batches.queries(seeds, openers))
 
@@ -51,7 +56,7 @@ class SpreadTeacher(Teacher):
         """One answer per request, as `LocalTeacher` gives it."""
 
         def call(chosen: list[int]) -> Call:
-            return Call("replies", (_of(texts, chosen), sampling, _of(seeds, chosen)))
+            return Call(self.system, "replies", (_of(texts, chosen), sampling, _of(seeds, chosen)))
 
         return self._shared(call, self.batches.replies(texts, seeds))
 
@@ -59,7 +64,7 @@ class SpreadTeacher(Teacher):
         """Summed log-prob and tokens of each response, as `LocalTeacher` scores it."""
 
         def call(chosen: list[int]) -> Call:
-            return Call("log_likelihood", (_of(texts, chosen), _of(responses, chosen)))
+            return Call(self.system, "log_likelihood", (_of(texts, chosen), _of(responses, chosen)))
 
         answers = self.batches.answers(responses, chat.end_ids(self.batches.tokenizer)[0])
         return self._shared(call, self.batches.scores(self.batches.prompts(texts), answers))
@@ -80,12 +85,12 @@ class Held:
 
     def __call__(self, call: Call) -> list[Any]:
         """What the teacher's method returns."""
-        return getattr(self.teacher, call.method)(*call.arguments)
+        return getattr(self.teacher.told(call.system), call.method)(*call.arguments)
 
 
-def hold(name: str, batch_size: int, system: System) -> Held:
+def hold(name: str, batch_size: int) -> Held:
     """Load the teacher in a worker."""
-    return Held(load_teacher(name, batch_size, system))
+    return Held(load_teacher(name, batch_size))
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def spread(name: str, batch_size: int, system: System, cluster: RaySettings, mos
     Raises ModelError if it cannot be loaded, here or there, and ClusterError for a cluster that does not do its part.
     """
     batches = Batches(load_tokenizer(name), system, batch_size)
-    make = partial(hold, name, batch_size, system)
+    make = partial(hold, name, batch_size)
     with Pool[Call, list[Any]]("synthesis", make, cluster, cluster.synthesis, most) as pool:
         yield SpreadTeacher(name, batches, pool)
 

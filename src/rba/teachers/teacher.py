@@ -37,6 +37,10 @@ class Teacher(Protocol):
     name: str
     system: System
 
+    def told(self, system: System) -> Teacher:
+        """The same teacher, its model not loaded again, answering under another turn."""
+        ...
+
     def sample_queries(
         self, seeds: Sequence[int], system: System, sampling: Sampling, openers: Sequence[str] | None = None
     ) -> list[Reply]:
