@@ -14,7 +14,7 @@ import torch
 from rba import config, parallel
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
-from rba.alignment.objectives.objective import load_objective
+from rba.alignment.objectives.objective import Objective, load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.settings import AlignSettings, LoraSettings
@@ -144,32 +144,30 @@ def align(
     base, mark = speechlm.name, mark or speechlm.name
     if task_of(speechlm):
         mark = fingerprint(mark, task_of(speechlm))
-    leads, shared = parallel.world().leads, folder.path.parent / SHARED
+    leads = parallel.world().leads
     with parallel.leader_first():
         token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
-    data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
-    extra, value, ranked = dict(objective.reward_terms), None, None
-    by_reward = bool(data.validation) and settings.validation.by == "reward"
+    data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=folder.path.parent / SHARED)
+    ranked, valued = None, None
     if leads:
         folder.note("data", data.counts)
         folder.note("bad_clips", data.lost)
-        value = reward() if by_reward or (objective.needs_rewards and not extra) else None
-        ranked = (reward(extra) if extra else value) if objective.needs_rewards else None
+        ranked, valued = _rewards(objective, settings, data, reward)
     _adapt(speechlm, settings.lora, seed)
     rollouts = None
     if objective.needs_samples:
-        place = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
+        extra = objective.reward_terms
         rollouts = Rollouts(
             speechlm,
             data.learnt,
             data.plan,
             settings,
             ranked,
-            place,
+            _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system),
             seed,
             bare,
             typed=objective.needs_typed,
-            mark=f"{fingerprint(extra)[:8]}-" if extra else "",
+            mark=f"{fingerprint(dict(extra))[:8]}-" if extra else "",
         )
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
@@ -181,7 +179,7 @@ def align(
         data.learnt,
         settings,
         rollouts=rollouts,
-        validator=_validator(speechlm, settings, data, value if by_reward else None) if leads else None,
+        validator=_validator(speechlm, settings, data, valued) if leads else None,
         probe=probe,
         folder=state,
         seed=seed,
@@ -192,13 +190,27 @@ def align(
     if leads:
         facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
         folder.note("training", facts)
-        folder.note("rewards_dropped", dict(getattr(ranked or value, "dropped", None) or {}))
-        folder.note("reward_signatures", getattr(value, "signatures", {}))
+        folder.note("rewards_dropped", dict(getattr(ranked or valued, "dropped", None) or {}))
+        folder.note("reward_signatures", getattr(ranked or valued, "signatures", {}))
         known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
         shutil.rmtree(state, ignore_errors=True)
         folder.complete()
     return outcome
+
+
+def _rewards(
+    objective: Objective, settings: AlignSettings, data: Prepared, load: Callable[..., Reward]
+) -> tuple[Reward | None, Reward | None]:
+    """What ranks the objective's answers and what values answers in validation; None where nothing does.
+
+    They are the same unless the objective adds rewards of its own to the recipe's.
+    """
+    extra = dict(objective.reward_terms)
+    by_reward = bool(data.validation) and settings.validation.by == "reward"
+    plain = load() if by_reward or (objective.needs_rewards and not extra) else None
+    ranked = (load(extra) if extra else plain) if objective.needs_rewards else None
+    return ranked, plain if by_reward else None
 
 
 def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:
