@@ -55,7 +55,7 @@ class WhisperEncoder(torch.nn.Module):
         states_BTD, lengths = self._convolve(mel_BTM, lengths)
         mask_BT = torch.arange(states_BTD.shape[1], device=device) < lengths[:, None]
         for layer in self.encoder.layers:
-            states_BTD = self._layer(layer, states_BTD, mask_BT[:, None, None, :])
+            states_BTD = encoder_layer(layer, states_BTD, mask_BT[:, None, None, :])
         states_BTD = self.encoder.layer_norm(states_BTD).float()
         return [states_BTD[i, :n].clone() for i, n in enumerate(lengths.tolist())]
 
@@ -69,19 +69,20 @@ class WhisperEncoder(torch.nn.Module):
         positions = self.encoder.embed_positions.weight[: states_BTD.shape[1]]
         return states_BTD + positions.to(dtype), (lengths + 1) // DOWNSAMPLING
 
-    @staticmethod
-    def _layer(layer: Any, states_BTD: torch.Tensor, mask_B11T: torch.Tensor) -> torch.Tensor:
-        attn, (batch, steps, width) = layer.self_attn, states_BTD.shape
 
-        def heads(x: torch.Tensor) -> torch.Tensor:
-            return x.view(batch, steps, attn.num_heads, -1).transpose(1, 2)
+def encoder_layer(layer: Any, states_BTD: torch.Tensor, mask_B1QK: torch.Tensor) -> torch.Tensor:
+    """One of the encoder's layers, on states of which each position Q sees the positions K that the mask allows."""
+    attn, (batch, steps, width) = layer.self_attn, states_BTD.shape
 
-        normed = layer.self_attn_layer_norm(states_BTD)
-        query, key, value = attn.q_proj(normed), attn.k_proj(normed), attn.v_proj(normed)
-        mixed = F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask_B11T)
-        states_BTD = states_BTD + attn.out_proj(mixed.transpose(1, 2).reshape(batch, steps, width))
-        normed = layer.final_layer_norm(states_BTD)
-        return states_BTD + layer.fc2(F.gelu(layer.fc1(normed)))
+    def heads(x: torch.Tensor) -> torch.Tensor:
+        return x.view(batch, steps, attn.num_heads, -1).transpose(1, 2)
+
+    normed = layer.self_attn_layer_norm(states_BTD)
+    query, key, value = attn.q_proj(normed), attn.k_proj(normed), attn.v_proj(normed)
+    mixed = F.scaled_dot_product_attention(heads(query), heads(key), heads(value), attn_mask=mask_B1QK)
+    states_BTD = states_BTD + attn.out_proj(mixed.transpose(1, 2).reshape(batch, steps, width))
+    normed = layer.final_layer_norm(states_BTD)
+    return states_BTD + layer.fc2(F.gelu(layer.fc1(normed)))
 
 
 def load_encoder(name: str, dtype: str = "float32") -> WhisperEncoder:
