@@ -56,6 +56,7 @@ def agreement(model: Any) -> float:
         ("rba-group", "qwen2_audio"),
         ("rba-single", "gemma4"),
         ("rba-group", "qwen3_omni_moe_thinker"),
+        ("rba-group", "ultravox"),
     ],
 )
 def test_it_learns_by_heart(method: str, family: str, tmp_path: Path):

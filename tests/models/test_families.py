@@ -91,7 +91,7 @@ def gradients(model: Any, recompute: bool) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
 
 
-@pytest.mark.parametrize("name", ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker"])
+@pytest.mark.parametrize("name", ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "ultravox"])
 def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str):
     model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)

@@ -1,4 +1,4 @@
-"""Audio LMs of transformers as SpeechLMs: the model's own processor, chat template, tower and projector.
+"""Audio LMs as SpeechLMs: the model's own processor, chat template, tower and projector.
 
 Everything is read off the real class: its own forward pass is run up to where the projector begins, so that masks and
 lengths are its own, and the rows around the audio are those of its own processor.
@@ -10,6 +10,7 @@ import json
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rba.lm.preamble import System
 from rba.lm.quantization import NF4, NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.bridge import first, in_float32, projector_of, with_own_adapter
+from rba.models.bridge import class_of, first, in_float32, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
 
@@ -36,7 +37,7 @@ class _Heard(Exception):
 
 @dataclass
 class AudioLM:
-    """An audio LM of transformers; see `rba.models.speechlm.SpeechLM` for the methods.
+    """An audio LM of transformers, or of the same form; see `rba.models.speechlm.SpeechLM` for the methods.
 
     `core` is the model of its real class, `lm.model` the same object or its PEFT wrapper. `source` is what the base
     model was opened by. The projector is kept in float32: it may be trained.
@@ -174,17 +175,15 @@ def open_audio_lm(
     Raises ModelError where it cannot be opened, is of another family, carries an adapter, or its chat template has no
     place for audio.
     """
-    import transformers
-    from transformers import AutoConfig
+    from transformers import PreTrainedConfig
+    from transformers.utils import logging
 
-    transformers.utils.logging.disable_progress_bar()
+    logging.disable_progress_bar()
     try:
-        family = family_of(AutoConfig.from_pretrained(source).model_type, source)
-        model_class = getattr(transformers, family.model_class, None)
-        if model_class is None:
-            raise ModelError(f"transformers {transformers.__version__} has no {family.title}", source, "upgrade it")
-        processor = pkgutil.resolve_name(family.processor)(source)
-        core = with_own_adapter(model_class.from_pretrained(source, dtype=number_format(dtype)), family, source)
+        # not by AutoConfig, which asks whether to run the code that an Ultravox brings along
+        family = family_of(PreTrainedConfig.get_config_dict(source)[0].get("model_type", ""), source)
+        opener = pkgutil.resolve_name(family.opener) if family.opener else partial(_of_transformers, family)
+        core, processor = opener(source, number_format(dtype))
     except ModelError:
         raise
     except (OSError, ValueError, ImportError) as error:
@@ -199,6 +198,16 @@ def open_audio_lm(
     opened = wrap(core.to(place_on), processor, family, source, name or source)
     opened.lm.quantize = quantize
     return opened
+
+
+def _of_transformers(family: Family, source: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A model of transformers' own class, and its processor."""
+    import transformers
+
+    if (model_class := class_of(family)) is None:
+        raise ModelError(f"transformers {transformers.__version__} has no {family.title}", source, "upgrade it")
+    processor = pkgutil.resolve_name(family.processor)(source)
+    return with_own_adapter(model_class.from_pretrained(source, dtype=dtype), family, source), processor
 
 
 def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:

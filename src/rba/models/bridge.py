@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
 from torch import nn
 
 from rba.models.families import Family
+
+
+def class_of(family: Family) -> Any:
+    """The class of a family's models; None where the installed transformers lacks it."""
+    module, _, name = family.model_class.rpartition(":")
+    return getattr(importlib.import_module(module or "transformers"), name, None)
 
 
 def part(core: Any, path: str) -> Any:
@@ -52,11 +59,16 @@ def first(projector: Any) -> Any:
 
 def with_own_adapter(core: Any, family: Family, source: str) -> Any:
     """The model with the adapter that its checkpoint brings along merged in; as it is where there is none."""
-    from transformers.utils import cached_file
-
-    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    if not family.adapter or not cached_file(source, "adapter_config.json", subfolder=family.adapter, **quiet):
+    if not family.adapter or not file_of(source, "adapter_config.json", family.adapter):
         return core
     from peft import PeftModel
 
     return PeftModel.from_pretrained(core, source, subfolder=family.adapter).merge_and_unload()
+
+
+def file_of(source: str, name: str, subfolder: str = "") -> str | None:
+    """Where the file `name` of a folder or hub id lies, fetched if need be; None where there is none."""
+    from transformers.utils import cached_file
+
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    return cached_file(source, name, subfolder=subfolder, **quiet)

@@ -1,4 +1,4 @@
-"""The audio LMs of transformers that rba opens, and the little in which they differ. Imports nothing heavy."""
+"""The audio LMs that rba opens, and the little in which they differ. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ PROJECTOR = "projector.safetensors"
 class Family:
     """What is not read off a model itself.
 
-    `model_class` is its class in transformers; `projector` the path, inside the model, of the module between audio
-    tower and LLM, or of the modules that together are it (a name without a dot is an activation of transformers);
-    `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of the audio tower,
-    `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to the processor;
-    `processor` names what opens it ("module:function", given the source). `title` is for people.
+    `model_class` is its class in transformers, or "module:class"; `projector` the path, inside the model, of the module
+    between audio tower and LLM, or of the modules that together are it (a name without a dot is an activation of
+    transformers); `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of
+    the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
+    the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
+    model and processor (given the source and the precision) where transformers does not. `title` is for people.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Family:
     adapter: str = ""
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor: str = "transformers:AutoProcessor.from_pretrained"
+    opener: str = ""
 
 
 _OMNI = Family(
@@ -81,6 +83,13 @@ FAMILIES: dict[str, Family] = {
         tower=f"{_PHI}.encoder",
         adapter="speech-lora",
         processor="rba.models.hearing:phi4_multimodal",
+    ),
+    "ultravox": Family(
+        "Ultravox",
+        "rba.models.ultravox_model:UltravoxModel",
+        "multi_modal_projector",
+        tower="audio_tower",
+        opener="rba.models.ultravox:open_parts",
     ),
 }
 """By the `model_type` of a checkpoint's configuration."""

@@ -44,7 +44,7 @@ def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tenso
 def load_speechlm(
     name: str | Path, dtype: str = AUTO, device: torch.device | None = None, quantize: str = NONE
 ) -> SpeechLM:
-    """Open a checkpoint folder of either kind, "shipped", or an audio LM of transformers (a folder or hub id).
+    """Open a checkpoint folder of either kind, "shipped", or an audio LM as published (a folder or hub id).
 
     LLM and encoder are in `dtype`, the connector in float32. The LLM (of an audio LM, all of it) is put on `device`, or
     on CUDA where there is one. A checkpoint made for a task is told it. The LLM is rounded as `quantize` says

@@ -16,13 +16,11 @@ def _lm(config: Any, name: str) -> tuple[Any, Any]:
 
 
 def _audio(config: Any, name: str) -> tuple[Any, Any]:
-    import transformers
-
-    from rba.models.bridge import part, projector_of
+    from rba.models.bridge import class_of, part, projector_of
     from rba.models.families import family_of
 
     family = family_of(config.model_type, name)
-    model = getattr(transformers, family.model_class)(getattr(config, "thinker_config", config))
+    model = class_of(family)(getattr(config, "thinker_config", config))
     return model, (part(model, family.tower), projector_of(model, family))
 
 

@@ -75,15 +75,13 @@ class Shapes:
         return list({shape.name: shape for shape in self._found.values() if shape}.values())
 
     def _config(self, name: str, served: bool) -> tuple[Any, str]:
-        from transformers import AutoConfig
-
         if name in self.given:
             path = Path(self.given[name]).expanduser()
             return _read(path, name), f"--shape {path}"
         place, source = _place(name, served)
         if place:
             try:
-                return AutoConfig.from_pretrained(place, local_files_only=True), source
+                return _auto_config().from_pretrained(place, local_files_only=True), source
             except (OSError, ValueError, KeyError) as error:
                 if source != "hub cache":
                     raise _bad(name, place, error) from error
@@ -119,10 +117,18 @@ def _read(path: Path, name: str) -> Any:
 
 
 def _made(tree: Mapping[str, Any]) -> Any:
+    rest = {key: value for key, value in tree.items() if key != "model_type"}
+    return _auto_config().for_model(tree["model_type"], **rest)
+
+
+def _auto_config() -> Any:
+    """transformers' AutoConfig, told of the model that it lacks."""
     from transformers import AutoConfig
 
-    rest = {key: value for key, value in tree.items() if key != "model_type"}
-    return AutoConfig.for_model(tree["model_type"], **rest)
+    from rba.models.ultravox_model import UltravoxConfig
+
+    AutoConfig.register(UltravoxConfig.model_type, UltravoxConfig, exist_ok=True)
+    return AutoConfig
 
 
 def _bad(name: str, place: str, error: Exception) -> ModelError:

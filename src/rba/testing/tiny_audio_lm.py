@@ -33,6 +33,7 @@ def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 
     import transformers
 
     from rba.models.audio_lm import wrap
+    from rba.models.bridge import class_of
     from rba.models.families import FAMILIES
 
     family = FAMILIES[model_type]
@@ -42,7 +43,7 @@ def tiny_audio_lm(model_type: str = "qwen2_audio", seed: int = 0, window: int = 
         config.text_config = transformers.MistralConfig(**text_sizes(tokenizer), sliding_window=window)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        core = getattr(transformers, family.model_class)(config).eval()
+        core = class_of(family)(config).eval()
         _loosen(core)
     core.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     return wrap(core, processor, family, f"tiny-{model_type}", f"tiny-{model_type}")
@@ -75,6 +76,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "granite_speech": hearing.granite_speech,
     "granite_speech_plus": hearing.granite_speech_plus,
     "voxtral": hearing.voxtral,
+    "ultravox": hearing.ultravox,
     "qwen2_5_omni_thinker": seeing.omni,
     "qwen3_omni_moe_thinker": seeing.omni3,
     "phi4_multimodal": seeing.phi4,

@@ -164,3 +164,18 @@ def voxtral(tokenizer: Any) -> tuple[Any, Any]:
         audio_token_id=tekken.convert_tokens_to_ids(processor.audio_token),
     )
     return config, processor
+
+
+def ultravox(tokenizer: Any) -> tuple[Any, Any]:
+    """Ultravox, around an LLM whose head is its table of embeddings."""
+    from rba.models.ultravox_model import UltravoxConfig
+    from rba.models.ultravox_turns import UltravoxTurns, ears
+
+    config = UltravoxConfig(
+        audio_config={"model_type": "whisper", **whisper_sizes()},
+        text_config={"model_type": "llama", **text_sizes(tokenizer, tie_word_embeddings=True)},
+        audio_token_index=audio_id(tokenizer),
+        hidden_size=64,
+        projector_ln_mid=True,
+    )
+    return config, UltravoxTurns(ears(config.audio_config), tokenizer, config.stack_factor)
