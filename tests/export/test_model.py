@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rba import cli, document
 from rba.alignment.scorer import score
-from rba.chat import ask
+from rba.chat import DEFAULT_SAMPLING, ask
 from rba.errors import DataError, WorkspaceError
 from rba.export.model import export_model
 from rba.lm.sampling import Sampling
@@ -67,7 +67,10 @@ def test_the_connector_goes_with_it(run, tmp_path):
     assert (tmp_path / "out" / "connector.json").is_file()
 
 
-@pytest.mark.parametrize("family", ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal", "gemma4"])
+FAMILIES = ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal", "gemma4", "ultravox"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
     speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
     add_lora(speechlm, rank=4)
@@ -155,16 +158,19 @@ def test_the_card_of_an_llm_tells_how_it_is_opened_and_what_it_is(run, tmp_path,
     assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ours.text
 
 
-def test_the_card_of_an_audio_lm_lets_transformers_hear(tmp_path, monkeypatch, capsys):
-    speechlm = told(load_speechlm(save_tiny_audio_lm(tmp_path / "start"), "float32"), TASK)
+@pytest.mark.parametrize(("family", "library"), [("qwen2_audio", "transformers"), ("ultravox", "rba")])
+def test_the_card_of_an_audio_lm_lets_it_hear(family, library, tmp_path, monkeypatch, capsys):
+    speechlm = told(load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32"), TASK)
     final = tmp_path / "run" / "final" / "sft"
     speechlm.save(final)
     (final / "recipe.yaml").write_text(recipe_for(tmp_path / "run").to_yaml())
     export_model(tmp_path / "run", "transformers", tmp_path / "out")
     soundfile.write(tmp_path / "out" / "question.wav", tiny_wave(0), 16_000, subtype="FLOAT")
     text = (tmp_path / "out" / "README.md").read_text()
+    assert f"library_name: {library}" in text
     assert "pipeline_tag: audio-text-to-text" in text and "This run has no evaluation yet" in text
-    assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ask(speechlm, tiny_wave(0), sampling=SHORT).text
+    sampling = SHORT if library == "transformers" else DEFAULT_SAMPLING
+    assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ask(speechlm, tiny_wave(0), sampling=sampling).text
 
 
 def test_the_command_names_the_model(run, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """An aligned model for plain transformers: the LLM with its adapter merged in, and the connector's weights.
 
-An audio LM of transformers becomes a whole model of its own class again.
+An audio LM becomes a whole model of its own class again; one that transformers has no class for, in its own layout.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rba.models import turns
 from rba.models.families import PROJECTOR
 from rba.models.load import connector_files, load_merged
 from rba.models.told import task_of
-from rba.report.usage import Usage, of_audio_lm, of_llm
+from rba.report.usage import Usage, of_audio_lm, of_llm, of_own_layout
 
 
 def write(folder: Path, checkpoint: Path) -> Usage:
@@ -48,6 +48,8 @@ def _write_audio_lm(folder: Path, checkpoint: Path) -> Usage:
     core.save_pretrained(folder)
     processor = speechlm.processor
     processor.save_pretrained(folder)
+    if speechlm.family.opener:
+        return of_own_layout(speechlm.family.title, task_of(speechlm))
     told = preamble_of(task_of(speechlm))
     prompt = turns.render(processor.tokenizer, turns.AUDIO, told, processor.audio_token)
     whole = turns.starts_whole(processor.tokenizer, prompt)

@@ -91,3 +91,18 @@ print(processor.batch_decode(reply[:, inputs["input_ids"].shape[1]:], skip_speci
 
 {_MERGED}"""
     return Usage("transformers", "audio-text-to-text", text)
+
+
+def of_own_layout(title: str, task: str) -> Usage:
+    """A whole audio LM of a family, `title`, that transformers has no class for; `task` is what it is told."""
+    told = f"model = told(model, {task!r})\n" if task else ""
+    text = f"""```python
+import rba
+{"from rba.models.told import told" + chr(10) if task else ""}
+model = rba.load_speechlm(".", "float32")   # this folder, or its name on a hub
+{told}reply = rba.ask(model, "question.wav")   # a file, or a waveform at 16 kHz
+print(reply.text)
+```
+
+The folder is in the layout of {title}, with all parts in it. {_MERGED}"""
+    return Usage("rba", "audio-text-to-text", text)
