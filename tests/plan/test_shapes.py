@@ -84,3 +84,10 @@ def test_a_name_that_a_server_alone_knows_is_unknown_and_no_fault():
 def test_published_configurations_name_their_kind():
     assert all("model_type" in tree for tree in PUBLISHED.values())
     assert LlamaConfig(**{k: v for k, v in PUBLISHED["smollm2-135m-instruct"].items() if k != "model_type"})
+
+
+def test_the_published_ultravox_holds_its_tower_and_its_projector_in_16_bits():
+    shape = Shapes().find("fixie-ai/ultravox-v0_5-llama-3_2-1b", "audio")
+    assert shape is not None and shape.decoder is not None
+    # its model.safetensors has 1,366,275,264 bytes, the names of some 490 weights among them
+    assert 0 < 1_366_275_264 - 2 * (shape.tower + shape.projector) < 50_000

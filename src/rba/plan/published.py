@@ -83,6 +83,28 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             "vocab_size": 156_032,
         },
     },
+    "fixie-ai/ultravox-v0_5-llama-3_2-1b": {
+        "model_type": "ultravox",
+        "projector_ln_mid": True,
+        "audio_config": {
+            "model_type": "whisper",
+            "num_mel_bins": 128,
+            "encoder_layers": 32,
+            "encoder_attention_heads": 20,
+            "encoder_ffn_dim": 5120,
+            "d_model": 1280,
+        },
+        "text_config": {
+            "model_type": "llama",
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 16,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "vocab_size": 128_256,
+            "tie_word_embeddings": True,
+        },
+    },
     "meta-llama/Llama-3.1-70B-Instruct": _LLAMA_8B
     | {
         "hidden_size": 8192,
