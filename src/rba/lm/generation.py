@@ -109,7 +109,7 @@ def _generate_batch(
     ).last_hidden_state
     cache.batch_repeat_interleave(group)
     # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
-    logits_BV = head(states_BTD[:, -1].contiguous()).repeat_interleave(group, 0)
+    logits_BV = head(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)
     ends = torch.tensor(lm.end_ids, device=lm.device)
     ids: list[list[int]] = [[] for _ in seeds]
@@ -124,7 +124,7 @@ def _generate_batch(
     live_B = torch.ones(len(seeds), dtype=torch.bool, device=lm.device)
     for step in range(sampling.max_new_tokens):
         rows.token_B = draw(logits_BV, uniform_BS[rows.owner_B, step], sampling)
-        chosen_B = logits_BV.gather(1, rows.token_B[:, None])[:, 0].float() - logits_BV.float().logsumexp(-1)
+        chosen_B = logits_BV.gather(1, rows.token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
         ended_B = torch.isin(rows.token_B, ends)
         for owner, token, logprob, live, end in zip(
             rows.owner_B.tolist(), rows.token_B.tolist(), chosen_B.tolist(), live_B.tolist(), ended_B.tolist()
@@ -149,7 +149,7 @@ def _generate_batch(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        logits_BV = head(states_B1D[:, 0].contiguous())
+        logits_BV = head(states_B1D[:, 0].contiguous()).float()
     return [_completion(lm, i, p, f) for i, p, f in zip(ids, logprobs, finished)]
 
 

@@ -12,7 +12,8 @@ from rba.errors import RecipeError
 if TYPE_CHECKING:
     import torch
 
-NUCLEUS_PROBE = 256
+NUCLEUS_PROBES = (256, 4096)
+BLOCK = 256  # weights that are summed before one of them is looked for
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def uniforms(seeds: list[int], steps: int) -> np.ndarray:
 def draw(logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Next tokens [B] by inverse transform sampling of the tempered, nucleus-truncated distribution (exact)."""
     if sampling.temperature == 0:
-        return logits_BV.argmax(-1)
+        return logits_BV.float().max(-1).indices  # on the CPU four times as fast as argmax; of equals the first, too
     tempered_BV = logits_BV.float() / sampling.temperature
     if sampling.top_p >= 1:
         return _invert(tempered_BV.softmax(-1), uniform_B)
@@ -45,27 +46,48 @@ def draw(logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling) -
 
 
 def _invert(weights_BV: torch.Tensor, uniform_B: torch.Tensor) -> torch.Tensor:
-    """Indices [B] of the inverse cumulative distribution of unnormalised weights at `uniform_B`."""
-    total_BV = weights_BV.double().cumsum(-1)
-    # an exact 1.0 after rounding would point past the end
-    target_B = uniform_B.double() * total_BV[:, -1] * (1 - 1e-12)
-    return (total_BV <= target_B[:, None]).sum(-1).clamp(max=weights_BV.shape[-1] - 1)
+    """Indices [B] of the inverse cumulative distribution of unnormalised weights at `uniform_B`.
+
+    First the block of weights, by the sums of blocks, then the weight in the block: only that block is accumulated.
+    """
+    import torch.nn.functional as F
+
+    size = weights_BV.shape[-1]
+    blocks_BNK = F.pad(weights_BV, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
+    block_B, rest_B = _place(blocks_BNK.sum(-1), uniform_B.double())
+    inside_BK = blocks_BNK.gather(1, block_B[:, None, None].expand(-1, 1, BLOCK))[:, 0]
+    inside_B, _ = _place(inside_BK, rest_B)
+    return block_B * BLOCK + inside_B
+
+
+def _place(weights_BN: torch.Tensor, share_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Into which weight [B] a share of their sum, in [0, 1), falls, and the share of that weight [B] it goes on to."""
+    until_BN = weights_BN.double().cumsum(-1)
+    # an exact 1.0 after rounding would point past the end, or at a weight of zero
+    target_B = share_B * until_BN[:, -1] * (1 - 1e-12)
+    index_B = (until_BN <= target_B[:, None]).sum(-1).clamp(max=until_BN.shape[-1] - 1)
+    weight_B = weights_BN.double().gather(1, index_B[:, None])[:, 0]
+    before_B = until_BN.gather(1, index_B[:, None])[:, 0] - weight_B
+    return index_B, ((target_B - before_B) / weight_B).clamp(0, 1)
 
 
 def _draw_nucleus(logits_BV: torch.Tensor, uniform_B: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Nucleus sampling that sorts a whole row only where its most likely tokens do not hold `top_p` already."""
+    """Nucleus sampling that sorts no more of a row than its most likely tokens, unless these do not hold `top_p`."""
     import torch
 
-    width = min(NUCLEUS_PROBE, logits_BV.shape[-1])
-    top_BK, index_BK = logits_BV.topk(width, dim=-1)
-    top_BK = (top_BK - logits_BV.logsumexp(-1, keepdim=True)).exp()
-    tokens_B = index_BK.gather(1, _invert(_truncate(top_BK, top_p), uniform_B)[:, None])[:, 0]
-    wide_B = top_BK.sum(-1) < top_p
-    if wide_B.any():
-        sorted_WV, order_WV = logits_BV[wide_B].softmax(-1).sort(dim=-1, descending=True)
-        picked_W = _invert(_truncate(sorted_WV, top_p), uniform_B[wide_B])
-        tokens_B = tokens_B.masked_scatter(wide_B, order_WV.gather(1, picked_W[:, None])[:, 0])
-    return torch.as_tensor(tokens_B)
+    norm_B1, size = logits_BV.logsumexp(-1, keepdim=True), logits_BV.shape[-1]
+    token_B = torch.empty(len(logits_BV), dtype=torch.long, device=logits_BV.device)
+    open_W = torch.arange(len(logits_BV), device=logits_BV.device)
+    for width in (*NUCLEUS_PROBES, size):
+        rows_WV = logits_BV if len(open_W) == len(logits_BV) else logits_BV[open_W]
+        top_WK, index_WK = rows_WV.topk(min(width, size), dim=-1)
+        mass_WK = (top_WK - norm_B1[open_W]).exp()
+        place_W = _invert(_truncate(mass_WK, top_p), uniform_B[open_W])
+        token_B[open_W] = index_WK.gather(1, place_W[:, None])[:, 0]
+        open_W = open_W[mass_WK.sum(-1) < top_p]
+        if not len(open_W):
+            break
+    return token_B
 
 
 def _truncate(sorted_BK: torch.Tensor, top_p: float) -> torch.Tensor:
