@@ -94,11 +94,11 @@ def _generate_batch(
     lm: TextLM, embeds: list[torch.Tensor], sampling: Sampling, seeds: list[int], group: int
 ) -> list[Completion]:
     """Prefill the prompts, repeat the cache for the group, decode until every row has ended."""
-    from transformers import DynamicCache
+    from rba.lm.cache import roomy_cache
 
     inputs_BTD, mask_BT = left_pad(embeds)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=lm.model.config)
+    cache = roomy_cache(lm.model.config)
     decoder, head = backbone(lm.model), vocabulary_head(lm.model)
     states_BTD = decoder(
         inputs_embeds=inputs_BTD,
@@ -107,7 +107,8 @@ def _generate_batch(
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    cache.batch_repeat_interleave(group)
+    if group > 1:
+        cache.batch_repeat_interleave(group)
     # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
     logits_BV = head(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)

@@ -1,0 +1,62 @@
+"""A cache of keys and values for decoding that leaves room behind them.
+
+transformers' own joins old and new at every token: it copies all that is kept to add one step, which in long answers of
+many rows moves as much memory as the model's weights are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+ROOM = 64  # tokens
+
+
+class Room:
+    """Memory [B, H, T + room, D] of which the first T steps are in use."""
+
+    def __init__(self) -> None:
+        self._all: torch.Tensor | None = None
+        self._used: torch.Tensor | None = None
+
+    def append(self, kept_BHTD: torch.Tensor, new_BHND: torch.Tensor) -> torch.Tensor:
+        """`kept_BHTD` with `new_BHND` behind it; nothing is copied where `kept_BHTD` came from here and fits."""
+        start = kept_BHTD.shape[-2] if kept_BHTD.numel() else 0
+        end = start + new_BHND.shape[-2]
+        if self._all is None or kept_BHTD is not self._used or end > self._all.shape[-2]:
+            batch, heads, _, width = new_BHND.shape
+            self._all = new_BHND.new_empty(batch, heads, end + ROOM, width)
+            if start:
+                self._all[:, :, :start] = kept_BHTD
+        self._all[:, :, start:end] = new_BHND
+        self._used = self._all[:, :, :end]
+        return self._used
+
+
+class RoomyLayer(DynamicLayer):
+    """The keys and values of one layer: views of memory with room. Whatever replaces a view is copied once."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._keys, self._values = Room(), Room()
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values [B, H, T, D], the new ones last."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
+        self.keys = self._keys.append(self.keys, key_states)
+        self.values = self._values.append(self.values, value_states)
+        return self.keys, self.values
+
+
+def roomy_cache(config: Any) -> DynamicCache:
+    """An empty cache for a model's configuration; layers that keep more than keys and values stay as they are."""
+    cache = DynamicCache(config=config)
+    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
