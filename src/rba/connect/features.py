@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rba import runtime
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import AudioError
@@ -87,6 +88,7 @@ def make_shard(job: Job) -> int:
     for row, frame in zip(rows, frames):
         row["length"] = len(frame)
     _write(Path(job.folder), job.index, frames, rows)
+    runtime.give_back()  # clips of every length leave blocks that no other fits: a worker would grow to gigabytes
     return len(job.texts) - len(rows)
 
 
