@@ -1,7 +1,7 @@
 # `make test` and `make run` do the whole set-up themselves; it is redone only when it is out of date.
 PYTHON ?= python3
 BIN := .venv/bin
-WEIGHTS := smollm2-135m-instruct whisper-tiny.en all-minilm-l6-v2
+WEIGHTS := smollm2-135m-instruct whisper-base whisper-tiny.en all-minilm-l6-v2
 WORKERS := 2
 OLDEST := .venv-oldest
 OLDEST_TESTS := tests/lm tests/models tests/export/test_model.py tests/test_paper_recipe.py

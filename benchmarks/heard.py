@@ -1,21 +1,26 @@
 """What a SpeechLM hears, beside the ASR of its own encoder's family.
 
-    python benchmarks/heard.py SOURCE [--model shipped] [--asr whisper-tiny.en] [--text text] [--json OUT]
+    python benchmarks/heard.py SOURCE [--model shipped] [--asr NAME ...] [--text text] [--counted FOLDER] [--json OUT]
 
 SOURCE is a run folder, whose test utterances are taken (without those whose words the connector was trained on), or a
 manifest of recordings: one JSON object a line with `audio` (a path relative to it) and the words under `--text`.
-The ASR is a Whisper or Moonshine model, or one behind a server ("openai:ADDRESS#MODEL").
-Prints the corpus word error rate of both, with 95 % bootstrap intervals over clips.
+An ASR is a Whisper or Moonshine model, or one behind a server ("openai:ADDRESS#MODEL").
+Prints the corpus word error rate of all, with 95 % bootstrap intervals over clips; with `--counted`, a folder of corpus
+files, also the share of spoken words that are missed, by how often they stand in those texts.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 Clip = tuple[Any, str]
+BANDS = (0, 1, 4, 16, 64, 256)
 
 
 def recordings(manifest: Path, key: str) -> list[Clip]:
@@ -34,13 +39,44 @@ def test_utterances(run: Path, model: str) -> list[Clip]:
     return [(u.audio, u.text) for u in unheard(rows, model)]
 
 
+def counts(folder: Path) -> Counter[str]:
+    """How often each word stands in the texts of a folder's `.jsonl.gz` files."""
+    from rba.speech.transcriber import normalise
+
+    found: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+            found.update(normalise(json.loads(line)["text"]).split())
+    return found
+
+
+def missed_by_count(references: Sequence[str], heard: Sequence[str], seen: Counter[str]) -> dict[int, tuple[int, int]]:
+    """(missed, spoken) words by the lower end of the band of `BANDS` that their count in `seen` falls into."""
+    import jiwer
+
+    from rba.speech.transcriber import normalise
+
+    found = {band: [0, 0] for band in BANDS}
+    for reference, hypothesis in zip(references, heard):
+        if not (words := normalise(reference)):
+            continue
+        (aligned,) = jiwer.process_words(words, normalise(hypothesis)).alignments
+        for chunk in aligned:
+            for word in words.split()[chunk.ref_start_idx : chunk.ref_end_idx]:
+                cell = found[max(band for band in BANDS if band <= seen[word])]
+                cell[0] += chunk.type != "equal"
+                cell[1] += 1
+    return {band: (missed, spoken) for band, (missed, spoken) in found.items()}
+
+
 def main() -> None:
-    """Hear every clip with both, print one line each."""
+    """Hear every clip with all, print one line each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("--model", default="shipped")
-    parser.add_argument("--asr", default="whisper-tiny.en", help="empty: none")
+    parser.add_argument("--asr", nargs="*", default=["whisper-base"], help="recognisers; none after it: none")
     parser.add_argument("--text", default="text", help="the key that holds a recording's words")
+    parser.add_argument("--counted", type=Path, help="a folder of corpus files, such as recipes/connector")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     args = parser.parse_args()
 
@@ -53,13 +89,16 @@ def main() -> None:
     waves, references = [decode(sound) for sound, _ in clips], [words for _, words in clips]
     model = load_speechlm(args.model)
     heard = {f"connector ({args.model})": model.listen(model.encode(waves))[1]}
-    if args.asr:
-        heard[f"ASR ({args.asr})"] = load_recogniser(args.asr).transcribe(waves)
-    figures = {}
+    heard |= {f"ASR ({name})": load_recogniser(name).transcribe(waves) for name in args.asr}
+    seen, figures = counts(args.counted) if args.counted else None, {}
     for name, texts in heard.items():
         value, (low, high) = word_error_rate(references, texts), interval(references, texts)
         figures[name] = {"wer": value, "low": low, "high": high, "clips": len(clips)}
         print(f"{name}: WER {100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] on {len(clips)} clips")
+        if seen is not None:
+            figures[name]["missed"] = bands = missed_by_count(references, texts, seen)
+            for band, (missed, spoken) in bands.items():
+                print(f"  missed {missed} of {spoken} words that stand {band} times or more")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
 

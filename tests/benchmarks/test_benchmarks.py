@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import json
 import math
 import os
 import re
@@ -45,3 +47,16 @@ def test_ways_take_turns(timing: ModuleType):
     assert "".join(sorted(seen[:2])) == "ab"
     assert seen[2:] == ["a", "b", "b", "a"]
     assert all(len(row) == 2 for row in times.values())
+
+
+def test_missed_words_are_counted_by_how_often_the_texts_hold_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    heard = importlib.import_module("heard")
+    texts = ["Is it big?", *["Is it?"] * 300]
+    lines = "\n".join(json.dumps({"text": text}) for text in texts)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    seen = heard.counts(tmp_path)
+    assert seen == {"is": 301, "it": 301, "big": 1}
+    # "big" is left out, "is" taken for another word, "tea" is in no text; what is heard beside them counts nowhere
+    found = heard.missed_by_count(["Is it big?", "What is tea?"], ["It is it", "what was tea"], seen)
+    assert found == {0: (0, 2), 1: (1, 1), 4: (0, 0), 16: (0, 0), 64: (0, 0), 256: (1, 3)}

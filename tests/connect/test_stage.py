@@ -69,7 +69,7 @@ def test_the_shipped_connector_refuses_other_models(tmp_path):
     folder = StageFolder(tmp_path / "connect")
     folder.open("x")
     with pytest.raises(ModelError, match="belongs to another encoder or LLM"):
-        stage.run(ConnectSettings(encoder="whisper-base"), folder=folder, seed=0)
+        stage.run(ConnectSettings(encoder="whisper-tiny.en"), folder=folder, seed=0)
 
 
 def test_the_shipped_connector_is_copied_whole(tmp_path):

@@ -55,7 +55,7 @@ class ConnectSettings:
     """`connector` "shipped" takes the one in the package; "train" makes a new one."""
 
     connector: Literal["shipped", "train"] = "shipped"
-    encoder: str = "whisper-tiny.en"
+    encoder: str = "whisper-base"
     llm: str = "smollm2-135m-instruct"
     start: str = ""  # a SpeechLM checkpoint, or "shipped", whose connector is trained on; "" begins anew
     corpus: CorpusSettings = field(default_factory=CorpusSettings)

@@ -81,7 +81,7 @@ _WHISPER_TINY = Source(
     form="ctranslate2",
     licence="MIT",
     size=70_653_446,
-    summary="English speech recogniser, 37.8 M parameters; the default speech encoder",
+    summary="English speech recogniser, 37.8 M parameters; the default of the cascade and the gate",
     upstream="https://huggingface.co/openai/whisper-tiny.en",
     origins=(
         Origin(
@@ -102,7 +102,7 @@ _WHISPER_BASE = Source(
     form="ctranslate2",
     licence="MIT",
     size=133_343_666,
-    summary="speech recogniser for 99 languages, 72.6 M parameters",
+    summary="speech recogniser for 99 languages, 72.6 M parameters; the default speech encoder",
     upstream="https://huggingface.co/openai/whisper-base",
     origins=(
         Origin(
