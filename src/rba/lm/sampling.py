@@ -12,7 +12,7 @@ from rba.errors import RecipeError
 if TYPE_CHECKING:
     import torch
 
-NUCLEUS_PROBES = (256, 4096)
+NUCLEUS_PROBE = 256
 BLOCK = 256  # weights that are summed before one of them is looked for
 
 
@@ -72,22 +72,19 @@ def _place(weights_BN: torch.Tensor, share_B: torch.Tensor) -> tuple[torch.Tenso
 
 
 def _draw_nucleus(logits_BV: torch.Tensor, uniform_B: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Nucleus sampling that sorts no more of a row than its most likely tokens, unless these do not hold `top_p`."""
+    """Nucleus sampling that sorts a whole row only where its most likely tokens do not hold `top_p` already."""
     import torch
 
-    norm_B1, size = logits_BV.logsumexp(-1, keepdim=True), logits_BV.shape[-1]
-    token_B = torch.empty(len(logits_BV), dtype=torch.long, device=logits_BV.device)
-    open_W = torch.arange(len(logits_BV), device=logits_BV.device)
-    for width in (*NUCLEUS_PROBES, size):
-        rows_WV = logits_BV if len(open_W) == len(logits_BV) else logits_BV[open_W]
-        top_WK, index_WK = rows_WV.topk(min(width, size), dim=-1)
-        mass_WK = (top_WK - norm_B1[open_W]).exp()
-        place_W = _invert(_truncate(mass_WK, top_p), uniform_B[open_W])
-        token_B[open_W] = index_WK.gather(1, place_W[:, None])[:, 0]
-        open_W = open_W[mass_WK.sum(-1) < top_p]
-        if not len(open_W):
-            break
-    return token_B
+    width = min(NUCLEUS_PROBE, logits_BV.shape[-1])
+    top_BK, index_BK = logits_BV.topk(width, dim=-1)
+    top_BK = (top_BK - logits_BV.logsumexp(-1, keepdim=True)).exp()
+    tokens_B = index_BK.gather(1, _invert(_truncate(top_BK, top_p), uniform_B)[:, None])[:, 0]
+    wide_B = top_BK.sum(-1) < top_p
+    if wide_B.any():
+        sorted_WV, order_WV = logits_BV[wide_B].softmax(-1).sort(dim=-1, descending=True)
+        picked_W = _invert(_truncate(sorted_WV, top_p), uniform_B[wide_B])
+        tokens_B = tokens_B.masked_scatter(wide_B, order_WV.gather(1, picked_W[:, None])[:, 0])
+    return torch.as_tensor(tokens_B)
 
 
 def _truncate(sorted_BK: torch.Tensor, top_p: float) -> torch.Tensor:
