@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from rba.alignment.rollout import Drawn, Valued
 from rba.data import shards
 from rba.data.utterance import Utterance
+from rba.models.adapters import add_lora, lora_parameters
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import Workspace
 
@@ -43,3 +47,12 @@ def add_samples(root: Path, rewarded: bool = True) -> None:
     if rewarded:
         valued = [Valued(u.id, 0, reward, ["recall"], [reward]) for u, reward in zip(train, rewards)]
         shards.write(folder / "rewards-round-00000-00000.parquet", valued, Valued)
+
+
+def save_moved(speechlm: Any, run: Path) -> None:
+    """Move an adapter and the connector off their start and save the model as the run's only final one."""
+    add_lora(speechlm, rank=4)
+    with torch.no_grad():
+        for parameter in [*lora_parameters(speechlm), *speechlm.connector_parameters()]:
+            parameter.add_(0.05)
+    speechlm.save(run / "final" / "sft")

@@ -13,6 +13,7 @@ from report.fake_run import make_run, recipe_for
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from export.runs import save_moved
 from rba import cli, document
 from rba.alignment.scorer import score
 from rba.chat import DEFAULT_SAMPLING, ask
@@ -73,11 +74,7 @@ FAMILIES = ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
     speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
-    add_lora(speechlm, rank=4)
-    with torch.no_grad():
-        for parameter in [*lora_parameters(speechlm), *speechlm.connector_parameters()]:
-            parameter.add_(0.05)
-    speechlm.save(tmp_path / "run" / "final" / "sft")
+    save_moved(speechlm, tmp_path / "run")
     export_model(tmp_path / "run", "transformers", tmp_path / "out")
     plain = load_speechlm(tmp_path / "out", "float32")
     answer, waves = [40, 41, 42, 2], [tiny_wave(0)]

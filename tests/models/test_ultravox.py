@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from export.runs import save_moved
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, WhisperConfig, WhisperModel
 
 from rba.alignment.scorer import score
 from rba.errors import ModelError
 from rba.export.model import export_model
-from rba.models.adapters import add_lora, lora_parameters
 from rba.models.load import load_speechlm
 from rba.models.ultravox_model import Projector, UltravoxConfig, encode
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
@@ -254,11 +254,7 @@ def test_an_export_is_a_whole_ultravox_and_hands_its_code_on(tmp_path: Path):
     rewrite(folder, (TOWER, LLM), text_model_id=str(llm), audio_model_id=str(whisper), **PUBLISHED)
     (folder / "ultravox_model.py").write_text("# theirs")
     model = load_speechlm(folder, "float32")
-    add_lora(model, rank=4)
-    with torch.no_grad():
-        for parameter in [*lora_parameters(model), *model.connector_parameters()]:
-            parameter.add_(0.05)
-    model.save(tmp_path / "run" / "final" / "sft")
+    save_moved(model, tmp_path / "run")
     export_model(tmp_path / "run", "transformers", tmp_path / "out")
     tree = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (tree["model_type"], tree["architectures"]) == ("ultravox", ["UltravoxModel"])

@@ -39,8 +39,8 @@ class Room:
 class RoomyLayer(DynamicLayer):
     """The keys and values of one layer: views of memory with room. Whatever replaces a view is copied once."""
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self) -> None:
+        super().__init__()
         self._keys, self._values = Room(), Room()
 
     def update(

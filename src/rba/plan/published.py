@@ -35,6 +35,15 @@ def _whisper(width: int, layers: int, heads: int, vocabulary: int) -> dict[str, 
     return {"model_type": "whisper", "d_model": width, "vocab_size": vocabulary, **sizes, **inner, **attention}
 
 
+_LARGE_TOWER = {
+    "num_mel_bins": 128,
+    "encoder_layers": 32,
+    "encoder_attention_heads": 20,
+    "encoder_ffn_dim": 5120,
+    "d_model": 1280,
+}
+"""The encoder of Whisper large."""
+
 PUBLISHED: dict[str, dict[str, Any]] = {
     "smollm2-135m-instruct": {
         "model_type": "llama",
@@ -65,14 +74,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "Qwen/Qwen2-Audio-7B-Instruct": {
         "model_type": "qwen2_audio",
-        "audio_config": {
-            "model_type": "qwen2_audio_encoder",
-            "num_mel_bins": 128,
-            "encoder_layers": 32,
-            "encoder_attention_heads": 20,
-            "encoder_ffn_dim": 5120,
-            "d_model": 1280,
-        },
+        "audio_config": {"model_type": "qwen2_audio_encoder", **_LARGE_TOWER},
         "text_config": {
             "model_type": "qwen2",
             "hidden_size": 4096,
@@ -86,14 +88,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "fixie-ai/ultravox-v0_5-llama-3_2-1b": {
         "model_type": "ultravox",
         "projector_ln_mid": True,
-        "audio_config": {
-            "model_type": "whisper",
-            "num_mel_bins": 128,
-            "encoder_layers": 32,
-            "encoder_attention_heads": 20,
-            "encoder_ffn_dim": 5120,
-            "d_model": 1280,
-        },
+        "audio_config": {"model_type": "whisper", **_LARGE_TOWER},
         "text_config": {
             "model_type": "llama",
             "hidden_size": 2048,
