@@ -9,9 +9,11 @@ import pytest
 from transformers import LlamaConfig
 
 from rba.errors import ModelError
+from rba.models.encoder import load_encoder
 from rba.plan.published import PUBLISHED
 from rba.plan.shapes import Shapes
 from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, tiny_audio_lm
+from rba.testing.tiny_encoder import save_tiny_encoder
 from rba.testing.tiny_lm import tiny_text_lm
 
 
@@ -62,7 +64,7 @@ def test_blocks_of_another_kind_are_told(tmp_path: Path):
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("smollm2-135m-instruct", "lm"), ("whisper-tiny.en", "whisper"), ("moonshine-base-en", "recogniser")],
+    [("smollm2-135m-instruct", "lm"), ("whisper-tiny.en", "encoder"), ("moonshine-base-en", "recogniser")],
 )
 def test_published_shapes_are_those_of_the_fetched_models(name: str, kind, weights, monkeypatch: pytest.MonkeyPatch):
     weights(name)
@@ -91,3 +93,13 @@ def test_the_published_ultravox_holds_its_tower_and_its_projector_in_16_bits():
     assert shape is not None and shape.decoder is not None
     # its model.safetensors has 1,366,275,264 bytes, the names of some 490 weights among them
     assert 0 < 1_366_275_264 - 2 * (shape.tower + shape.projector) < 50_000
+
+
+@pytest.mark.parametrize(("family", "rate"), [("whisper", 50.0), ("moonshine", 16_000 / 384), ("wav2vec2", 50.0)])
+def test_what_hears_in_a_compact_model_is_told_from_the_rest(family: str, rate: float, tmp_path: Path):
+    save_tiny_encoder(tmp_path, family)
+    shape, encoder = Shapes().find(str(tmp_path), "encoder"), load_encoder(str(tmp_path))
+    assert shape is not None and shape.frame_rate == rate == encoder.frame_rate
+    assert (shape.tower_layers, shape.tower_width) == (1 if family == "whisper" else 2, encoder.width)
+    assert shape.tower == sum(p.numel() for p in encoder.encoder.parameters())  # type: ignore[attr-defined]
+    assert (shape.parameters > shape.tower) == (family != "wav2vec2")  # no decoder beside it

@@ -54,7 +54,7 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(encoder: str) -> None:
     from rba import workers
-    from rba.models.whisper import load_encoder
+    from rba.models.encoder import load_encoder
     from rba.speech.engine import load_engine
 
     workers.begin()
@@ -181,6 +181,6 @@ class FeatureStore:
         return torch.from_numpy(np.array(self._frames[row.shard][row.start : row.start + row.length]))
 
     @property
-    def hours(self) -> float:
-        """Hours of speech (50 frames a second)."""
-        return sum(row.length for row in self.rows) / 50 / 3600
+    def frames(self) -> int:
+        """Feature vectors of all utterances together."""
+        return sum(row.length for row in self.rows)

@@ -63,8 +63,8 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     from rba.connect.vocabulary import build_vocabulary
     from rba.lm.load import load_lm
     from rba.models.compact import CompactSpeechLM
+    from rba.models.encoder import load_encoder
     from rba.models.load import HEARD
-    from rba.models.whisper import load_encoder
 
     start = Start(settings)
     lm = load_lm(settings.llm)
@@ -75,15 +75,14 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
     parts = corpus(settings.corpus, lm, place, seed, start.heard)
     stores = {name: speak(settings, name, texts, place, seed) for name, texts in parts.items()}
+    encoder = load_encoder(settings.encoder)
     for name, store in stores.items():
-        folder.note(
-            f"speech: {name}", {"hours": round(store.hours, 2), "texts": len(parts[name]), "spoken": len(store)}
-        )
+        hours = round(store.frames / encoder.frame_rate / 3600, 2)
+        folder.note(f"speech: {name}", {"hours": hours, "texts": len(parts[name]), "spoken": len(store)})
     held_out = stores.pop(HELD_OUT)
     store = FeatureStore.join(list(stores.values()))
     train_texts = [row.text for row in store.rows]
     vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count, start.token_ids)
-    encoder = load_encoder(settings.encoder)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
     table_VD = lm.model.get_input_embeddings().weight
     connector = start.connector(encoder.width, vocabulary.ids, table_VD).to(lm.device)

@@ -16,7 +16,7 @@ from rba.lm.load import TextLM
 from rba.lm.preamble import System
 from rba.lm.quantization import NF4
 from rba.models.connector import Connector
-from rba.models.whisper import WhisperEncoder
+from rba.models.encoder import SpeechEncoder
 
 ENCODE_SECONDS = 120.0
 LISTEN_BATCH = 16
@@ -26,7 +26,7 @@ LISTEN_BATCH = 16
 class CompactSpeechLM:
     """Speech encoder + connector + causal LM; see `rba.models.speechlm.SpeechLM` for the methods."""
 
-    encoder: WhisperEncoder
+    encoder: SpeechEncoder
     connector: Connector
     lm: TextLM
     name: str

@@ -88,7 +88,7 @@ def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | No
     """The compact model: its encoder and LLM by name, then its own connector and adapter."""
     from rba.lm.load import load_lm
     from rba.models.connector import Connector, ConnectorConfig
-    from rba.models.whisper import load_encoder
+    from rba.models.encoder import load_encoder
 
     names, state = connector_files(folder)
     lm = load_lm(names["llm"], dtype, device, quantize)

@@ -38,6 +38,11 @@ class WhisperEncoder(torch.nn.Module):
         """The size of a feature vector."""
         return int(self.encoder.config.d_model)
 
+    @property
+    def frame_rate(self) -> float:
+        """Feature vectors of a second."""
+        return SAMPLE_RATE / (HOP * DOWNSAMPLING)
+
     def log_mel(self, wave: torch.Tensor) -> torch.Tensor:
         """Whisper's log-mel spectrogram [T, M] of one clip [samples], T = samples // 160."""
         spectrum = torch.stft(wave, N_FFT, HOP, window=self.window, return_complex=True)
@@ -85,21 +90,9 @@ def encoder_layer(layer: Any, states_BTD: torch.Tensor, mask_B1QK: torch.Tensor)
     return states_BTD + layer.fc2(F.gelu(layer.fc1(normed)))
 
 
-def load_encoder(name: str, dtype: str = "float32") -> WhisperEncoder:
-    """Load the encoder of a Whisper checkpoint. Raises ModelError if it is missing or of another family."""
-    from transformers import AutoConfig, WhisperForConditionalGeneration
+def open_whisper_encoder(place: str, dtype: torch.dtype) -> WhisperEncoder:
+    """The encoder of a Whisper checkpoint at a local folder or hub id. Raises OSError or ValueError if it is none."""
+    from transformers import WhisperForConditionalGeneration
 
-    from rba.errors import ModelError
-    from rba.lm.number_format import number_format, pick_device
-    from rba.weights.resolve import resolve
-
-    place = resolve(name)
-    try:
-        config = AutoConfig.from_pretrained(place)
-        if config.model_type != "whisper":
-            raise ModelError("the speech encoder is not a Whisper model", name, "choose a Whisper checkpoint")
-        whisper = WhisperForConditionalGeneration.from_pretrained(place, dtype=number_format(dtype))
-    except (OSError, ValueError) as error:
-        fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
-        raise ModelError("cannot load the speech encoder", name, fix) from error
-    return WhisperEncoder(whisper.get_encoder(), config.num_mel_bins).to(pick_device())
+    whisper = WhisperForConditionalGeneration.from_pretrained(place, dtype=dtype)
+    return WhisperEncoder(whisper.get_encoder(), whisper.config.num_mel_bins)

@@ -12,7 +12,6 @@ from rba.alignment.variants import SAMPLED_BY, resolve, trained
 from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
-from rba.plan.hearing import FRAMES
 from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
@@ -73,7 +72,8 @@ def encoded(basis: Basis, what: str, clips: int) -> Item:
     if ears is None:
         return Item(what, clips, unknown=f"{basis.hearing.name}: shape unknown")
     seconds = lengths.seconds if basis.hearing.compact else basis.assumed.padded_seconds
-    return Item(what, clips, clips * lengths.heard, 0, (Pass(clips * ears.hearing(FRAMES * seconds), 0.0, "read"),))
+    flops = clips * ears.hearing(basis.hearing.frame_rate * seconds)
+    return Item(what, clips, clips * lengths.heard, 0, (Pass(flops, 0.0, "read"),))
 
 
 def _kept_speech(basis: Basis, clips: int) -> float:
@@ -82,7 +82,7 @@ def _kept_speech(basis: Basis, clips: int) -> float:
     if decoder is None or ears is None:
         return 0.0
     prompts = basis.lengths.heard * decoder.width * basis.itemsize(basis.recipe.align.dtype)
-    rate = FRAMES if basis.hearing.compact else basis.assumed.audio_rows
+    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.assumed.audio_rows
     features = basis.lengths.seconds * rate * ears.tower_width * 2 if basis.recipe.align.train_connector else 0
     return clips * (prompts + features)
 

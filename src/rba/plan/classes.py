@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-Kind = Literal["lm", "audio", "reward", "whisper", "recogniser"]
+Kind = Literal["lm", "audio", "reward", "encoder", "recogniser"]
 Builder = Callable[[Any, str], tuple[Any, Any]]
 
 
@@ -35,10 +35,10 @@ def _reward(config: Any, name: str) -> tuple[Any, Any]:
     return AutoModelForSequenceClassification.from_config(config), None
 
 
-def _whisper(config: Any, name: str) -> tuple[Any, Any]:
-    from transformers import WhisperForConditionalGeneration
+def _encoder(config: Any, name: str) -> tuple[Any, Any]:
+    from transformers import AutoModel
 
-    return WhisperForConditionalGeneration(config), None
+    return AutoModel.from_config(config), None
 
 
 def _recogniser(config: Any, name: str) -> tuple[Any, Any]:
@@ -51,7 +51,7 @@ BUILDERS: dict[Kind, Builder] = {
     "lm": _lm,
     "audio": _audio,
     "reward": _reward,
-    "whisper": _whisper,
+    "encoder": _encoder,
     "recogniser": _recogniser,
 }
 """What makes the model of a configuration, and an audio LM's tower and projector; called where weights take no room."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from rba.lm.flops import shared_work
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing
-from rba.plan.hearing import FRAMES
 from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.memory import TRAINED_BYTES
 from rba.plan.speech import known_speed
@@ -37,7 +36,7 @@ def plan_connect(basis: Basis, speed: float | None = None) -> Stage:
     items.append(_ctc(basis, seconds))
     if settings.distill.updates:
         items.append(_distilled(basis))
-    features = seconds * FRAMES * 2 * (model.ears.tower_width if model.ears else 0)
+    features = seconds * model.frame_rate * 2 * (model.ears.tower_width if model.ears else 0)
     memory = (*basis.resident, Part("connector and optimiser", TRAINED_BYTES * model.connector))
     memory += basis.weights(settings.llm, "LLM")
     return Stage("connect", tuple(items), disk=copied + features, audio_hours=seconds / 3600, memory=memory)
@@ -63,13 +62,14 @@ def _encoded(basis: Basis, clips: int) -> Item:
     ears = basis.hearing.ears
     if ears is None:
         return Item("clips encoded", clips, unknown=f"{basis.recipe.connect.encoder}: shape unknown")
-    return Item("clips encoded", clips, passes=(Pass(clips * ears.hearing(FRAMES * SECONDS_A_TEXT), 0.0, "read"),))
+    flops = clips * ears.hearing(basis.hearing.frame_rate * SECONDS_A_TEXT)
+    return Item("clips encoded", clips, passes=(Pass(flops, 0.0, "read"),))
 
 
 def _ctc(basis: Basis, seconds: float) -> Item:
     """Forward and backward through the connector: three products a weight and step."""
     settings = basis.recipe.connect.ctc
-    steps = settings.passes * seconds * FRAMES / settings.stack
+    steps = settings.passes * seconds * basis.hearing.frame_rate / settings.stack
     updates = round(steps / settings.batch_steps)
     return Item("CTC updates", updates, passes=(Pass(6 * basis.hearing.connector * steps, 0.0, "train"),))
 

@@ -12,7 +12,6 @@ from rba.evaluation import collect
 from rba.plan.alignment import encoded
 from rba.plan.basis import TEXT, Basis
 from rba.plan.drawing import drawing, reading
-from rba.plan.hearing import FRAMES
 from rba.plan.item import Item, Stage
 from rba.plan.judging import QUESTION, verdicts
 from rba.plan.memory import drawing_memory, model_memory
@@ -131,6 +130,6 @@ def _judges(basis: Basis, models: list[str], instructions: int) -> list[Item]:
 
 def _features(basis: Basis, clips: int) -> float:
     """Bytes of the encoded speech that is kept while the stage works."""
-    rate = FRAMES if basis.hearing.compact else basis.assumed.audio_rows
+    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.assumed.audio_rows
     ears = basis.hearing.ears
     return clips * basis.lengths.seconds * rate * 2 * ears.tower_width if ears else 0.0

@@ -13,8 +13,8 @@ from rba.lm.flops import Decoder
 from rba.plan.shapes import Shape, Shapes
 from rba.recipe import CONNECT, SHIPPED, Recipe
 
-FRAMES = 50
-"""Frames a second of Whisper's encoder."""
+FRAMES = 50.0
+"""Feature vectors that Whisper's encoder makes of a second."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Hearing:
     def decoder(self) -> Decoder | None:
         """The shape of the LLM."""
         return self.llm.decoder if self.llm else None
+
+    @property
+    def frame_rate(self) -> float:
+        """Feature vectors of a second of sound; an audio LM's tower is taken to make as many as Whisper's."""
+        return self.ears.frame_rate if self.compact and self.ears else FRAMES
 
     @property
     def frozen(self) -> int:
@@ -50,7 +55,7 @@ def hearing(recipe: Recipe, shapes: Shapes) -> Hearing:
         made = recipe.connect.connector == "train"
         if not made:
             return _checkpoint(shipped_for(recipe.connect), SHIPPED, shapes)
-        llm, ears = shapes.find(recipe.connect.llm, "lm"), shapes.find(recipe.connect.encoder, "whisper")
+        llm, ears = shapes.find(recipe.connect.llm, "lm"), shapes.find(recipe.connect.encoder, "encoder")
         return Hearing(CONNECT, llm, ears, trained_connector(recipe.connect, llm, ears), compact=True)
     if recipe.model == SHIPPED:
         return _checkpoint(shipped_folder(), SHIPPED, shapes)
@@ -84,7 +89,7 @@ def _checkpoint(folder: Path, name: str, shapes: Shapes) -> Hearing:
         facts: dict[str, Any] = json.loads((folder / "speechlm.json").read_text(encoding="utf-8"))
         if "model" in facts:
             return _published(facts["model"], shapes)
-        llm, ears = shapes.find(facts["llm"], "lm"), shapes.find(facts["encoder"], "whisper")
+        llm, ears = shapes.find(facts["llm"], "lm"), shapes.find(facts["encoder"], "encoder")
         return Hearing(name, llm, ears, _weights(folder / "connector.safetensors"), compact=True)
     except (OSError, ValueError, KeyError) as error:
         fix = "give a folder that `rba connect` or `rba align` wrote"

@@ -14,7 +14,7 @@ from rba.plan.classes import BUILDERS, Kind
 from rba.plan.published import PUBLISHED
 from rba.services.service import is_service, parse_service
 
-_HEARING = ("whisper", "recogniser")
+_HEARING = ("encoder", "recogniser")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Shape:
 
     `source` says where it was found; `parameters` are all of its weights; `decoder` is None for an LLM whose blocks
     hold more than a gated MLP and attention. Of a model that hears: the weights of its `tower`, the layers and the
-    width of that, and of its `projector`; of a recogniser its `family`.
+    width of that, and of its `projector`; of an encoder and a recogniser the `family` and the feature vectors that it
+    makes of a second.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Shape:
     tower_width: int = 0
     projector: int = 0
     family: str = ""
+    frame_rate: float = 0.0
 
     def hearing(self, frames: float) -> float:
         """FLOPs of the tower over so many frames."""
@@ -140,9 +142,12 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
     """Build the model's real class without weights and count them."""
     import torch
 
+    from rba.models.wave_encoder import frame_rate
+
     try:
         with torch.device("meta"):
             model, hearing = BUILDERS[kind](config, name)
+        rate = frame_rate(config) if kind in _HEARING else 0.0
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise _bad(name, source, error) from error
     whole = _count(model)
@@ -152,7 +157,8 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
         bridge = _count(projector)
         return Shape(name, source, whole, decoder, _count(tower, projector) - bridge, *_tower(model), bridge)
     if kind in _HEARING:
-        return Shape(name, source, whole, None, _count(model.get_encoder()), *_tower(model), family=config.model_type)
+        tower = model.get_encoder() if config.is_encoder_decoder else model
+        return Shape(name, source, whole, None, _count(tower), *_tower(model), 0, config.model_type, rate)
     return Shape(name, source, whole, decoder)
 
 

@@ -6,9 +6,6 @@ from rba.plan.basis import TEXT, Basis
 from rba.plan.item import Item, Pass, Stage
 from rba.speech.engine import is_served
 
-MOONSHINE_RATE = 16_000 / 384
-"""Frames of a second in Moonshine's encoder."""
-
 
 def plan_speech(basis: Basis, speed: float | None = None) -> Stage:
     """Every instruction in every voice; `speed` is a measured one, in seconds of speech a core-second."""
@@ -47,6 +44,6 @@ def transcribing(basis: Basis, what: str, name: str, count: int) -> Item:
     shape, lengths = basis.shapes.find(name, "recogniser"), basis.lengths
     if shape is None:
         return basis.work(what, name, count, 0, lengths.request, None)
-    frames = MOONSHINE_RATE * lengths.seconds if shape.family == "moonshine" else 50 * basis.assumed.padded_seconds
-    flops = shape.hearing(frames) + 2 * (shape.parameters - shape.tower) * lengths.request
+    seconds = lengths.seconds if shape.family == "moonshine" else basis.assumed.padded_seconds
+    flops = shape.hearing(shape.frame_rate * seconds) + 2 * (shape.parameters - shape.tower) * lengths.request
     return basis.work(what, name, count, 0, lengths.request, (Pass(count * flops, 0.0, "read"),))

@@ -16,13 +16,17 @@ from rba.models.conformance import Finding, conformance, conformance_table
 from rba.models.families import FAMILIES
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, save_tiny_audio_lm, tiny_audio_lm
+from rba.testing.tiny_encoder import WHISPER
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
 
 COMPACT, WINDOWS = "compact", "windows"
+EARS = {f"{COMPACT}-{family}": family for family in ("moonshine", "wav2vec2", "hubert", "wavlm")}
+"""Rows of the compact model with another encoder than Whisper's."""
 WAVES = [tiny_wave(0), tiny_wave(1, 1.0)]
 ROWS = {
     COMPACT: "compact (rba's own)",
+    **{name: f"compact, hearing through `{family}`" for name, family in EARS.items()},
     **{name: f"{FAMILIES[name].title} (`{name}`)" for name in BUILDERS},
     WINDOWS: "Qwen2-Audio around an LLM with sliding windows",
 }
@@ -32,8 +36,9 @@ _TABLE = re.compile(r"^\| family \|.*\n(\|.*\n)+", re.MULTILINE)
 
 def examine_family(name: str, folder: Path) -> list[Finding]:
     """What the checks say of a tiny model of a family in `ROWS`, saved in an empty `folder` and opened if it can be."""
-    if name == COMPACT:
-        return list(conformance(load_speechlm(save_tiny_speechlm(folder), "float32"), WAVES))
+    if name == COMPACT or name in EARS:
+        saved = save_tiny_speechlm(folder, ears=EARS.get(name, WHISPER))
+        return list(conformance(load_speechlm(saved, "float32"), WAVES))
     if name != WINDOWS and name not in STAND_INS:
         return list(conformance(load_speechlm(save_tiny_audio_lm(folder, name), "float32"), WAVES))
     make = partial(tiny_audio_lm, window=24) if name == WINDOWS else partial(tiny_audio_lm, name)
