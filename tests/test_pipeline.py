@@ -20,6 +20,7 @@ from rba.data.utterance import Utterance
 from rba.errors import DataError, WorkspaceError
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
+from rba.steps import plan
 from rba.workspace import Workspace
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(rba.__file__).parents[1])}
@@ -321,3 +322,28 @@ def test_another_runs_instructions_can_be_mixed_into_training(mine, tmp_path):
     assert hashes(tmp_path / "run")["align/sft"] != alone["align/sft"]
     run(mine(f"align.mix=[{tmp_path}/other]"))
     assert done() == ["report"]
+
+
+def test_a_method_under_another_name_is_evaluated_anew_though_nothing_else_differs(mine, tmp_path):
+    marks = []
+    for name in ("group-sharp", "group-b05"):
+        workspace = Workspace(tmp_path / name)
+        align = workspace.stage(f"align/{name}")
+        align.open("mark")
+        align.complete()
+        recipe = mine(f"align.variants={{{name}: {{method: rba-group, beta: 0.5}}}}", "align.methods=[]")
+        marks.append(plan(recipe, workspace)[-1].mark(workspace))
+    assert marks[0] != marks[1]
+
+
+def test_a_card_written_anew_changes_no_mark_and_other_files_do(mine, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "README.md").write_text("one")
+    (folder / "weights").write_text("w")
+    found = []
+    for file, text in (("README.md", "two!"), ("weights", "other")):
+        found.append(plan(mine(f"model={folder}"), Workspace(tmp_path / "run"))[-1].facts)
+        (folder / file).write_text(text)
+    found.append(plan(mine(f"model={folder}"), Workspace(tmp_path / "run"))[-1].facts)
+    assert found[0] == found[1] != found[2]

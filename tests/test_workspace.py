@@ -250,6 +250,7 @@ def test_workers_that_outlive_a_killed_run_do_not_keep_its_lock(tmp_workspace):
 def test_what_a_killed_run_left_half_written_beside_the_stages_is_removed(tmp_workspace):
     tmp_workspace.root.mkdir()
     (tmp_workspace.root / ".report.html.123.partial").write_text("half")
+    (tmp_workspace.root / ".hf.partial" / "data").mkdir(parents=True)
     with tmp_workspace.lock():
         assert [p.name for p in tmp_workspace.root.iterdir()] == [".lock"]
 

@@ -25,7 +25,7 @@ _STAGES = {
 }
 _EPILOG = """examples:
   rba run recipes/tiny.yaml
-  rba run recipes/tiny.yaml align.lr=2e-4 align.methods=[rba-group] output=runs/lr2
+  rba run recipes/tiny.yaml align.lr=2e-4 'align.methods=[rba-group]' output=runs/lr2
   rba show-config recipes/tiny.yaml
   rba chat runs/tiny/final/rba-group --wav question.wav
 
@@ -48,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     show.set_defaults(call=_show_config)
     _add_plan(verbs.add_parser("plan", help="what a recipe will make and cost, stage by stage, before it is run"))
     _add_compare(verbs.add_parser("compare", help="the results of several runs as one: a recipe with several seeds"))
-    _add_export(verbs.add_parser("export", help="a run's speech and preference pairs in other toolkits' formats"))
+    _add_export(
+        verbs.add_parser("export", help="a run's speech, preference pairs or a model, in other toolkits' formats")
+    )
     _add_push(verbs.add_parser("push", help="upload a model's folder with its card to a model hub"))
     _add_store(verbs.add_parser("upload", help="copy a run's finished stages to an object store"), up=True)
     _add_store(verbs.add_parser("download", help="copy a run back from an object store, to go on with it"), up=False)
@@ -117,7 +119,9 @@ def _add_store(parser: argparse.ArgumentParser, up: bool) -> None:
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='a checkpoint folder, or "shipped"')
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help='a checkpoint folder, "shipped", or an audio LM: a folder or hub id'
+    )
     parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="recordings to answer, instead of asking")
     parser.add_argument("--system", help="a system turn")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (the default) is greedy")

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rba import config, document
+from rba.alignment.objectives import available
 from rba.alignment.settings import AlignSettings
+from rba.alignment.variants import TAKEN, trained
 from rba.cluster.settings import RaySettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
@@ -58,8 +60,9 @@ class Recipe:
     def __post_init__(self) -> None:
         """Fill in the run folder.
 
-        Raises RecipeError for a name that cannot be a folder's, a negative seed, and a BLEU that cannot tell the words
-        of the task's language apart.
+        Raises RecipeError for a name that cannot be a folder's, a negative seed, a BLEU that cannot tell the words of
+        the task's language apart, and an opponent that is no model. A method that is not trained is no mistake: the
+        default opponents hold SFT.
         """
         if not re.fullmatch(r"[\w][\w.+-]*", self.name):
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
@@ -70,6 +73,10 @@ class Recipe:
         for key in (key for key, names in used.items() if "bleu" in names and self.task.bleu != "bleu"):
             what = "bleu takes what stands between spaces for a word, and this language is written without"
             raise RecipeError(what, f"{key}, task.language {self.task.language}", f"use {self.task.bleu}")
+        players = {*trained(self.align), *available(), *TAKEN}
+        for name in (name for name in self.evaluate.opponents if name not in players):
+            fix = f"choose from {', '.join((*trained(self.align), *TAKEN))}"
+            raise RecipeError("no model of this run has this name", f"evaluate.opponents: {name}", fix)
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
 

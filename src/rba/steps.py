@@ -16,9 +16,10 @@ from rba.lm.task import NO_TASK
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
+from rba.weights.mark import file_mark, folder_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 2, "evaluate": 2}
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 3, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
@@ -48,7 +49,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     parts = tuple(
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
-    connector = (_shipped_mark(), *parts, [_file_mark(Path(name)) for name in recipe.connect.corpus.files])
+    connector = (_shipped_mark(), *parts, [file_mark(Path(name)) for name in recipe.connect.corpus.files])
     judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
     gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)}
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
@@ -81,7 +82,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (_facts(recipe.evaluate) | judging, teacher, base, *_benchmark_facts(recipe), *_asked(recipe)),
+            (
+                _facts(recipe.evaluate) | judging,
+                *(teacher, base, [*aligned], *_benchmark_facts(recipe), *_asked(recipe)),
+            ),
             ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
         ),
@@ -94,8 +98,9 @@ def base_model(recipe: Recipe, workspace: Workspace) -> Path | str:
 
 
 def _facts(settings: Any) -> dict[str, Any]:
-    """A section's settings, less those that do not change its output."""
-    return {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+    """A section's settings, less those that do not change its output, and the state of the embedder that it names."""
+    facts = {k: v for k, v in config.to_tree(settings).items() if k not in _NEUTRAL}
+    return facts | ({"embedder": _model_mark(facts["embedder"])} if "embedder" in facts else {})
 
 
 def _align_facts(recipe: Recipe, name: str) -> tuple[Any, ...]:
@@ -134,22 +139,13 @@ def _model_mark(name: str) -> str:
         return _shipped_mark()
     if is_service(name):
         return parse_service(name).identity
-    folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
-        return name
-    return fingerprint(name, [_file_mark(p) for p in sorted(folder.rglob("*")) if p.is_file()])
+    return folder_mark(name)
 
 
 def _path_mark(name: str) -> Any:
     """As `_model_mark`, for what may also be a single file."""
     path = Path(name).expanduser()
-    return _file_mark(path) if path.is_file() else _model_mark(name)
-
-
-def _file_mark(path: Path) -> tuple[str, int, int]:
-    """Stands for a file's content, which may be too large to hash at every start."""
-    facts = path.stat() if path.is_file() else None
-    return (str(path), facts.st_size, facts.st_mtime_ns) if facts else (str(path), 0, 0)
+    return file_mark(path) if path.is_file() else _model_mark(name)
 
 
 def _shipped_mark() -> str:

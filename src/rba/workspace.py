@@ -179,7 +179,7 @@ class Workspace:
             raise WorkspaceError(f"cannot use the run folder: {reason}", str(self.root), fix) from error
         try:
             for partial in self.root.glob(".*.partial"):
-                partial.unlink()
+                shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
             yield
         finally:
             lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from rba.alignment.likelihood import CHUNK, chosen_logprobs
@@ -28,6 +29,24 @@ def test_values_and_gradients_equal_log_softmax():
 def test_bfloat16_is_near():
     head = torch.nn.Linear(6, 11, bias=False, dtype=torch.bfloat16).requires_grad_(False)
     compare(head, torch.bfloat16, 3e-2)
+
+
+@pytest.mark.parametrize("sureness", [3.0, 6.0, 9.0])
+def test_in_bfloat16_the_gradient_of_a_sure_token_is_not_lost(sureness: float):
+    """With p near 1 the slope is (1 - p) times a few rows: rounding p before the difference would leave noise."""
+    torch.manual_seed(0)
+    head = torch.nn.Linear(64, 512, bias=False).requires_grad_(False)
+    labels = torch.arange(40)
+    states = (sureness * head.weight[labels] / head.weight[labels].norm(dim=1, keepdim=True) ** 2).detach()
+    slopes = []
+    for dtype in (torch.float32, torch.bfloat16):
+        row = states.to(torch.bfloat16).to(dtype).requires_grad_()
+        own = torch.nn.Linear(64, 512, bias=False).requires_grad_(False)
+        own.weight.data = head.weight.data.to(torch.bfloat16).to(dtype)
+        chosen_logprobs(own, row, labels).sum().backward()
+        slopes.append(row.grad.float())
+    off = (slopes[1] - slopes[0]).norm(dim=1) / slopes[0].norm(dim=1)
+    assert float(off.median()) < 0.05
 
 
 def test_a_head_with_a_bias_takes_the_plain_way():

@@ -11,6 +11,7 @@ from rba.alignment.mix import speech_of, with_mixed
 from rba.alignment.settings import AlignSettings
 from rba.data.utterance import Utterance
 from rba.errors import RecipeError, WorkspaceError
+from rba.evaluation.leak import check_leaks
 from rba.workspace import Workspace
 
 
@@ -40,6 +41,14 @@ def test_an_instruction_that_the_run_tests_is_never_trained_on(tmp_path):
     other = spoken(tmp_path / "qa", utterance("a"), utterance("b"))
     mixed = with_mixed([utterance("a", "test")], [other])
     assert [(u.instruction_id, u.split) for u in mixed] == [("a", "test"), ("b", "train")]
+
+
+def test_nor_is_one_that_differs_from_it_in_signs_and_case_alone(tmp_path):
+    asked = replace(utterance("a", "test"), text="What is the capital of France?", speaker="t")
+    other = spoken(tmp_path / "qa", replace(utterance("b"), text="what is the capital of France"), utterance("c"))
+    mixed = with_mixed([asked], [other])
+    assert [u.instruction_id for u in mixed] == ["a", "c"]
+    check_leaks([asked], mixed)
 
 
 def test_of_two_runs_with_the_same_instruction_the_first_gives_it(tmp_path):

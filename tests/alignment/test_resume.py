@@ -8,16 +8,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import pytest
 import torch
 
-from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
+from rba.alignment.schedule import AdaptiveRate
+from rba.alignment.settings import AdaptiveSettings, ValidationSettings
 from rba.alignment.stage import align
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder
 
 from .conftest import SMALL, variety
+
+Refresh = Literal["once", "per_round", "online"]
 
 # everything that has a state: new rounds, several answers, rewards, an adaptive rate, drift, validation, the connector,
 # dropout
@@ -36,9 +41,10 @@ SETTINGS = replace(
 
 
 def go(
-    path: Path, settings: AlignSettings = SETTINGS, kill_at: int | None = None, method: str = "rba-group"
+    path: Path, kill_at: int | None = None, method: str = "rba-group", refresh: Refresh = "per_round"
 ) -> dict[str, str]:
     """Align into `path`, killing this process after update `kill_at`; returns the hashes of all files."""
+    settings = replace(SETTINGS, refresh=refresh)
 
     def log(record: dict) -> None:
         if record["step"] == kill_at:
@@ -60,12 +66,12 @@ def go(
     return folder.manifest["files"]
 
 
-def cut_and_whole(tmp_path: Path, method: str) -> tuple[dict[str, str], dict[str, str]]:
+def cut_and_whole(tmp_path: Path, method: str, refresh: Refresh = "per_round") -> tuple[dict[str, str], dict[str, str]]:
     """The files of a run that was killed after its fourth update and resumed, and of one that was not."""
-    whole = go(tmp_path / "whole" / "align" / method, method=method)
+    whole = go(tmp_path / "whole" / "align" / method, method=method, refresh=refresh)
     script = (
         "import sys; from pathlib import Path; from alignment.test_resume import go;"
-        f"go(Path(sys.argv[1]), kill_at=4, method={method!r})"
+        f"go(Path(sys.argv[1]), kill_at=4, method={method!r}, refresh={refresh!r})"
     )
     cut = tmp_path / "cut" / "align" / method
     place = Path(__file__).parents[2]
@@ -75,13 +81,30 @@ def cut_and_whole(tmp_path: Path, method: str) -> tuple[dict[str, str], dict[str
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list((tmp_path / "cut" / "checkpoints").glob(f"{method}-*/last"))) == 1
     assert not (cut / "model").exists()
-    return go(cut, method=method), whole
+    return go(cut, method=method, refresh=refresh), whole
 
 
 def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
     cut, whole = cut_and_whole(tmp_path, "rba-group")
     assert cut == whole
     assert {"model/adapter/adapter_model.safetensors", "model/connector.safetensors"} <= whole.keys()
+
+
+def test_a_round_that_was_begun_before_the_kill_is_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen, observe = [], AdaptiveRate.observe_score
+
+    def counted(self: AdaptiveRate, name: str, value: float) -> None:
+        seen.append(name)
+        observe(self, name, value)
+
+    monkeypatch.setattr(AdaptiveRate, "observe_score", counted)
+    cut_and_whole(tmp_path, "rba-group")
+    assert seen.count("reward") == 3 + 1  # all rounds of the whole run; of the one resumed within its second, the third
+
+
+def test_so_they_do_where_every_update_draws_its_answers(tmp_path: Path):
+    cut, whole = cut_and_whole(tmp_path, "rba-group", "online")
+    assert cut == whole
 
 
 def test_so_they_do_with_a_value_head(tmp_path: Path):

@@ -73,14 +73,14 @@ def test_a_round_is_the_run_some_updates_or_one(refresh: str, rounds: list[int])
 @pytest.mark.parametrize("refresh", ["once", "per_round", "online"])
 def test_answers_follow_the_policy_only_where_they_are_refreshed(bench: Bench, tmp_path: Path, refresh: str):
     add_lora(bench.speechlm, 4, 8, seed=1)
-    made = rollouts(bench, tmp_path, refresh=refresh, round_steps=2)
-    news = []
+    still = [answers(rollouts(bench, tmp_path / "still", refresh=refresh, round_steps=2), step) for step in range(4)]
+    made, news, same = rollouts(bench, tmp_path / "moved", refresh=refresh, round_steps=2), [], []
     for step in range(4):
-        before = made.tasks(step - 1)[0] if step else None
         news.append(made.tasks(step)[1])
+        same.append(answers(made, step) == still[step])
         move(bench)
-        assert before is None or len(before) == 2
-    assert sum(news) == {"once": 1, "per_round": 2, "online": 4}[refresh]
+    assert news == {"once": [1, 0, 0, 0], "per_round": [1, 0, 1, 0], "online": [1, 1, 1, 1]}[refresh]
+    assert same == {"once": [1, 1, 1, 1], "per_round": [1, 1, 0, 0], "online": [1, 0, 0, 0]}[refresh]
 
 
 def test_kept_answers_are_read_back_and_not_drawn_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

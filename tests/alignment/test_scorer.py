@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rba.alignment.scorer import plan_forwards, score, shared_rows
-from rba.lm.scoring import token_logprobs
+from rba.lm.scoring import backbone, token_logprobs
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.compact import CompactSpeechLM
 
@@ -46,6 +46,24 @@ def test_log_probs_and_gradients_equal_the_plain_way(adapted: CompactSpeechLM):
     (shared, shared_grad), (plain, plain_grad) = found
     torch.testing.assert_close(shared, plain, atol=1e-5, rtol=0)
     torch.testing.assert_close(shared_grad, plain_grad, atol=1e-4, rtol=1e-4)
+
+
+def test_no_pass_takes_more_than_the_budget(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):
+    prompts = adapted.text_prompts([f"tell me about number {i}{' please' * (i % 3)}" for i in range(12)])
+    seen, decoder = [], type(backbone(adapted.lm.model))
+    forward = decoder.forward
+
+    def counted(self, input_ids=None, inputs_embeds=None, **rest):
+        rows = input_ids if inputs_embeds is None else inputs_embeds
+        seen.append(rows.shape[:2])
+        return forward(self, input_ids=input_ids, inputs_embeds=inputs_embeds, **rest)
+
+    whole = score(adapted.lm, prompts, [[5, 6, 2]] * 12, 100_000)
+    monkeypatch.setattr(decoder, "forward", counted)
+    parts = score(adapted.lm, prompts, [[5, 6, 2]] * 12, 100)
+    assert max(batch * length for batch, length in seen) <= 100 and len(seen) > 4
+    for row, same in zip(parts, whole, strict=True):
+        torch.testing.assert_close(row, same, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("chosen", [[0], [2, 3], [4, 1, 0], [3, 3]])

@@ -63,3 +63,11 @@ def test_the_connector_learns_and_the_llm_does_not(world, tmp_path):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     for name, parameter in lm.model.named_parameters():
         assert torch.equal(parameter, frozen[name]), name
+
+
+def test_a_batch_is_no_larger_than_the_corpus(world, tmp_path):
+    speechlm, store = world
+    records = []
+    settings = DistillSettings(updates=1, batch=len(store) + 1, max_response=2)
+    distil(speechlm, store, Plain(speechlm.lm), settings, seed=0, folder=tmp_path / "d", minutes=9, log=records.append)
+    assert len(records) == 1

@@ -2,15 +2,19 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
 
+from rba import config
 from rba.connect import stage
+from rba.connect.features import FeatureStore, Spoken
 from rba.connect.settings import ConnectSettings, CorpusSettings
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
-from rba.workspace import StageFolder
+from rba.testing.tiny_speechlm import save_tiny_speechlm
+from rba.workspace import StageFolder, fingerprint
 
 
 def lines(path, rows):
@@ -61,8 +65,54 @@ def test_a_corpus_that_the_start_heard_whole_is_one_clear_line(settings, tmp_pat
 def test_a_damaged_corpus_file_is_one_clear_line(tmp_path):
     (tmp_path / "bad.jsonl").write_text("{")
     settings = CorpusSettings(files=(str(tmp_path / "bad.jsonl"),), self_synthesised=0, templated=0)
-    with pytest.raises(DataError, match=r"cannot read the corpus file \(.*bad.jsonl\); give JSON lines"):
+    with pytest.raises(DataError, match=r"no text \(.*bad.jsonl, line 1\); write a JSON object a line"):
         stage.corpus(settings, None, tmp_path / "corpus", seed=0)
+
+
+def train(settings, tmp_path, **models):
+    folder = StageFolder(tmp_path / "run" / "connect")
+    folder.open("x")
+    stage.run(ConnectSettings(connector="train", corpus=settings, **models), folder=folder, seed=0)
+
+
+def test_a_fault_in_a_corpus_file_is_told_before_a_model_is_loaded(tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": "One."}\n{"sentence": "Two."}\n')
+    settings = CorpusSettings(files=(str(tmp_path / "bad.jsonl"),), self_synthesised=0, templated=0)
+    with pytest.raises(DataError, match=r"bad.jsonl, line 2\)"):
+        train(settings, tmp_path, encoder="./no-encoder", llm="./no-llm")
+
+
+@pytest.mark.parametrize("what", ["held out", "to train on"])
+def test_a_corpus_of_which_nothing_can_be_said_is_one_clear_line(settings, tmp_path, monkeypatch, what):
+    def speak(settings, name, *rest):
+        return FeatureStore() if (name == stage.HELD_OUT) == (what == "held out") else spoken
+
+    folder = save_tiny_speechlm(tmp_path / "tiny")
+    spoken = FeatureStore()
+    spoken.rows = [Spoken("One.", "x", "clean", 0, 0, 4)]
+    monkeypatch.setattr(stage, "speak", speak)
+    with pytest.raises(DataError, match=rf"none of the texts {what} can be said \(connect.corpus\)"):
+        train(settings, tmp_path, encoder=str(folder / "whisper"), llm=str(folder / "llm"))
+
+
+def test_registry_names_enter_the_mark_of_the_speech_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "whisper-base").mkdir()  # not what is loaded
+    heard = np.array([7], np.uint64)
+    named = ConnectSettings(llm="org/model", corpus=CorpusSettings(files=("none.jsonl",)))
+    facts = config.to_tree(named.corpus), [], "whisper-base", "org/model", 3, heard.tobytes().hex()
+    assert stage.speech_mark(named, 3, heard) == fingerprint(*facts)
+
+
+@pytest.mark.parametrize("changed", ["whisper", "llm"])
+def test_speech_is_made_anew_where_a_local_model_is_replaced_in_place(tmp_path, changed):
+    folder = save_tiny_speechlm(tmp_path / "tiny")
+    local = ConnectSettings(encoder=str(folder / "whisper"), llm=str(folder / "llm"))
+    before = stage.speech_mark(local, 0, stage.NOTHING)
+    assert stage.speech_mark(local, 0, stage.NOTHING) == before
+    weights = folder / changed / "model.safetensors"
+    os.utime(weights, ns=(0, 0))
+    assert stage.speech_mark(local, 0, stage.NOTHING) != before
 
 
 def test_the_shipped_connector_refuses_other_models(tmp_path):

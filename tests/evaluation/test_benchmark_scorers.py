@@ -65,10 +65,80 @@ def test_no_answer(answer: str, blank: bool):
         ("A dog is an animal.", ""),
         ("I think it is Paris", ""),
         ("", ""),
+        ("Answer: B", "B"),
+        ("**Answer:** B", "B"),
+        ("**Answer**: B", "B"),
+        ("_Answer:_ B", "B"),
+        ("ANSWER: [B]", "B"),
+        ("Answer:\nB", "B"),
+        ('{"answer": "B"}', "B"),
+        ("Answer is B.", "B"),
+        ("Option B is right.", "B"),
+        ("Option B: Paris", "B"),
+        ("The best choice would be **D**", "D"),
+        ("Options: A, B, C or D", ""),
+        ("The answer is Berlin", ""),
     ],
 )
 def test_the_letter_of_an_answer(answer: str, found: str):
     assert choice.letter(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("The answer is a cat", ""),
+        ("The answer is A cat.", ""),
+        ("Answer: A cat sat", ""),
+        ("Answer: (A cat)", ""),
+        ("Answer: A. cat", "A"),
+        ("Answer: (A) cat", "A"),
+        ("Answer: **A** cat", "A"),
+        ("Option A has a cat.", "A"),
+        ("The answer is A because it purrs.", "A"),
+        ("The answer is A, a cat", "A"),
+        ("Answer: B or not", "B"),
+    ],
+)
+def test_an_article_is_no_letter_unless_its_form_makes_it_one(answer: str, found: str):
+    assert choice.letter(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("Option A is wrong. Option B is right.", "B"),
+        ("Option A isn't right, option C is.", "C"),
+        ("The answer is not A but option C.", "C"),
+        ("B. Option A is too small.", "B"),
+        ("Option A: cat. Option B: dog. The answer is B.", "B"),
+        ("Option A: cat. Option B: dog.", ""),
+        ("A. cat\nB. dog\nI pick option B.", "B"),
+        ("B) dog\n\nA) is too small\nB) fits", "B"),
+    ],
+)
+def test_the_chosen_option_is_told_from_those_talked_about(answer: str, found: str):
+    assert choice.letter(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("Yes.", True),
+        ("**Answer:** Yes", True),
+        ("He ends where he began, so yes.", True),
+        ("No, wait: the answer is yes.", True),
+        ("No, yes is wrong.", False),
+        ("It is plausible.", False),
+    ],
+)
+def test_yes_and_no_are_options_too(answer: str, right: bool):
+    assert value(choice.score([Item("1", "?", ("Yes",))], [answer])["accuracy"]) == right
+
+
+def test_what_has_no_right_letter_is_never_right():
+    items = [Item("1", "?", ("Paris",)), Item("2", "?")]
+    assert value(choice.score(items, ["Paris", "no idea"])["accuracy"]) == 0
 
 
 def test_choices_by_hand():
@@ -109,9 +179,20 @@ def test_bleu_and_chrf_are_sacrebleus_on_the_corpus_and_on_resamples_of_it(targe
     assert f"tok:{tokenize}" in translation.signatures(target)["bleu"]
 
 
-@pytest.mark.parametrize(("subset", "target"), [("en_de", "de"), ("en_us-cmn_hans_cn", "cmn"), ("en-zh", "zh")])
-def test_the_language_translated_to(subset: str, target: str):
-    assert translation.target_of(BenchmarkSettings("b", "pairs", "x", subset=subset)) == target
+@pytest.mark.parametrize(
+    ("layout", "subset", "target"),
+    [
+        ("pairs", "en_de", "de"),
+        ("fleurs", "en_us-cmn_hans_cn", "cmn"),
+        ("must-c", "en-zh", "zh"),
+        ("covost2", "en_de", "de"),
+        ("covost2", "en_zh-CN", "zh"),
+        ("covost2", "en_sv-SE", "sv"),
+        ("covost2", "zh-CN_en", "en"),
+    ],
+)
+def test_the_language_translated_to(layout: str, subset: str, target: str):
+    assert translation.target_of(BenchmarkSettings("b", layout, "x", subset=subset)) == target
 
 
 def test_means_leave_out_what_has_no_value():

@@ -17,6 +17,7 @@ from rba.data.instruction import Instruction
 from rba.errors import DataError, RbaError, RecipeError
 from rba.evaluation.answers import Answer
 from rba.evaluation.benchmarks.load import chosen_items, load, loader, scorer_name
+from rba.evaluation.benchmarks.needs import check
 from rba.evaluation.benchmarks.rows import rows
 from rba.evaluation.benchmarks.scorers import SCORERS
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
@@ -118,6 +119,12 @@ def covost(folder: Path) -> BenchmarkSettings:
     return settings("covost2", folder, subset="en_de")
 
 
+def regional_covost(folder: Path) -> BenchmarkSettings:
+    write_clip(folder / "clips" / "1.mp3")
+    write_table(folder / "covost_v2.en_zh-CN.test.tsv", {"path": "1.mp3", "sentence": "Who?", "translation": "谁？"})
+    return settings("covost2", folder, subset="en_zh-CN")
+
+
 def fleurs(folder: Path) -> BenchmarkSettings:
     for config, text in (("en_us", "Who?"), ("de_de", "Wer?")):
         write_clip(folder / config / "audio" / "test" / "9.wav")
@@ -150,6 +157,7 @@ LAYOUTS: dict[Callable[[Path], BenchmarkSettings], tuple[tuple[str, ...], bool]]
     parquet: (("Ann",), True),
     chapters: (("who",), True),
     covost: (("Wer?",), True),
+    regional_covost: (("谁？",), True),
     fleurs: (("Wer?",), True),
     must_c: (("Wer?",), True),
     pairs: (("Wer?",), False),
@@ -186,6 +194,7 @@ def test_every_format_has_a_scorer():
         (voices, {"subset": "songs"}, "no such subset"),
         (fleurs, {"subset": "en_us"}, "two configs"),
         (pairs, {"subset": "eng"}, "no pair of languages"),
+        (covost, {"subset": "en-de"}, "no pair of languages"),
         (pairs, {"subset": "eng_fra"}, "lacks eng or fra"),
         (must_c, {"split": "dev"}, "MuST-C cannot be read"),
     ],
@@ -210,6 +219,130 @@ def test_broken_rows_are_told(content: str, says: str, tmp_path: Path):
     (tmp_path / "rows.jsonl").write_text(content)
     with pytest.raises(DataError, match=says):
         list(loader("manifest")(settings("manifest", tmp_path / "rows.jsonl")))
+
+
+SQUAD = '{"paragraphs": [%s]}'
+
+
+@pytest.mark.parametrize(
+    ("layout", "content", "says"),
+    [
+        ("manifest", '{"question": "Who?"}\n\n["Who?"]\n', "no object"),
+        ("manifest", '{"question": "Who?"}\n{broken\n', "cannot be read"),
+        ("covost2", '{"sentence": "Who?", "translation": "Wer?"}\n{"sentence": "What?"}\n', "lacks 'translation'"),
+        ("covost2", '{"sentence": "Who?", "translation": "Wer?"}\n{"sentence": 1, "translation": "1"}\n', "no text"),
+        ("pairs", '{"en": "Who?", "de": "Wer?"}\n{"en": 1, "de": 2}\n', "no text"),
+        ("pairs", '{"en": "Who?", "de": "Wer?"}\n{"en": "What?"}\n', "lacks en or de"),
+        ("squad", SQUAD % "" + "\n" + SQUAD % '{"qas": [{"id": 1, "question": "Who?"}]}', "lacks 'context'"),
+        ("squad", SQUAD % "" + "\n" + SQUAD % '{"context": "Ann.", "qas": ["Who?"]}', "of another form"),
+        ("squad", SQUAD % "" + '\n{"question": "Who?"}', "lacks 'paragraphs'"),
+    ],
+)
+def test_rows_of_another_form_are_told_with_file_and_row(layout: str, content: str, says: str, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text(content)
+    with pytest.raises(DataError, match=says) as refused:
+        list(loader(layout)(settings(layout, tmp_path / "rows.jsonl", subset="en_de")))
+    assert refused.value.where == f"{tmp_path / 'rows.jsonl'}, row 2" and refused.value.fix
+
+
+def test_a_short_row_of_a_table_is_told_with_file_and_row(tmp_path: Path):
+    covost(tmp_path)
+    table = tmp_path / "covost_v2.en_de.test.tsv"
+    table.write_text(table.read_text() + "1.mp3\tWhat?\n")
+    with pytest.raises(DataError, match="lacks 'translation'") as refused:
+        list(loader("covost2")(settings("covost2", tmp_path, subset="en_de")))
+    assert refused.value.where == f"{table}, row 2"
+
+
+def test_a_short_line_of_fleurs_is_told_with_file_and_row(tmp_path: Path):
+    asked, table = fleurs(tmp_path), tmp_path / "de_de" / "test.tsv"
+    table.write_text(table.read_text() + "8\t10.wav\n")
+    with pytest.raises(DataError, match="no id, file and transcription") as refused:
+        list(loader("fleurs")(asked))
+    assert refused.value.where == f"{table}, row 2"
+
+
+def test_a_short_segment_of_a_talk_is_told_with_file_and_row(tmp_path: Path):
+    asked, listing = must_c(tmp_path), tmp_path / "en-de" / "data" / "test" / "txt" / "test.yaml"
+    listing.write_text("- {duration: 0.2, wav: talk.wav}\n")
+    with pytest.raises(DataError, match=r"lacks 'offset' .*test\.yaml, row 1"):
+        list(loader("must-c")(asked))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_field_beyond_the_limit_is_told_with_file_and_row(ending: str, tmp_path: Path):
+    path = tmp_path / f"rows.{ending}"
+    path.write_text(f"question\nWho?\n{'o' * 140_000}\n")
+    with pytest.raises(DataError, match="field larger than") as refused:
+        list(loader("manifest")(settings("manifest", path)))
+    assert refused.value.where == f"{path}, row 2"
+
+
+def test_json_without_rows_and_text_of_another_encoding_are_told(tmp_path: Path):
+    path = tmp_path / "rows.json"
+    for content, says in ((b'"Who?"', "no list of rows"), (b'{"rows": []}', "no list of rows"), (b"\xff", "be read")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=says):
+            list(loader("manifest")(settings("manifest", path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("rows.csv", 'question,answer\n"What is\nthis?",Ann\n', ["What is\nthis?"]),
+        ("rows.csv", "question,answer\r\nWho?,Ann\r\n", ["Who?"]),
+        ("rows.csv", "\ufeffquestion,answer\nWho?,Ann\n", ["Who?"]),
+        ("rows.json", '\ufeff[{"question": "Who?"}]', ["Who?"]),
+        ("rows.jsonl", '{"question": "Who\u2028is?"}\r\n\r\n{"question": "Who?"}', ["Who\u2028is?", "Who?"]),
+        ("rows.tsv", 'question\tanswer\nWho\u2028"is?\tAnn\n', ['Who\u2028"is?']),
+    ],
+)
+def test_line_breaks_and_byte_order_marks_are_read_as_they_are_meant(
+    name: str, content: str, texts: list[str], tmp_path: Path
+):
+    (tmp_path / name).write_bytes(content.encode())
+    assert [item.text for item in loader("manifest")(settings("manifest", tmp_path / name))] == texts
+
+
+def test_lines_of_talks_end_at_newlines_alone(tmp_path: Path):
+    asked = must_c(tmp_path)
+    (tmp_path / "en-de" / "data" / "test" / "txt" / "test.en").write_text("Who\u2028is?\n")
+    assert [item.text for item in loader("must-c")(asked)] == ["Who\u2028is?"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "scorer", "found", "says"),
+    [
+        ("manifest", "qa", [{"question": "Who?"}], "qa needs answers"),
+        ("alpaca-eval", "qa", [{"question": "Who?", "output": "Ann"}], "qa needs answers"),
+        ("manifest", "asr", [{"question": "Who?", "answer": "who"}, {"question": "What?"}], "1 of 2 items lack"),
+        ("manifest", "translation", [{"question": "Who?"}], "needs a translation"),
+        ("manifest", "ifeval", [{"question": "Who?", "answer": "Ann"}], "needs checks of IFEval"),
+        ("manifest", "choice", [{"question": "A or B?", "answer": "Berlin"}], "needs a letter"),
+    ],
+)
+def test_what_the_scorer_lacks_is_told_before_anything_is_said(
+    layout, scorer, found, says, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("rba.evaluation.benchmarks.load.prepare", lambda *a: pytest.fail("said something"))
+    source = write_rows(tmp_path / "rows.jsonl", *found)
+    with pytest.raises(DataError, match=says) as refused:
+        load(settings(layout, source, scorer=scorer), SpeechSettings(), tmp_path / "speech", 1)
+    assert "benchmark b" in refused.value.where and refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("scorer", "found"),
+    [
+        ("qa", [{"question": "Who?", "answer": "Ann"}, {"question": "Why?"}]),
+        ("choice", [{"question": "A or B?", "answer": "(a)"}, {"question": "Is it?", "answer": "no"}]),
+        ("open", [{"question": "Who?"}]),
+        ("refusal", [{"question": "Who?"}]),
+    ],
+)
+def test_what_a_scorer_can_do_without_is_not_asked_for(scorer: str, found, tmp_path: Path):
+    source = write_rows(tmp_path / "rows.jsonl", *found)
+    check("b", scorer, chosen_items(settings("manifest", source), 0))
 
 
 @pytest.mark.parametrize(

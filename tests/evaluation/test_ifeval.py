@@ -306,6 +306,7 @@ def test_a_row_as_it_may_be_stored(tmp_path, row):
 @pytest.mark.parametrize(("row", "words"), [
     ({"instruction_id_list": ["startend:rhyme"], "kwargs": [{}]}, "unknown check startend:rhyme"),
     ({"instruction_id_list": TWO}, "kwargs of its length"),
+    ({"instruction_id_list": [["startend:quotation"]], "kwargs": [{}]}, "no instruction_id_list"),
     ({"kwargs": [{}]}, "no instruction_id_list"),
     ({"instruction_id_list": [], "kwargs": []}, "no instruction_id_list"),
     ({"instruction_id_list": TWO, "kwargs": [{}]}, "kwargs of its length"),

@@ -60,6 +60,13 @@ def test_a_folder_that_holds_something_is_left_alone(run, tmp_path):
     assert tree(tmp_path / "mine") == {"notes.txt": b"mine"}
 
 
+def test_it_can_be_the_folder_that_one_stands_in(run, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(run, "nemo", Path())
+    assert tree(tmp_path / "here")
+
+
 def test_an_empty_folder_and_the_remains_of_a_killed_export_are_replaced(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / ".out.partial").mkdir()

@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import pytest
 import soundfile
 
 from rba.alignment.objectives import available
+from rba.alignment.settings import AlignSettings
 from rba.errors import DataError
+from rba.evaluation.results import Result, load_results, write_results
 from rba.report import names, page
 from rba.workspace import Workspace
 from report.fake_run import HOSTILE, make_run, recipe_for
@@ -205,3 +209,27 @@ def test_every_model_has_a_colour_of_its_own(html: str) -> None:
     of_models = [colours[names.model_class(name)] for name in names.MODELS]
     assert len(set(of_models)) == len(of_models)
     assert set(available()) <= set(names.MODELS)
+
+
+def test_every_listening_condition_of_every_benchmark_is_shown(tmp_path: Path) -> None:
+    workspace = make_run(tmp_path / "run", instructions=4)
+    rows = load_results(workspace.root)
+    rows += [
+        Result(model, "robustness", condition, "clean_share", "", share, share - 0.1, share + 0.1, 24, 0)
+        for model, share in (("base", 0.71), ("sft", 0.83))
+        for condition in ("clean", "noise-10", "hall")
+    ]
+    write_results(workspace.stage("evaluation").path / "results.json", rows)
+    shown = unescape(re.sub("<[^>]*>", " ", page.html(workspace, recipe_for(Path("runs/fake-run")))))
+    text = " ".join(shown.split())
+    assert re.search(r"Robustness: Of clean Model Clean % ↑ Noise 10 % ↑ Hall % ↑ Base 71.0 61.0", text)
+    assert "Held-out speech: Reference-word recall" in text
+
+
+def test_what_an_earlier_recipe_left_in_the_folder_is_not_shown(tmp_path: Path) -> None:
+    workspace = make_run(tmp_path / "run", instructions=4)
+    shown = page.html(workspace, recipe_for(tmp_path / "run"))
+    other = replace(recipe_for(tmp_path / "run"), model="shipped", align=AlignSettings(methods=("sft",)))
+    left = page.html(workspace, other)
+    assert "11.3" in shown and "align/rba-group" in shown
+    assert "11.3" not in left and "align/rba-group" not in left

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rba.rewards.recall import Recall, length_penalty, recall
+from rba.rewards.recall import Recall, f1, length_penalty, recall
 from rba.rewards.words import content_words, words
 
 VOCABULARY = ("the", "a", "cat", "cats", "sat", "on", "red", "mat", "while", "dogs", "bark", "1,000", "don't", "?")
@@ -51,6 +51,13 @@ def test_saying_everything_scores_below_saying_the_point():
     point, flood = Recall()(["q"] * 2, ["Six minutes in boiling water.", everything], reference=[reference] * 2)
     assert recall(everything, reference) == 1
     assert point > flood
+
+
+@pytest.mark.parametrize("answer", ["Yes, you can.", "Yes, you can do it with a knife."])
+def test_a_reference_of_function_words_is_compared_by_all_words(answer):
+    assert recall(answer, "Yes, you can.") == 1.0
+    assert recall("Knives cut bread.", "Yes, you can.") == 0.0
+    assert f1(answer, "Yes, you can.") == pytest.approx(2 * 3 / (3 + len(set(words(answer)))))
 
 
 @settings(deadline=None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from rba.errors import ModelError
+from rba.errors import ModelError, RecipeError, WorkspaceError
 from rba.services import cache
-from rba.services.client import Client
+from rba.services.client import Client, _told
 from rba.services.service import Service
 from services.fault_server import FAULTS, FaultServer, echo, serving
 
@@ -135,3 +136,31 @@ def test_a_key_that_is_not_set_is_named(monkeypatch):
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(ModelError, match=r"failed 2 times: ConnectError.*127.0.0.1.*check that the server runs"):
         Client(Service("http://127.0.0.1:9/v1", "m", retries=1), pause=0.01).post_all("completions", [ask(1)], read)
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv("RBA_CACHE", "/dev/null/x")
+    said = r"answer is lost: .*Not a directory \(/dev/null/x/services/.*; free some space.*RBA_CACHE"
+    with serving(FaultServer(echo)) as state, pytest.raises(WorkspaceError, match=said):
+        client(state).post_all("chat/completions", [ask(i) for i in range(8)], read)
+
+
+def test_a_full_disk_is_no_group_of_errors(monkeypatch):
+    def full(key, answer):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache, "write", full)
+    with serving(FaultServer(echo)) as state, pytest.raises(OSError, match="No space left"):
+        client(state).post_all("chat/completions", [ask(i) for i in range(8)], read)
+
+
+def test_of_several_failures_one_that_can_be_mended_is_told():
+    mendable = WorkspaceError("cannot write", "here", "free some space")
+    group = BaseExceptionGroup("", [OSError("first"), BaseExceptionGroup("", [mendable, ModelError("later")])])
+    assert _told(group) is mendable
+    assert str(_told(BaseExceptionGroup("", [OSError("first"), OSError("second")]))) == "first"
+
+
+def test_an_address_that_cannot_be_is_one_clear_line_and_is_not_tried_again():
+    with pytest.raises(RecipeError, match=r"this is no address: .*snow.*; write openai:http://host"):
+        Client(Service("http://snow\u2603.com/v1", "m"), pause=60).post_all("completions", [ask(1), ask(2)], read)

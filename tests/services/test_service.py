@@ -27,6 +27,10 @@ def test_speed_access_and_price_are_not_part_of_the_identity():
     [
         ("openai:localhost:8000/v1#m", "openai:http://host"),
         ("openai:http://host/v1", "#model"),
+        ("openai:http://localhost:abc/v1#m", r"localhost:abc.*host:8000"),
+        ("openai:http://localhost:99999/v1#m", r"localhost:99999.*host:8000"),
+        ("openai:http://localhost:0/v1#m", r"localhost:0/.*host:8000"),
+        ("openai:http://:8000/v1#m", "host:8000"),
         ("openai:http://host/v1?retry=3#m", "retry.*choose from"),
         ("openai:http://host/v1?retries=many#m", "retries=many"),
         ("openai:http://host/v1?concurrency=0#m", "concurrency"),

@@ -8,7 +8,7 @@ import pytest
 
 from rba.errors import AudioError, ModelError, RecipeError
 from rba.speech import engine as engines
-from rba.speech import espeak, kokoro
+from rba.speech import espeak, kokoro, render
 from rba.speech.casting import cast, finish, size
 from rba.speech.piper import PiperEngine
 from rba.speech.speaker import Speaker, SpeakerBank
@@ -37,6 +37,21 @@ def test_test_speakers_have_stock_voices_of_their_own():
     assert len(heard[0]) == 6 and len(heard[1]) == 2 and heard[0].isdisjoint(heard[1])
     assert {cast(s, ["only"]) for s in TRAIN + TEST} == {"only"}
     assert cast(TEST[0], ["a", "b"]) != cast(TRAIN[0], ["a", "b"])
+
+
+@pytest.mark.parametrize(("name", "some"), [("hibari", 24), ("few-voices", 18)])
+def test_babble_is_never_by_a_stock_voice_that_is_kept_for_the_test(name, some, monkeypatch):
+    heard = []
+
+    def say(text, speaker, seed):
+        heard.append(speaker)
+        return np.ones(16_000, np.float32)
+
+    monkeypatch.setattr(render, "_talkers", {})
+    assert len(render.background_talkers(types.SimpleNamespace(name=name, say=say))) == len(heard) == some
+    voices = [f"v{i}" for i in range(20)]
+    kept = {cast(s, voices) for s in TEST}
+    assert name == "hibari" or kept.isdisjoint(cast(s, voices) for s in heard)
 
 
 def test_a_smaller_head_raises_every_frequency_and_silence_is_refused():

@@ -10,6 +10,7 @@ from rba.errors import ModelError, RecipeError
 from rba.lm import chat
 from rba.lm.sampling import Sampling
 from rba.rewards.reward import load_reward
+from rba.services.client import Client
 from rba.services.service import Service, parse_service
 from rba.teachers.load import load_teacher
 from rba.teachers.local import LocalTeacher
@@ -86,6 +87,31 @@ def test_an_answer_that_was_cut_is_not_finished():
     cut = {"choices": [{"message": {"content": "Well"}, "finish_reason": "length"}]}
     with serving(FaultServer(lambda path, payload: cut)) as state:
         assert ServerTeacher(Service(state.url, "m")).replies(["tea"], SAMPLING, [1]) == [Reply("Well", False)]
+
+
+def test_an_answer_without_content_is_an_empty_one_and_costs_no_other():
+    def answer(path, payload):
+        tree = echo(path, payload)
+        if "tea" in payload["messages"][-1]["content"]:
+            tree["choices"][0] = {"message": {"content": None}, "finish_reason": "length"}
+        if "no" in payload["messages"][-1]["content"]:
+            tree["choices"][0]["message"] = {"content": None, "refusal": "I cannot."}
+        return tree
+
+    with serving(FaultServer(answer)) as state:
+        said = ServerTeacher(Service(state.url, "m", retries=0)).replies(["ink", "tea", "no"], SAMPLING, [1, 2, 3])
+    assert said == [Reply("about ink"), Reply("", finished=False), Reply("")]
+    assert set(state.attempts.values()) == {1}
+
+
+@pytest.mark.parametrize("message", [{}, {"content": ["a"]}, {"content": 5}, None])
+def test_an_answer_of_another_form_is_asked_for_again(message):
+    garbage = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    with serving(FaultServer(lambda path, payload: garbage)) as state:
+        client = Client(Service(state.url, "m", retries=2), pause=0.01)
+        with pytest.raises(ModelError, match="failed 3 times: an answer of another form"):
+            ServerTeacher(client.service, client=client).replies(["tea"], SAMPLING, [1])
+    assert list(state.attempts.values()) == [3]
 
 
 def test_requests_without_a_tokenizer_are_refused():

@@ -96,10 +96,13 @@ def build_bank(
 
 def typed_bank(speechlm: SpeechLM, groups: Sequence[Group]) -> PromptBank:
     """The words of every utterance of `groups`, typed: the prompts of a training that hears nothing."""
-    texts = {name: group.text for group in groups for name in group.utterances}
+    prompts: dict[str, torch.Tensor] = {}
     with torch.no_grad():
-        prompts = dict(zip(texts, speechlm.text_prompts(list(texts.values()))))
-    return PromptBank(speechlm, {name: prompt.detach().cpu() for name, prompt in prompts.items()}, None)
+        for start in range(0, len(groups), CHUNK):
+            chunk = groups[start : start + CHUNK]
+            for group, prompt in zip(chunk, speechlm.text_prompts([group.text for group in chunk])):
+                prompts |= dict.fromkeys(group.utterances, prompt.detach().cpu())
+    return PromptBank(speechlm, prompts, None)
 
 
 def _encode(speechlm: SpeechLM, utterances: Sequence[Utterance], keep_features: bool, bar: Progress) -> Made:

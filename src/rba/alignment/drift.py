@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -39,7 +40,9 @@ class DriftProbe:
         prompts = bank.initial(self.utterances)
         marks = [seeds.derive(seed, "drift", utterance) for utterance in self.utterances]
         with reference(speechlm):
-            drawn = generate(speechlm.lm, prompts, settings.sample, marks, batch_size=settings.rollout_batch)
+            # from the model's own distribution: cooler answers would leave its tail, and what moves there, out
+            plain = replace(settings.sample, temperature=1.0, top_p=1.0)
+            drawn = generate(speechlm.lm, prompts, plain, marks, batch_size=settings.rollout_batch)
             self.answers = [completions[0].ids for completions in drawn]
             with precision(speechlm.lm, settings.dtype):
                 self.logp_ref_N = torch.cat(score(speechlm.lm, prompts, self.answers, settings.batch_tokens))

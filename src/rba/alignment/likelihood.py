@@ -30,8 +30,9 @@ class _ChosenLogprobs(torch.autograd.Function):
             total_C1 = powers_CV.sum(-1, keepdim=True)
             logp_N[part] = (chosen_C1 - peak_C1 - total_C1.log())[:, 0]
             if slope_ND is not None:
-                mean_CD = (powers_CV / total_C1).to(weight_VD.dtype) @ weight_VD
-                slope_ND[part] = (weight_VD[labels_N[part]].float() - mean_CD.float()).to(states_ND.dtype)
+                # one-hot - softmax before it is rounded: of a likely token 1 - p would be lost in bfloat16
+                gap_CV = powers_CV.div_(-total_C1).scatter_add_(1, labels_N[part, None], torch.ones_like(total_C1))
+                slope_ND[part] = (gap_CV.to(weight_VD.dtype) @ weight_VD).to(states_ND.dtype)
         if slope_ND is not None:
             ctx.save_for_backward(slope_ND)
         return logp_N

@@ -8,6 +8,7 @@ from pathlib import Path
 from rba import document
 from rba.data.utterance import Utterance
 from rba.errors import RecipeError, WorkspaceError
+from rba.rewards.words import wording
 from rba.workspace import StageFolder, Workspace
 
 SPEECH = "speech"
@@ -34,12 +35,12 @@ def check_task(run: str, task: str) -> None:
 def with_mixed(own: Sequence[Utterance], runs: Iterable[str]) -> list[Utterance]:
     """`own`, and after them the training utterances of `runs`.
 
-    An instruction that an earlier run has, in whatever split, is left out: what is tested in one run is not trained on
-    from another.
+    An instruction that an earlier run has in the same words, in whatever split, is left out: what is tested in one run
+    is not trained on from another.
     """
     utterances = list(own)
     for run in runs:
-        known = {u.instruction_id for u in utterances}
+        known = {wording(u.text) for u in utterances}
         others = speech_of(run).read(Utterance)
-        utterances += [u for u in others if u.split == "train" and u.instruction_id not in known]
+        utterances += [u for u in others if u.split == "train" and wording(u.text) not in known]
     return utterances

@@ -65,6 +65,11 @@ def round_of(step: int, settings: AlignSettings) -> int:
     return step // settings.round_steps if settings.refresh == "per_round" else 0
 
 
+def begins_round(step: int, settings: AlignSettings) -> bool:
+    """Whether an update is the first of its round."""
+    return step == 0 or round_of(step, settings) != round_of(step - 1, settings)
+
+
 class Rollouts:
     """Hands out tasks with self-samples for every update of a plan; `reward` is None for objectives without.
 

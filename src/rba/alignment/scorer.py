@@ -97,9 +97,6 @@ def answer_states(
     """
     if not answers:
         return []
-    heads = {id(p): p for p in prompts}
-    number = {key: i for i, key in enumerate(heads)}
-    owners = [number[id(p)] for p in prompts]
     found: list[Any] = [None] * len(answers)
     if not keeps_everything(lm):
         for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
@@ -108,11 +105,24 @@ def answer_states(
             for i, row in zip(batch, rows):
                 found[i] = row
         return found
-    prefix = _Prefix(lm, list(heads.values()), layers, recompute)
-    for batch in plan_forwards([len(a) for a in answers], budget):
-        for i, row in zip(batch, prefix.follow([owners[i] for i in batch], [answers[i] for i in batch])):
-            found[i] = row
+    heads = {id(p): p for p in prompts}
+    for part in _parts(list(heads.values()), budget):
+        prefix, number = _Prefix(lm, part, layers, recompute), {id(p): i for i, p in enumerate(part)}
+        own = [i for i, p in enumerate(prompts) if id(p) in number]
+        for batch in plan_forwards([len(answers[i]) for i in own], budget):
+            chosen = [own[i] for i in batch]
+            rows = prefix.follow([number[id(prompts[i])] for i in chosen], [answers[i] for i in chosen])
+            for i, row in zip(chosen, rows):
+                found[i] = row
     return found
+
+
+def _parts(prompts: list[torch.Tensor], budget: int) -> list[list[torch.Tensor]]:
+    """The prompts whose memory is held at a time: all of them where they fit the budget together."""
+    lengths = [len(p) for p in prompts]
+    if max(lengths) * len(lengths) <= budget:
+        return [prompts]
+    return [[prompts[i] for i in batch] for batch in plan_forwards(lengths, budget)]
 
 
 def _plain_states(

@@ -194,8 +194,8 @@ def align(
         folder.note("reward_signatures", getattr(ranked or valued, "signatures", {}))
         known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
-        shutil.rmtree(state, ignore_errors=True)
         folder.complete()
+        shutil.rmtree(state, ignore_errors=True)  # only now: what is lost before is trained again
     return outcome
 
 
@@ -236,7 +236,9 @@ def _rollout_folder(
         return own
     facts = {key: value for key, value in config.to_tree(settings).items() if key in SAMPLED_BY}
     wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
-    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher, wanted)
+    judges = (settings.reward_model, settings.judge, settings.embedder)  # a local one may be another by now
+    marks = [model_mark(name) for name in judges if name]
+    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher, marks, wanted)
     if folder.path.name != method:
         return shared / f"answers-{mark}" if (shared / f"answers-{mark}").is_dir() else own
     return keep_only(shared, "answers", mark)

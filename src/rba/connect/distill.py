@@ -53,13 +53,14 @@ def distil(
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
     state = checkpoint.load(folder, parameters, optimizer) or {"step": 0}
     sampling = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=settings.max_response)
+    batch = min(settings.batch, len(store))
     saved = time.monotonic()
     connector.eval()  # a frozen dropout: teacher and student differ in the words' channel alone
     with progress("connector (distillation)", settings.updates - state["step"]) as bar:
         for step in range(state["step"], settings.updates):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * warmup_cosine(step, settings.updates, WARMUP)
-            items = seeds.rng(seed, "distil", step).choice(len(store), settings.batch, replace=False).tolist()
+            items = seeds.rng(seed, "distil", step).choice(len(store), batch, replace=False).tolist()
             texts = [store.rows[i].text for i in items]
             typed = speechlm.text_prompts(texts)
             answers = [c[0].ids for c in generate(lm, typed, sampling, [seeds.derive(seed, step, i) for i in items])]

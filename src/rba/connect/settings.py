@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from rba.errors import RecipeError
+
+HELD_OUT, TEMPLATED, SELF_SYNTHESISED = "held-out", "templated", "self-synthesised"
+"""The parts of the corpus that come from no file."""
+HEADS = 8  # of the connector's self-attention (`ConnectorConfig`); they share its channels
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,28 @@ class CorpusSettings:
     speakers: int = 1200  # size of the speaker bank
     renderings: int = 1  # times each text is spoken, each by another speaker
     held_out: int = 500  # texts kept from training to measure the WER on
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        for key in ("self_synthesised", "templated"):
+            _check(getattr(self, key) >= 0, f"corpus.{key}", "give 0 or more")
+        for key in ("speakers", "renderings", "held_out"):
+            _check(getattr(self, key) >= 1, f"corpus.{key}", "give 1 or more")
+        _check(bool(self.acoustics), "corpus.acoustics", "name a profile at least")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raise RecipeError where two parts of the corpus would have one name, and one would take the other's place."""
+        taken = {HELD_OUT: "the texts held out"}
+        taken |= {TEMPLATED: "those of connect.corpus.templated"} if self.templated else {}
+        taken |= {SELF_SYNTHESISED: "those of connect.corpus.self_synthesised"} if self.self_synthesised else {}
+        for file in self.files:
+            name = part_name(file)
+            if name in taken:
+                fix = "rename the file: up to its first dot a file's name is that of its part"
+                where = f"connect.corpus.files: {file}, beside {taken[name]}"
+                raise RecipeError(f'two parts of the corpus are called "{name}"', where, fix)
+            taken[name] = file
 
 
 @dataclass(frozen=True)
@@ -38,6 +66,20 @@ class CtcSettings:
     mask: float = 0.08  # share of steps hidden by time masks
     average: float = 0.0  # share of connect.start's weights in what is kept; 0 = none
 
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        _check(self.stack >= 1, "ctc.stack", "give 1 or more")
+        fits = self.width >= HEADS and self.width % HEADS == 0
+        _check(fits, "ctc.width", f"give a multiple of {HEADS}, the number of heads")
+        for key in ("layers", "min_count"):
+            _check(getattr(self, key) >= 0, f"ctc.{key}", "give 0 or more")
+        for key in ("passes", "batch_steps", "lr"):
+            _check(0 < getattr(self, key) < math.inf, f"ctc.{key}", "give a number above 0")
+        for key in ("warmup", "mask"):
+            _check(0 <= getattr(self, key) <= 1, f"ctc.{key}", "give a share from 0 to 1")
+        for key in ("dropout", "average"):
+            _check(0 <= getattr(self, key) < 1, f"ctc.{key}", "give 0 or more, and less than 1")
+
 
 @dataclass(frozen=True)
 class DistillSettings:
@@ -48,6 +90,14 @@ class DistillSettings:
     lr: float = 1e-4
     ctc_weight: float = 0.3  # keeps the connector readable
     max_response: int = 48  # tokens
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that cannot work."""
+        _check(self.updates >= 0, "distill.updates", "give 0 or more")
+        for key in ("batch", "max_response"):
+            _check(getattr(self, key) >= 1, f"distill.{key}", "give 1 or more")
+        _check(0 < self.lr < math.inf, "distill.lr", "give a number above 0")
+        _check(0 <= self.ctc_weight < math.inf, "distill.ctc_weight", "give 0 or more")
 
 
 @dataclass(frozen=True)
@@ -66,13 +116,18 @@ class ConnectSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        for key, value in {"passes": self.ctc.passes, "lr": self.ctc.lr, "batch_steps": self.ctc.batch_steps}.items():
-            if value <= 0:
-                raise RecipeError("this value cannot work", f"connect.ctc.{key}", "give a number above 0")
-        if not 0 <= self.ctc.average < 1:
-            raise RecipeError("this value cannot work", "connect.ctc.average", "give 0 or more, and less than 1")
+        for key in ("workers", "checkpoint_minutes"):
+            _check(getattr(self, key) >= 0, key, "give 0 or more")
         if self.ctc.average and not self.start:
             fix = "name a connect.start, or set it to 0"
             raise RecipeError("there are no weights to average with", "connect.ctc.average", fix)
-        if not self.corpus.acoustics:
-            raise RecipeError("this value cannot work", "connect.corpus.acoustics", "name a profile at least")
+
+
+def part_name(file: str) -> str:
+    """The name of the part of the corpus that a file makes: the file's own, up to its first dot."""
+    return Path(file).name.split(".")[0]
+
+
+def _check(good: bool, key: str, fix: str) -> None:
+    if not good:
+        raise RecipeError("this value cannot work", f"connect.{key}", fix)

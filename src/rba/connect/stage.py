@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -14,17 +13,25 @@ import numpy as np
 import torch
 
 from rba import config
-from rba.connect.settings import ConnectSettings, CorpusSettings
+from rba.connect.corpus_file import read_rows
+from rba.connect.settings import (
+    HELD_OUT,
+    SELF_SYNTHESISED,
+    TEMPLATED,
+    ConnectSettings,
+    CorpusSettings,
+    part_name,
+)
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
+from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
 if TYPE_CHECKING:
     from rba.connect.features import FeatureStore
     from rba.models.connector import Connector
 
-HELD_OUT = "held-out"
 SPEECH = ".connector-speech"
 NOTHING = np.empty(0, np.uint64)
 
@@ -67,11 +74,10 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     from rba.models.load import HEARD
 
     start = Start(settings)
+    for name in settings.corpus.files:
+        read_rows(Path(name))  # a fault in a file is told before the LLM is loaded
     lm = load_lm(settings.llm)
-    words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
-    mark = fingerprint(
-        config.to_tree(settings.corpus), words, settings.encoder, settings.llm, seed, start.heard.tobytes().hex()
-    )
+    mark = speech_mark(settings, seed, start.heard)
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
     parts = corpus(settings.corpus, lm, place, seed, start.heard)
     stores = {name: speak(settings, name, texts, place, seed) for name, texts in parts.items()}
@@ -81,10 +87,13 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
         folder.note(f"speech: {name}", {"hours": hours, "texts": len(parts[name]), "spoken": len(store)})
     held_out = stores.pop(HELD_OUT)
     store = FeatureStore.join(list(stores.values()))
+    for part, what in ((held_out, "held out"), (store, "to train on")):
+        if not len(part):
+            raise DataError(f"none of the texts {what} can be said", "connect.corpus", "give texts in English words")
     train_texts = [row.text for row in store.rows]
     vocabulary = build_vocabulary(lm.tokenizer, train_texts, settings.ctc.min_count, start.token_ids)
     torch.manual_seed(seeds.derive(seed, "connector") % 2**31)
-    table_VD = lm.model.get_input_embeddings().weight
+    table_VD = lm.table()
     connector = start.connector(encoder.width, vocabulary.ids, table_VD).to(lm.device)
     model = CompactSpeechLM(encoder, connector, lm, "trained", settings.encoder)
     references = [row.text for row in held_out.rows]
@@ -104,6 +113,13 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     model.save(folder.path / "model")
     heard_texts = np.array([int(instruction_id(t), 16) for t in train_texts], np.uint64)
     np.save(folder.path / "model" / HEARD, np.union1d(start.heard, heard_texts))  # evaluation leaves these texts out
+
+
+def speech_mark(settings: ConnectSettings, seed: int, heard: np.ndarray) -> str:
+    """The fingerprint of the corpus and its encoded speech; of an encoder or LLM in a local folder its files count."""
+    words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
+    models = weights_mark(settings.encoder), weights_mark(settings.llm)
+    return fingerprint(config.to_tree(settings.corpus), words, *models, seed, heard.tobytes().hex())
 
 
 def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> FeatureStore:
@@ -163,18 +179,9 @@ def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str
     from rba.progress import progress
 
     for name in settings.files:
-        yield Path(name).name.split(".")[0], _read_lines(Path(name))
+        yield part_name(name), read_rows(Path(name))
     if settings.templated:
-        yield "templated", list(templated(settings.templated, seed, *pronounced_words(lm.tokenizer)))
+        yield TEMPLATED, list(templated(settings.templated, seed, *pronounced_words(lm.tokenizer)))
     if settings.self_synthesised:
         with progress("texts for the connector", settings.self_synthesised) as bar:
-            yield "self-synthesised", list(self_synthesised(lm, settings.self_synthesised, seed, bar))
-
-
-def _read_lines(path: Path) -> list[dict[str, str]]:
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-        return [json.loads(line) for line in text.splitlines()]
-    except (OSError, ValueError) as error:
-        raise DataError("cannot read the corpus file", str(path), "give JSON lines with a text each") from error
+            yield SELF_SYNTHESISED, list(self_synthesised(lm, settings.self_synthesised, seed, bar))

@@ -10,7 +10,7 @@ import numpy as np
 from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.errors import DataError
-from rba.rewards.words import words
+from rba.rewards.words import wording
 
 
 def unheard(test: Sequence[Utterance], model: str | Path) -> list[Utterance]:
@@ -31,14 +31,14 @@ def heard_by(model: str | Path) -> frozenset[str]:
 
 
 class Trained:
-    """Texts that were trained on: those of `rows` outside the test, by their words (`key`), and `heard` ones, by id."""
+    """Texts that were trained on: those of `rows` outside the test, by their wording, and `heard` ones, by id."""
 
     def __init__(self, rows: Iterable[Instruction | Utterance], heard: Collection[str] = ()):
-        self._keys = {key(row.text) for row in rows if row.split != "test"}
+        self._keys = {wording(row.text) for row in rows if row.split != "test"}
         self._heard = heard
 
     def __contains__(self, text: object) -> bool:
-        return isinstance(text, str) and (key(text) in self._keys or instruction_id(text) in self._heard)
+        return isinstance(text, str) and (wording(text) in self._keys or instruction_id(text) in self._heard)
 
 
 def check_leaks(
@@ -50,7 +50,7 @@ def check_leaks(
     picks the checkpoint); speakers from training.
     """
     own_ids = {u.instruction_id: u for u in test}
-    own_words = {key(u.text): u for u in test}
+    own_words = {wording(u.text): u for u in test}
     voices = {(u.engine, u.speaker): u for u in test}
     for seen in utterances:
         if seen.split == "test":
@@ -63,17 +63,12 @@ def check_leaks(
             _check_words(instruction.id, instruction.text, instruction.id, own_ids, own_words)
 
 
-def key(text: str) -> str:
-    """A request by its words alone: two that differ in case or signs have the same key."""
-    return " ".join(words(text)) or text.strip()
-
-
 def _check_words(
     instruction_id: str, text: str, where: str, ids: dict[str, Utterance], texts: dict[str, Utterance]
 ) -> None:
     if instruction_id in ids:
         _leak("instruction", instruction_id, ids[instruction_id].id, where)
-    if (found := key(text)) in texts:
+    if (found := wording(text)) in texts:
         _leak("request", f'"{text[:60]}"', texts[found].id, where)
 
 

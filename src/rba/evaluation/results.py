@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rba.errors import DataError
+from rba import config
+from rba.errors import DataError, RecipeError
 from rba.evaluation.table import print_table
 from rba.workspace import write_json
 
@@ -52,10 +53,10 @@ def load_results(folder: str | Path) -> list[Result]:
     if path.is_dir():
         path = next((p for p in (path / FILE, path / "evaluation" / FILE) if p.is_file()), path / "evaluation" / FILE)
     try:
-        return [Result(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        return [config.build(Result, row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except OSError as error:
         raise DataError("there are no results", str(path), "run rba evaluate first") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecipeError) as error:
         raise DataError(
             "the results cannot be read", str(path), "delete the file and run rba evaluate again"
         ) from error

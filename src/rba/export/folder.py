@@ -17,6 +17,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises WorkspaceError for a `target` that is not empty, and where the disk refuses.
     """
+    target = target.resolve()  # "." has no name of its own
     partial = target.with_name(f".{target.name}.partial")
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -41,5 +41,6 @@ def _write_card(folder: Path, run: Path, method: str, usage: Usage) -> None:
     config = run / "final" / method / "recipe.yaml"
     if not config.is_file():
         return
-    text = card(source.read(Workspace(run)), load_recipe(config), method, run / "final" / method, usage)
+    recipe = load_recipe(config)
+    text = card(source.read(Workspace(run), recipe), recipe, method, run / "final" / method, usage)
     write_text(folder / "README.md", text.replace(f"{MARK}\n\n", ""))

@@ -40,9 +40,29 @@ def response_ids(tokenizer: Any, text: str, end_id: int | None) -> list[int]:
     return _ids(tokenizer, text) + ([] if end_id is None else [end_id])
 
 
+def turn_end(tokenizer: Any) -> int | None:
+    """The special token that the chat template puts right after an answer; None if it puts none."""
+    answered = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _SENTINEL}]
+    try:
+        text = tokenizer.apply_chat_template(answered, tokenize=False)
+    except Exception:  # templates raise errors of their own for a form that they do not take
+        return None
+    return first_special(tokenizer, text.partition(_SENTINEL)[2])
+
+
+def first_special(tokenizer: Any, text: str) -> int | None:
+    """The special token that a text begins with; None if it begins with another."""
+    ids = _ids(tokenizer, text)
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return ids[0] if ids and ids[0] in special else None
+
+
 def end_ids(tokenizer: Any, model: Any = None) -> list[int]:
-    """The tokens that end a turn; the first is the one an answer is trained to end with."""
-    found = [tokenizer.eos_token_id]
+    """The tokens that end a turn; the first is the one an answer is trained to end with.
+
+    That is what the chat template puts after an answer: the tokenizer's own end may be that of a whole text.
+    """
+    found = [turn_end(tokenizer), tokenizer.eos_token_id]
     config = getattr(model, "generation_config", None)
     extra = getattr(config, "eos_token_id", None)
     found += extra if isinstance(extra, list) else [extra]

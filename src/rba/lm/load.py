@@ -39,6 +39,13 @@ class TextLM:
         index = torch.tensor(ids, dtype=torch.long, device=self.device)
         return self.model.get_input_embeddings()(index)
 
+    @torch.no_grad()
+    def table(self) -> torch.Tensor:
+        """Input embeddings [V, D] of all tokens, as `embed` gives them: some LLMs scale what they look up."""
+        embedding = self.model.get_input_embeddings()
+        plain = type(embedding) is torch.nn.Embedding
+        return embedding.weight if plain else self.embed(list(range(len(embedding.weight))))
+
 
 def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None, quantize: str = NONE) -> TextLM:
     """Load a causal LM in evaluation mode; `dtype` "auto" is bfloat16 where the machine multiplies it, else float32.

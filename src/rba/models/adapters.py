@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from rba.errors import ModelError
 from rba.lm.load import TextLM
 from rba.models.speechlm import SpeechLM
 
@@ -26,11 +27,17 @@ def add_lora(
 ) -> None:
     """Put trainable float32 LoRA matrices on the LLM, in place; with B = 0 the policy is as it was.
 
-    A SpeechLM whose `lm.model` holds more than the LLM keeps `targets` inside it by its own `lora_targets`.
+    A SpeechLM whose `lm.model` holds more than the LLM keeps `targets` inside it by its own `lora_targets`. One that
+    carries an adapter goes on training that; raises ModelError where it is not of the size that is asked for.
     """
     from peft import LoraConfig, get_peft_model
 
     if has_lora(speechlm.lm):
+        own = next(iter(speechlm.lm.model.peft_config.values()))
+        if (own.r, own.lora_alpha, own.lora_dropout) != (rank, alpha, dropout):
+            told = f"rank: {own.r}, alpha: {own.lora_alpha}, dropout: {own.lora_dropout}"
+            fix = f"set align.lora='{{{told}}}', or start from the model before it was aligned"
+            raise ModelError("the model carries an adapter of another size, which is trained on", speechlm.name, fix)
         for name, parameter in speechlm.lm.model.named_parameters():
             parameter.requires_grad_("lora_" in name)
         return
@@ -38,7 +45,8 @@ def add_lora(
     if hasattr(speechlm, "lora_targets"):
         targets = speechlm.lora_targets(targets)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
-    speechlm.lm.model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
+    model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
+    speechlm.lm.model = model.eval()  # its dropout would begin in training mode, and answers be drawn through it
 
 
 @contextmanager

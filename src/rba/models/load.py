@@ -93,7 +93,7 @@ def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | No
     names, state = connector_files(folder)
     lm = load_lm(names["llm"], dtype, device, quantize)
     encoder = load_encoder(names["encoder"], dtype)
-    table = lm.model.get_input_embeddings().weight
+    table = lm.table()
     connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
     try:
         connector.load_state_dict(state)

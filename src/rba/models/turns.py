@@ -68,9 +68,7 @@ def turn_end(tokenizer: Any) -> int | None:
         after = render(tokenizer, "a", None, answer=_WORDS).split(_WORDS)[1]
     except ModelError:
         return None
-    ids = _ids(tokenizer, after)
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return ids[0] if ids and ids[0] in special else None
+    return chat.first_special(tokenizer, after)
 
 
 def starts_whole(tokenizer: Any, text: str) -> bool:

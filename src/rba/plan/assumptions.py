@@ -14,8 +14,8 @@ class Assumptions:
     """Ratios that depend on data and rates that depend on machines; all are printed, all can be given.
 
     "Measured" is measured on runs of `recipes/evidence-tiny.yaml` (seeds 0 and 1: SmolLM2-135M answers in one short
-    sentence of at most 48 tokens, hibari speaks in moderate acoustics) unless another place is named. What was never
-    measured here says so.
+    sentence, then of at most 48 tokens, hibari speaks in moderate acoustics) unless another place is named. What was
+    never measured here says so.
     """
 
     # synthesis
@@ -26,11 +26,11 @@ class Assumptions:
     tokens_a_word: float = 1.21  # tokens of a word: 1.20 to 1.21
     teacher_fill: float = 0.82  # a teacher's answer over synthesis.answer.max_new_tokens: 39.1 and 39.5 of 48
     reference_fill: float = 0.65  # the same of answers that were kept, which have ended: 30.9 and 32.2 of 48
-    own_fill: float = 0.97  # the SpeechLM's answer over its limit before alignment: 46.8 of 48 (docs/results)
+    own_fill: float = 0.97  # the SpeechLM's answer over its limit before alignment: 46.8 of 48 (recipes/tiny.yaml)
     # speech
     seconds_a_word: float = 0.39  # seconds of speech a word: 0.387 and 0.396 (0.447 with recipes/qa.yaml)
     flac_bytes: float = 15_750.0  # bytes of a second of speech in a shard: 15,809 and 15,706
-    hibari_speed: float = 80.0  # seconds of speech a core-second: 672 utterances in 23 s on two cores (docs/results)
+    hibari_speed: float = 80.0  # seconds of speech a core-second: 672 utterances in 23 s on two cores
     served_speed: float = 10.0  # seconds of speech a GPU-second of a speech server: not measured
     gate_passes: float = 0.72  # share of renderings that the gate lets pass at a WER of 0.05 (docs/results)
     # prompts

@@ -17,6 +17,13 @@ _QWEN_SMALL = {
     "vocab_size": 151_936,
     "tie_word_embeddings": True,
 }
+_QWEN_LARGER = _QWEN_SMALL | {
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+}
 _LLAMA_8B = {
     "model_type": "llama",
     "hidden_size": 4096,
@@ -56,13 +63,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
     },
     "qwen2.5-coder-0.5b-instruct": _QWEN_SMALL,
-    "qwen2.5-coder-1.5b-instruct": _QWEN_SMALL
-    | {
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-    },
+    "qwen2.5-coder-1.5b-instruct": _QWEN_LARGER,
+    "Qwen/Qwen2.5-0.5B-Instruct": _QWEN_SMALL,
+    "Qwen/Qwen2.5-1.5B-Instruct": _QWEN_LARGER,
     "whisper-tiny.en": _whisper(384, 4, 6, 51_864),
     "whisper-base": _whisper(512, 6, 8, 51_865),
     "moonshine-base-en": {

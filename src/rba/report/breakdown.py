@@ -9,7 +9,10 @@ from rba.evaluation.results import Result
 from rba.report import names
 from rba.report.tables import ALL, Line, Table, column_of, lay_out, select
 
-BY_CONDITION = ("recall", "delta_recall", "similarity", "text_share", "transcript_wer", "deaf")
+BY_CONDITION = (
+    *("recall", "delta_recall", "f1", "delta_f1", "similarity", "text_share", "clean_share", "gap_closed"),
+    *("transcript_wer", "deaf"),
+)
 """What is shown condition by condition."""
 
 
@@ -47,6 +50,6 @@ def by_condition(rows: Sequence[Result]) -> list[Table]:
         spread = {(row.model, replace(kind, condition=row.condition or ALL)): row for row in own}
         columns = [replace(kind, condition=c or ALL) for c in conditions]
         against = f" against {names.model_name(kind.against)}" if kind.under else ""
-        title = f"{'Difference in recall' if kind.is_difference else kind.metric.name}{against}"
+        title = f"{names.place_name(rows[0].benchmark, '')}: {kind.metric.name}{against}"
         made.append(lay_out(spread, [c for c in columns if any(c == found for _, found in spread)], title))
     return made

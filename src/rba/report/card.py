@@ -34,7 +34,7 @@ def write(workspace: Workspace, recipe: Recipe) -> list[Path]:
     A card that somebody has edited (its mark is gone) stays as it is. Raises DataError for damaged results and
     WorkspaceError where the disk refuses.
     """
-    run, written = source.read(workspace), []
+    run, written = source.read(workspace, recipe), []
     for method in trained(recipe.align):
         path = workspace.root / "final" / method / "README.md"
         if path.parent.is_dir() and _is_ours(path, workspace.stage(f"align/{method}").path / "model" / "README.md"):

@@ -30,7 +30,7 @@ def write(workspace: Workspace, recipe: Recipe) -> Path:
 
 def html(workspace: Workspace, recipe: Recipe) -> str:
     """The report of a run folder as HTML text, with no reference to anything outside it."""
-    run = source.read(workspace)
+    run = source.read(workspace, recipe)
     listed = samples.build(run, workspace)
     return _template().render(
         css=_asset("page.css"),
@@ -83,19 +83,21 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
 
 def _results(run: source.Source) -> dict[str, Any]:
     """Tables and plots of the first place that was measured, tables of the other benchmarks and of the conditions."""
-    rows, others, shown = _main(run), [], set()
-    for place in tables.places(run.results):
-        if place[0] not in shown and place[0] != (rows[0].benchmark if rows else None):
-            here, title = tables.at(run.results, place), names.place_name(*place)
+    rows, others, conditions = _main(run), [], []
+    places = tables.places(run.results)
+    for benchmark in dict.fromkeys(benchmark for benchmark, _ in places):
+        same = [row for row in run.results if row.benchmark == benchmark]
+        conditions += breakdown.by_condition(same)
+        if benchmark != (rows[0].benchmark if rows else None):
+            here = tables.at(run.results, next(place for place in places if place[0] == benchmark))
+            title = names.place_name(benchmark, here[0].condition)
             both = (tables.scores(here, title), tables.differences(here, f"{title}: paired differences"))
             others += [table for table in both if table]
-        shown.add(place[0])
-    same = [row for row in run.results if rows and row.benchmark == rows[0].benchmark]
     return {
         "main": tables.scores(rows, names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""),
         "differences": tables.differences(rows, "Paired differences"),
         "others": others,
-        "conditions": breakdown.by_condition(same),
+        "conditions": conditions,
         "result_panels": plots.results(rows),
         "matrices": breakdown.matrices(rows),
     }

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rba.alignment.variants import trained
 from rba.data.instruction import Instruction
 from rba.errors import DataError
 from rba.evaluation.answers import Answer
 from rba.evaluation.results import FILE, Result, load_results
+from rba.recipe import CONNECT, Recipe
 from rba.report.names import model_order
 from rba.workspace import Workspace
 
@@ -51,21 +53,34 @@ class Source:
     answers: dict[str, dict[str, Answer]] = field(default_factory=dict)
 
 
-def read(workspace: Workspace) -> Source:
-    """Read a run folder. Missing pieces stay empty; DataError or WorkspaceError for what is there but damaged."""
-    root = workspace.root
-    found = [*root.glob("*/manifest.json"), *root.glob("align/*/manifest.json")]
-    stages = sorted(path.parent.relative_to(root).as_posix() for path in found)
-    manifests = {name: workspace.stage(name).manifest for name in sorted(stages, key=stage_order)}
+def read(workspace: Workspace, recipe: Recipe) -> Source:
+    """Read what `recipe` makes of a run folder: what another one left there is not the run's.
+
+    Missing pieces stay empty; DataError or WorkspaceError for what is there but damaged.
+    """
+    root, own = workspace.root, stages_of(recipe)
+    found = [name for name in own if (root / name / "manifest.json").is_file()]
+    manifests = {name: workspace.stage(name).manifest for name in sorted(found, key=stage_order)}
     return Source(
         instructions=workspace.stage("synthesis").read(Instruction),
         utterances=[Spoken(**row) for row in _rows(root / "speech", _SPOKEN)],
         results=load_results(root) if (root / "evaluation" / FILE).is_file() else [],
-        records=workspace.records(),
+        records=[record for record in workspace.records() if _stage(record) in (None, *own)],
         notes={name: manifest.get("notes", {}) for name, manifest in manifests.items()},
         seconds={name: manifest["seconds"] for name, manifest in manifests.items() if "seconds" in manifest},
         answers=_replies(workspace.stage("evaluation").read(Answer)),
     )
+
+
+def _stage(record: dict[str, Any]) -> Any:
+    """The stage that a logged record is about; None for one that is about the run."""
+    return record.get("what") if record.get("stage") == "run" else record.get("stage")
+
+
+def stages_of(recipe: Recipe) -> list[str]:
+    """The names of a recipe's stages, in order."""
+    start = ["connect"] if recipe.model == CONNECT else []
+    return ["synthesis", "speech", *start, *(f"align/{name}" for name in trained(recipe.align)), "evaluation"]
 
 
 def stage_order(name: str) -> tuple[int, tuple[int, str]]:

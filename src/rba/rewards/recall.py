@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rba.rewards.words import content_words, words
+from rba.rewards.words import compared, words
 
 FREE_LENGTH = 1.5
 
@@ -14,10 +14,10 @@ FREE_LENGTH = 1.5
 def recall(answer: str, reference: str) -> float | None:
     """Share in [0, 1] of the reference's distinct content words that the answer holds; None for a wordless reference.
 
-    Content words are normalised and stemmed, function words left out (`rba.rewards.words`).
+    Content words are normalised and stemmed, function words left out where the reference has others.
     """
-    wanted = content_words(reference)
-    return len(wanted & content_words(answer)) / len(wanted) if wanted else None
+    said, wanted = compared(answer, reference)
+    return len(wanted & said) / len(wanted) if wanted else None
 
 
 def f1(answer: str, reference: str) -> float | None:
@@ -25,7 +25,7 @@ def f1(answer: str, reference: str) -> float | None:
 
     In [0, 1]; None for a wordless reference. Unlike recall it gains nothing from saying more.
     """
-    wanted, said = content_words(reference), content_words(answer)
+    said, wanted = compared(answer, reference)
     return 2 * len(wanted & said) / (len(wanted) + len(said)) if wanted else None
 
 

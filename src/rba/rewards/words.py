@@ -31,6 +31,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(_GROUPED_DIGITS.sub("", plain))
 
 
+def wording(text: str) -> str:
+    """A request by its words alone: two that differ in case or signs have the same wording."""
+    return " ".join(words(text)) or text.strip()
+
+
 def stem(word: str) -> str:
     """The word without a plural or verbal "-s", so that "cat" and "cats" agree; other endings stay."""
     if len(word) > 3 and word.endswith("ies"):
@@ -38,6 +43,17 @@ def stem(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
+
+
+def compared(answer: str, reference: str) -> tuple[set[str], set[str]]:
+    """The words of an answer and of its reference that are held against each other.
+
+    Those that carry content; all of both where the reference has nothing but function words.
+    """
+    wanted = words(reference)
+    if any(word not in STOP_WORDS for word in wanted):
+        return content_words(answer), content_words(reference)
+    return {stem(word) for word in words(answer)}, {stem(word) for word in wanted}
 
 
 def content_words(text: str) -> set[str]:

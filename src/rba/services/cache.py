@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rba.errors import WorkspaceError
 from rba.files import fingerprint, write_bytes
 from rba.services.service import Service
 from rba.weights.cache import root
@@ -24,8 +25,12 @@ def read(key: str) -> bytes | None:
 
 
 def write(key: str, answer: bytes) -> None:
-    """Keep an answer; whole or not at all, whichever process is first or last."""
-    write_bytes(_place(key), answer)
+    """Keep an answer; whole or not at all, whichever process is first or last. Raises WorkspaceError if it cannot."""
+    try:
+        write_bytes(_place(key), answer)
+    except WorkspaceError as error:
+        fix = "free some space, or name a folder that you can write to in RBA_CACHE"
+        raise WorkspaceError(f"a server's answer is lost: {error.what}", error.where, fix) from error
 
 
 def _place(key: str) -> Path:

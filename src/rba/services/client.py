@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx2
 
 from rba.data.seeds import rng
-from rba.errors import ModelError
+from rba.errors import ModelError, RbaError, RecipeError
 from rba.services import cache
 from rba.services.form import Form
 from rba.services.service import Service
@@ -59,7 +59,8 @@ class Client:
 
         A `Form` is sent as a form with its file, any other payload as JSON.
         `read` raises ValueError, KeyError, IndexError or TypeError for an answer of another form. Raises ModelError
-        where the server refuses, or fails until the retries are used up.
+        where the server refuses, or fails until the retries are used up, RecipeError for an address that cannot be, and
+        WorkspaceError where an answer cannot be kept.
         """
         return asyncio.run(self._post_all(path, payloads, read))
 
@@ -77,11 +78,8 @@ class Client:
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = {key: group.create_task(one(key, load)) for key, load in dict(zip(keys, payloads)).items()}
-            except* ModelError as errors:
-                failure: BaseException = errors
-                while isinstance(failure, BaseExceptionGroup):
-                    failure = failure.exceptions[0]
-                raise failure from None
+            except* (RbaError, OSError) as errors:
+                raise _told(errors) from None
         return [tasks[key].result() for key in keys]
 
     async def _answer(
@@ -115,6 +113,9 @@ class Client:
             sent = {"data": payload.fields, "files": payload.files}
         try:
             response = await http.post(f"{self.service.base_url}/{path}", **sent)
+        except httpx2.InvalidURL as error:
+            fix = "write openai:http://host:8000/v1#model"
+            raise RecipeError(f"this is no address: {error}", self.service.base_url, fix) from error
         except httpx2.RequestError as error:
             raise _Passing(f"{type(error).__name__} {error}".strip()) from error
         if response.status_code >= 500 or response.status_code in _AGAIN:
@@ -141,6 +142,20 @@ class Client:
             fix = "check the address, which ends in /v1, and the model's name after #"
             return ModelError(f'the server has no model "{self.service.model}" or no such endpoint', where, fix)
         return ModelError(f"the server refuses the request, status {status}: {said}", where, "check model and settings")
+
+
+def _told(failure: BaseException) -> BaseException:
+    """The failure to tell of out of a group: the first that says how to mend it, else the first."""
+    found = list(_single(failure))
+    return next((one for one in found if isinstance(one, RbaError)), found[0])
+
+
+def _single(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for one in failure.exceptions:
+            yield from _single(one)
+    else:
+        yield failure
 
 
 def _seconds(text: str) -> float:

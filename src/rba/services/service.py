@@ -37,7 +37,7 @@ class Service:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        good = self.base_url.startswith(("http://", "https://")) and bool(urlsplit(self.base_url).netloc)
+        good = self.base_url.startswith(("http://", "https://")) and _has_host(self.base_url)
         _check(good and bool(self.model), self.base_url, "write openai:http://host:8000/v1#model")
         _check(self.concurrency >= 1, "concurrency", "give 1 or more")
         _check(self.retries >= 0, "retries", "give 0 or more")
@@ -72,6 +72,15 @@ def parse_service(name: str) -> Service:
             raise RecipeError("an option of a server is not a number", f"{key}={value}", "give a number") from error
     url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
     return Service(url, parts.fragment, **options)
+
+
+def _has_host(url: str) -> bool:
+    """Whether an address names a host, and a port from 1 to 65535 if any."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or too large
+        return False
 
 
 def _check(good: bool, where: str, fix: str) -> None:

@@ -13,9 +13,10 @@ from rba.speech import acoustics as acoustics_module
 from rba.speech.acoustics import Acoustics
 from rba.speech.engine import Engine, load_engine
 from rba.speech.references import find_speaker
-from rba.speech.speaker import Speaker, SpeakerBank
+from rba.speech.speaker import Speaker, SpeakerBank, home_split
 
-# What the people in the background say. Their voices come from a bank of their own, so that no test speaker is heard.
+# What the people in the background say. Their voices come from a bank of their own, so that no test speaker is heard;
+# an engine with a few stock voices would yet play some of them by those that it keeps for the test, so they are silent.
 _CHATTER = (
     "I told them we would be there by seven, but the traffic was terrible all the way into town.",
     "Have you seen the new place on the corner? They do a very good lunch on Fridays.",
@@ -52,7 +53,8 @@ def background_talkers(engine: Engine) -> tuple[np.ndarray, ...]:
     if getattr(engine, "clones", False):
         engine = load_engine("hibari")
     if engine.name not in _talkers:
-        voices = [_CHATTER_BANK[i] for i in range(len(_CHATTER_BANK))]
+        bank = [_CHATTER_BANK[i] for i in range(len(_CHATTER_BANK))]
+        voices = bank if engine.name == "hibari" else [voice for voice in bank if home_split(voice.id) != "test"]
         said = (engine.say(_CHATTER[i % len(_CHATTER)], voice, seed=i) for i, voice in enumerate(voices))
         _talkers[engine.name] = tuple(said)
     return _talkers[engine.name]

@@ -144,7 +144,9 @@ def _completion(tree: Any) -> Reply:
 
 def _message(tree: Any) -> Reply:
     choice = _only(tree)
-    return Reply(_text(choice["message"]["content"]).strip(), choice["finish_reason"] == "stop")
+    said = choice["message"]["content"]
+    # null: the model refused, or thought until its tokens were used up; asked again it would do the same
+    return Reply("" if said is None else _text(said).strip(), choice["finish_reason"] == "stop")
 
 
 def _echoed(tree: Any) -> list[float | None] | None:

@@ -26,7 +26,7 @@ def tiny_speechlm(seed: int = 0) -> CompactSpeechLM:
     letters = range(len(SPECIAL), len(lm.tokenizer))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        connector = Connector(config, letters, lm.model.get_input_embeddings().weight).eval().requires_grad_(False)
+        connector = Connector(config, letters, lm.table()).eval().requires_grad_(False)
     return CompactSpeechLM(WhisperEncoder(tiny_whisper(seed).get_encoder(), 80), connector, lm, "tiny", "tiny-whisper")
 
 

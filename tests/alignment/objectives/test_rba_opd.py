@@ -58,8 +58,10 @@ def test_at_the_optimum_margins_are_reward_gaps():
     beta, rewards = 0.1, torch.tensor([0.02, -0.05, 0.03], dtype=torch.float64)
     teacher = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log()
     best = (teacher + rewards / beta).log_softmax(-1)
-    gap = beta * ((best[0] - teacher[0]) - (best[1] - teacher[1]))
-    assert float(gap) == pytest.approx(float(rewards[0] - rewards[1]))
+    rows = [own(i, [float(best[i])], logp_teacher_R=[float(teacher[i])]) for i in range(2)]
+    pair = task([sample(0, "yes", float(rewards[0])), sample(1, "no", float(rewards[1]))], voices=2)
+    terms = objective(dense=0.0).terms(Batch([pair], [rows]))
+    assert terms.metrics["rewards/margins"] == [pytest.approx(float(rewards[0] - rewards[1]), abs=1e-6)]
 
 
 def test_a_tied_group_keeps_its_dense_signal():

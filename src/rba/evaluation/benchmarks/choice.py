@@ -1,4 +1,4 @@
-"""Multiple choice: which letter an answer names."""
+"""Multiple choice: which option an answer names, a letter or yes and no."""
 
 from __future__ import annotations
 
@@ -8,27 +8,71 @@ from collections.abc import Sequence
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.measures import Measure, mean
 
-_LETTERS = (
-    re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be|:)?\s*[:\-]?\s*[\"'(*]*([A-H])\b(?![a-z'])"),
-    re.compile(r"^\W*([A-H])\W*(?:[).:,]|$)", re.MULTILINE),
-    re.compile(r"[\"'(*]([A-H])[\"')*]"),
+_WORD = r"(?<![^\W_])(?i:{})(?![^\W_])[\"'*_]*\s*"  # whole, perhaps emphasised: "**Answer** ", '"answer"'
+_LINK = r"(?:(?:is|would be|:)\s*[:-]?|[-\u2013\u2014])"
+_OPEN = r"[\"'(*_\[]"  # what may stand before a letter
+_LETTER = r"([A-H])(?![^\W_]|['\u2019])"
+# "The answer is A cat" has an article; these words cannot follow one, so "The answer is A because" names the option.
+_CLAUSE = r"(?:is|was|because|since|as|and|or|but|which|while|with|in|if)\b(?![-'])"
+_ARTICLE = rf"(?<=A)[ \t]+(?!{_CLAUSE})[a-z]"
+_REJECTED = (
+    r"\W{0,3}\s(?:is|was|seems|would|can|does)\s?(?:be\s)?(?:\w+ly\s)?(?:n?['\u2019]t|not|wrong|incorrect|false)\b"
 )
+
+_STATED = re.compile(rf"{_WORD.format('answer|option|choice')}{_LINK}(?:\s|{_OPEN})*{_LETTER}(?!{_ARTICLE})")
+# A next line with a label of its own tells that the options are read out, not that the first is chosen.
+_OPENING = re.compile(r"\A\W*([A-H])\W*(?:[).:,]|$)(?!.*\n\W*[A-H]\W*[).:])", re.MULTILINE)
+_NAMED = re.compile(rf"{_WORD.format('answer|option|choice')}{_OPEN}*{_LETTER}(?!{_REJECTED})")
+_LABEL = re.compile(r"[\"'*_)\]]*:")
+_LINE = re.compile(r"^\W*([A-H])\W*(?:[).:,]|$)", re.MULTILINE)
+_BRACKETS = re.compile(r"[\"'(*]([A-H])[\"')*]")
+
+_VERDICTS = (
+    re.compile(rf"{_WORD.format('answer')}{_LINK}(?:\s|{_OPEN})*((?i:yes|no))\b"),
+    re.compile(r"\A\W*(yes|no)\b", re.IGNORECASE),
+    re.compile(r"\b(yes|no)\W*\Z", re.IGNORECASE),
+)
+_KEY = re.compile(r"\W*(?:([A-H])(?![^\W_])|(yes|no)\W*\Z)", re.IGNORECASE)
 
 
 def score(items: Sequence[Item], answers: Sequence[str]) -> dict[str, Measure]:
-    """Accuracy of the chosen letter; an answer without one is wrong, and counted as `no_answer`."""
-    letters = [letter(answer) for answer in answers]
-    right = [found == _wanted(item) for item, found in zip(items, letters)]
-    return {"accuracy": mean(right), "no_answer": mean([not found for found in letters], better=-1)}
+    """Accuracy of the chosen option; an answer that names none is wrong, and counted as `no_answer`."""
+    keys = [key(item) for item in items]
+    named = [verdict(answer) if wanted in ("YES", "NO") else letter(answer) for wanted, answer in zip(keys, answers)]
+    right = [bool(found) and found == wanted for found, wanted in zip(named, keys)]
+    return {"accuracy": mean(right), "no_answer": mean([not found for found in named], better=-1)}
 
 
 def letter(answer: str) -> str:
-    """The option that an answer names: after "answer is", at its beginning, or in brackets.
+    """The option that an answer names: after "answer is", at its beginning, as "option B", or in brackets.
 
-    "" where it names none: no letter is guessed.
+    Upper-case letters alone count, and after "answer is" no A before a lower-case word, which is an article: "Answer: A
+    cat". "Answer: A. cat", "Option A has it" and "The answer is A because" do name the option. An option that is said
+    to be wrong is not named. "" where there is none: no letter is guessed.
     """
-    return next((found[1] for pattern in _LETTERS if (found := pattern.search(answer))), "")
+    clear = _found(_STATED, answer) or _found(_OPENING, answer) or _named(answer)
+    return clear or _found(_LINE, answer) or _found(_BRACKETS, answer)
 
 
-def _wanted(item: Item) -> str:
-    return item.references[0].strip().strip("().").upper()[:1] if item.references else ""
+def verdict(answer: str) -> str:
+    """The "YES" or "NO" that an answer gives: after "answer is", as its first word or as its last; else ""."""
+    return next((found for pattern in _VERDICTS if (found := _found(pattern, answer).upper())), "")
+
+
+def key(item: Item) -> str:
+    """The right option of an item, "A" to "H", "YES" or "NO"; "" where its reference is no such thing."""
+    found = _KEY.match(item.references[0]) if item.references else None
+    return (found[1] or found[2]).upper() if found else ""
+
+
+def _named(answer: str) -> str:
+    """The first "option B" that is not rejected; of several letters, none before a colon, which reads options out."""
+    named = list(_NAMED.finditer(answer))
+    if len({one[1] for one in named}) > 1:
+        named = [one for one in named if not _LABEL.match(answer, one.end())]
+    return named[0][1] if named else ""
+
+
+def _found(pattern: re.Pattern[str], answer: str) -> str:
+    found = pattern.search(answer)
+    return found[1] if found else ""

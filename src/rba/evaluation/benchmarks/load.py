@@ -12,6 +12,7 @@ from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.evaluation.benchmarks.item import Item
+from rba.evaluation.benchmarks.needs import check
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
 from rba.evaluation.rendering import make_speech
 from rba.lm.preamble import System
@@ -120,9 +121,11 @@ def load(
     """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
 
     Speech is kept in `folder`. Items whose text is among the `trained` ones are left out. `refused` tells why items
-    were left out.
+    were left out. Raises DataError where the data cannot be read, or lack what the scorer needs.
     """
-    items = {f"{settings.name}/{item.id}": item for item in chosen_items(settings, seed)}
+    scorer, chosen = scorer_name(settings), chosen_items(settings, seed)
+    check(settings.name, scorer, chosen)
+    items = {f"{settings.name}/{item.id}": item for item in chosen}
     seen = [name for name, item in items.items() if item.text in trained]
     items = {name: item for name, item in items.items() if name not in seen}
     if any(item.audio is None for item in items.values()):
@@ -134,7 +137,7 @@ def load(
     work = list(items.items())
     made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
     refused |= dict.fromkeys(seen, "its words occur in training")
-    return Benchmark(settings, scorer_name(settings), items, made, refused, task)
+    return Benchmark(settings, scorer, items, made, refused, task)
 
 
 def _given(name: str, item: Item) -> Utterance:

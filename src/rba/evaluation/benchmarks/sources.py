@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rba.errors import DataError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-
-Record = Mapping[str, Any]
-_ENDINGS = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+from rba.evaluation.benchmarks.tables import READERS, Placed, Record, placed, read
 
 
-def records(settings: BenchmarkSettings) -> Iterator[Record]:
-    """All rows of the settings' subset and split.
+def records(settings: BenchmarkSettings) -> Iterator[Placed]:
+    """All rows of the settings' subset and split, each with its place.
 
     A file is read as its ending says. In a folder the rows are looked for as `[<subset>/]<split>` and `manifest`, with
     any of those endings, and as parquet shards `<split>-*`. Anything else is a hub id. Raises DataError where there are
@@ -24,14 +21,14 @@ def records(settings: BenchmarkSettings) -> Iterator[Record]:
     """
     path = Path(settings.source).expanduser()
     if not path.exists():
-        yield from _hub(settings)
+        yield from placed(_hub(settings), settings.source)
         return
     files = [path] if path.is_file() else _found(path, settings)
     if not files:
         fix = f"put {settings.split}.jsonl or manifest.jsonl there, or name the file itself"
         raise DataError(f"no rows for benchmark {settings.name}", str(path), fix)
     for file in files:
-        yield from read(file)
+        yield from placed(read(file), file)
 
 
 def folder_of(settings: BenchmarkSettings) -> Path:
@@ -40,23 +37,26 @@ def folder_of(settings: BenchmarkSettings) -> Path:
     return path.parent if path.is_file() else path
 
 
-def read(path: Path) -> list[Record]:
-    """The rows of one file: JSON lines, a JSON list (or the list under "Data" or "data"), parquet, CSV or TSV."""
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn what a row of another form raises (no such column, no mapping, no text) into a DataError with its place."""
+    fix = "compare it with the layout in docs/benchmarks.md, or take it out"
     try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+        yield
+    except LookupError as error:
+        raise DataError(f"a row lacks {error}", where, fix) from error
+    except (AttributeError, TypeError) as error:
+        raise DataError(f"a row is of another form: {error}", where, fix) from error
 
-            return pq.read_table(path).to_pylist()
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        if path.suffix == ".json":
-            return _listed(json.loads(text), path)
-        if path.suffix == ".tsv":
-            return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-        return list(csv.DictReader(text.splitlines()))
-    except (OSError, ValueError) as error:
-        raise DataError("benchmark data cannot be read", str(path), "check that the file is whole") from error
+
+def text_in(row: Record, column: str) -> str:
+    """The text in a column. Raises KeyError where the row has none, TypeError where it is no text: see `reading`."""
+    value = row[column]
+    if value is None:
+        raise KeyError(column)
+    if not isinstance(value, str):
+        raise TypeError(f"{column} holds no text")
+    return value
 
 
 def clip(value: Any, folder: Path, where: str) -> bytes | None:
@@ -81,18 +81,11 @@ def first(row: Record, *names: str) -> Any:
     return next((row[name] for name in names if row.get(name) not in (None, "")), None)
 
 
-def _listed(tree: Any, path: Path) -> list[Record]:
-    rows = tree if isinstance(tree, list) else first(tree, "Data", "data", "questions")
-    if not isinstance(rows, list):
-        raise ValueError(f"{path} holds no list of rows")
-    return rows
-
-
 def _found(folder: Path, settings: BenchmarkSettings) -> list[Path]:
     places = [folder / settings.subset] if settings.subset else []
     for place in (*places, folder):
         for stem in (settings.split, "manifest"):
-            for ending in _ENDINGS:
+            for ending in READERS:
                 if (path := place / f"{stem}{ending}").is_file():
                     return [path]
         if shards := sorted(place.glob(f"{settings.split}-*.parquet")):

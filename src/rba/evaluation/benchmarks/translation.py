@@ -12,7 +12,12 @@ from rba.lm.task import word_cut
 
 
 def target_of(settings: BenchmarkSettings) -> str:
-    """The language that a benchmark translates to, from its subset: "de" of "en_de", "en_us-de_de" and "en-de"."""
+    """The language that a benchmark translates to, from its subset: "de" of "en_de", "en_us-de_de" and "en-de".
+
+    CoVoST 2 names languages with their region: "zh" of "en_zh-CN", "en" of "sv-SE_en".
+    """
+    if settings.format == "covost2":
+        return settings.subset.partition("_")[2].partition("-")[0].lower()
     left, dash, right = settings.subset.partition("-")
     return (right if dash else left.partition("_")[2]).partition("_")[0].lower()
 

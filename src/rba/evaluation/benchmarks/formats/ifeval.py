@@ -27,7 +27,7 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
     checks, values = _listed(row.get("instruction_id_list")), _listed(row.get("kwargs"))
-    if not checks or len(checks) != len(values):
+    if not checks or len(checks) != len(values) or not all(isinstance(name, str) for name in checks):
         raise ValueError("no instruction_id_list with kwargs of its length")
     return {"checks": checks, "kwargs": [arguments(name, one) for name, one in zip(checks, values)]}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rba.evaluation.benchmarks import sources
+from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.formats import manifest
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
@@ -25,7 +25,7 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
 
 
 def _chapter(listing: Path) -> Iterator[Item]:
-    for line in listing.read_text(encoding="utf-8").splitlines():
+    for line in tables.lines(tables.text_of(listing)):
         name, _, text = line.partition(" ")
         if text:
             yield Item(name, text.lower(), (text.lower(),), sources.clip(f"{name}.flac", listing.parent, name))

@@ -18,11 +18,10 @@ _ID = ("id", "key", "question_id", "QuestionId")
 def load(settings: BenchmarkSettings) -> Iterator[Item]:
     """One item a row, numbered where rows have no id. Raises DataError for a row without a question."""
     folder = sources.folder_of(settings)
-    for number, row in enumerate(sources.records(settings)):
+    for number, (where, row) in enumerate(sources.records(settings)):
         name = str(sources.first(row, *_ID) if sources.first(row, *_ID) is not None else number)
         text = sources.first(row, *_TEXT)
         if not isinstance(text, str):
-            where = f"benchmark {settings.name}, row {number}"
             raise DataError("a row has no question", where, f"name its column one of {', '.join(_TEXT)}")
         passage = sources.first(row, "context", "passage")
         yield Item(

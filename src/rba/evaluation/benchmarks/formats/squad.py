@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from rba.evaluation.benchmarks import sources
+from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.formats import manifest
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
@@ -16,19 +17,26 @@ READ = "Answer the question from this passage, in a few words.\n\n"
 def load(settings: BenchmarkSettings) -> Iterator[Item]:
     """One item a question; a clip is `audio`, else the `<question id>.wav` that spoken sets have in "wav"."""
     rows = list(sources.records(settings))
-    if not any("paragraphs" in row for row in rows):
+    if not any("paragraphs" in row for _, row in rows):
         for item in manifest.load(settings):
             yield Item(item.id, item.text, item.references, item.audio, READ + item.system, item.facts)
         return
     folder = sources.folder_of(settings)
-    for paragraph in (p for row in rows for p in row["paragraphs"]):
+    for where, row in rows:
+        with sources.reading(where):
+            items = list(_items(row, folder))
+        yield from items
+
+
+def _items(row: tables.Record, folder: Path) -> Iterator[Item]:
+    for paragraph in row["paragraphs"]:
         for question in paragraph["qas"]:
-            yield _item(question, READ + paragraph["context"], folder)
+            yield _item(question, READ + sources.text_in(paragraph, "context"), folder)
 
 
-def _item(question: dict[str, Any], system: str, folder: Any) -> Item:
+def _item(question: dict[str, Any], system: str, folder: Path) -> Item:
     name = str(question["id"])
     spoken = folder / "wav" / f"{name}.wav"
     audio = spoken.read_bytes() if spoken.is_file() else sources.clip(question.get("audio"), folder, name)
     answers = manifest.answers_of([a["text"] for a in question.get("answers", [])])
-    return Item(name, question["question"], answers, audio, system)
+    return Item(name, sources.text_in(question, "question"), answers, audio, system)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rba.errors import DataError, RecipeError
-from rba.evaluation.benchmarks import sources
+from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 
@@ -17,26 +18,29 @@ def load_pairs(settings: BenchmarkSettings) -> Iterator[Item]:
     """Rows with a column for each language of the pair ("eng_deu": columns eng and deu), and `audio` where spoken."""
     source, target = _pair(settings)
     folder = sources.folder_of(settings)
-    for number, row in enumerate(sources.records(settings)):
+    for number, (where, row) in enumerate(sources.records(settings)):
         if not row.get(source) or not row.get(target):
-            where = f"benchmark {settings.name}, row {number}"
             raise DataError(f"a row lacks {source} or {target}", where, "name the pair of columns in subset")
         name = str(row.get("id", number))
-        yield Item(name, row[source], (row[target],), sources.clip(row.get("audio"), folder, name))
+        with sources.reading(where):
+            text, wanted = sources.text_in(row, source), sources.text_in(row, target)
+        yield Item(name, text, (wanted,), sources.clip(row.get("audio"), folder, name))
 
 
 def load_covost2(settings: BenchmarkSettings) -> Iterator[Item]:
     """CoVoST 2: `covost_v2.<pair>.<split>.tsv` with path, sentence, translation, beside Common Voice's "clips"; or rows
-    with `file` or `audio` from the hub.
+    with `file` or `audio` from the hub. Languages may have a region: "en_zh-CN".
     """
-    source, target = _pair(settings)
+    _parted(settings, settings.subset)
     folder = sources.folder_of(settings)
-    table = folder / f"covost_v2.{source}_{target}.{settings.split}.tsv"
-    rows = sources.read(table) if table.is_file() else list(sources.records(settings))
-    for number, row in enumerate(rows):
+    table = folder / f"covost_v2.{settings.subset}.{settings.split}.tsv"
+    rows = tables.placed(tables.read(table), table) if table.is_file() else sources.records(settings)
+    for number, (where, row) in enumerate(rows):
         name = str(sources.first(row, "id", "path") or number)
-        spoken = row.get("audio") or (f"clips/{row['path']}" if table.is_file() else row.get("file"))
-        yield Item(name, row["sentence"], (row["translation"],), sources.clip(spoken, folder, name))
+        with sources.reading(where):
+            spoken = row.get("audio") or (f"clips/{row['path']}" if table.is_file() else row.get("file"))
+            text, wanted = sources.text_in(row, "sentence"), sources.text_in(row, "translation")
+        yield Item(name, text, (wanted,), sources.clip(spoken, folder, name))
 
 
 def load_fleurs(settings: BenchmarkSettings) -> Iterator[Item]:
@@ -46,24 +50,31 @@ def load_fleurs(settings: BenchmarkSettings) -> Iterator[Item]:
     source, _, target = settings.subset.partition("-")
     if not target:
         raise RecipeError("no pair of languages", f'subset "{settings.subset}"', 'give two configs, "en_us-de_de"')
-    wanted = {str(row["id"]): row["raw_transcription"] for row in _fleurs(settings, target)}
+    wanted = {}
+    for where, row in _fleurs(settings, target):
+        with sources.reading(where):
+            wanted[str(row["id"])] = sources.text_in(row, "raw_transcription")
     folder = sources.folder_of(settings)
-    for number, row in enumerate(_fleurs(settings, source)):
-        if str(row["id"]) in wanted:
-            name = f"{row['id']}-{number}"
-            clip = sources.clip(row["audio"], folder, name)
-            yield Item(name, row["raw_transcription"], (wanted[str(row["id"])],), clip)
+    for number, (where, row) in enumerate(_fleurs(settings, source)):
+        with sources.reading(where):
+            sentence, text, spoken = str(row["id"]), sources.text_in(row, "raw_transcription"), row["audio"]
+        if sentence in wanted:
+            name = f"{sentence}-{number}"
+            yield Item(name, text, (wanted[sentence],), sources.clip(spoken, folder, name))
 
 
-def _fleurs(settings: BenchmarkSettings, config: str) -> list[Any]:
-    from dataclasses import replace
-
+def _fleurs(settings: BenchmarkSettings, config: str) -> Iterator[tables.Placed]:
     table = sources.folder_of(settings) / config / f"{settings.split}.tsv"
-    if not table.is_file():
-        return list(sources.records(replace(settings, subset=config)))
-    lines = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line)
-    place = f"{config}/audio/{settings.split}"
-    return [{"id": p[0], "audio": f"{place}/{p[1]}", "raw_transcription": p[2]} for p in lines]
+    return _fleurs_table(table, config) if table.is_file() else sources.records(replace(settings, subset=config))
+
+
+def _fleurs_table(table: Path, config: str) -> Iterator[tables.Placed]:
+    """The rows of FLEURS's own tables, which have no header."""
+    for where, line in tables.placed(filter(None, tables.lines(tables.text_of(table))), table):
+        parts = line.split("\t")
+        if len(parts) < 3:
+            raise DataError("a line has no id, file and transcription", where, "check that the file is whole")
+        yield where, {"id": parts[0], "audio": f"{config}/audio/{table.stem}/{parts[1]}", "raw_transcription": parts[2]}
 
 
 def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
@@ -76,10 +87,11 @@ def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
     folder = Path(settings.source).expanduser() / f"{source}-{target}" / "data" / settings.split
     stem = folder / "txt" / settings.split
     try:
-        segments: Any = document.parse(stem.with_suffix(".yaml").read_text(encoding="utf-8"), str(stem))
-        sides = [stem.with_suffix(f".{code}").read_text(encoding="utf-8").splitlines() for code in (source, target)]
+        segments: Any = document.parse(tables.text_of(stem.with_suffix(".yaml")), str(stem))
+        sides = [tables.lines(tables.text_of(stem.with_suffix(f".{code}"))) for code in (source, target)]
         for number, (part, text, wanted) in enumerate(zip(segments, *sides, strict=True)):
-            with soundfile.SoundFile(folder / "wav" / part["wav"]) as stream:
+            where = f"{stem}.yaml, row {number + 1}"
+            with sources.reading(where), soundfile.SoundFile(folder / "wav" / part["wav"]) as stream:
                 rate = stream.samplerate
                 stream.seek(round(part["offset"] * rate))
                 wave = stream.read(round(part["duration"] * rate), dtype="float32", always_2d=True)
@@ -92,7 +104,12 @@ def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
 
 
 def _pair(settings: BenchmarkSettings) -> tuple[str, str]:
-    source, _, target = settings.subset.replace("-", "_").partition("_")
+    return _parted(settings, settings.subset.replace("-", "_"))
+
+
+def _parted(settings: BenchmarkSettings, subset: str) -> tuple[str, str]:
+    """The two languages of a subset, parted by its first "_"."""
+    source, _, target = subset.partition("_")
     if not source or not target:
         raise RecipeError("no pair of languages", f'subset "{settings.subset}"', 'give it as "en_de"')
     return source, target

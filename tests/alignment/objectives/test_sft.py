@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rba.alignment.objectives.objective import Batch, load_objective
 from rba.alignment.objectives.sft import cross_entropy
 
-from .conftest import SMALL, Bench, scored, task
+from ..conftest import SMALL, Bench, scored, task
 
 ROWS = [scored(0, "reference", [-1.0, -2.0]), scored(1, "reference", [-3.0, -4.0])]
 

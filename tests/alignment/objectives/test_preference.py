@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rba.alignment.objectives.preference import delta, margin, observations, preference_loss
 
-from .conftest import scored
+from ..conftest import scored
 
 margins = st.floats(-500, 500)
 betas = st.floats(0.01, 2)

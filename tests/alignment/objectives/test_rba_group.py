@@ -11,7 +11,7 @@ import torch
 from rba.alignment.objectives.objective import Batch, load_objective
 from rba.lm.scoring import token_logprobs
 
-from .conftest import SMALL, Bench, sample, scored, task
+from ..conftest import SMALL, Bench, sample, scored, task
 
 RANKED = [sample(0, "no", 0.5), sample(1, "la", 0.1), sample(2, "an apple", 0.9), sample(3, "eh", 0.3)]
 

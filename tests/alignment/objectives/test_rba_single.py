@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from rba.alignment.objectives.objective import Batch, load_objective
 
-from .conftest import SMALL, sample, scored, task
+from ..conftest import SMALL, sample, scored, task
 
 TEACHER = [[-1.0, -2.0, -0.5], [-2.5, -1.0, -3.0]]
 OWN = [[-0.5, -0.25], [-4.0, -5.0, -1.0, -1.0]]

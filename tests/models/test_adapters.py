@@ -1,0 +1,29 @@
+"""LoRA on an LLM: how it begins, and what becomes of one that is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from rba.errors import ModelError
+from rba.models.adapters import add_lora
+from rba.testing.tiny_speechlm import tiny_speechlm
+
+
+def test_its_dropout_is_off_until_an_update():
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 8, dropout=0.5)
+    assert not any(module.training for module in speechlm.lm.model.modules())
+
+
+def test_one_that_is_there_is_trained_on_and_must_be_what_is_asked_for():
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 8)
+    model = speechlm.lm.model.requires_grad_(False)
+    with pytest.raises(ModelError, match="another size") as refused:
+        add_lora(speechlm, 64, 8)
+    assert "rank: 4, alpha: 8, dropout: 0.0" in refused.value.fix
+    add_lora(speechlm, 4, 8)
+    assert speechlm.lm.model is model
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == {
+        n for n, _ in model.named_parameters() if "lora_" in n
+    }
