@@ -60,3 +60,38 @@ def test_missed_words_are_counted_by_how_often_the_texts_hold_them(monkeypatch: 
     # "big" is left out, "is" taken for another word, "tea" is in no text; what is heard beside them counts nowhere
     found = heard.missed_by_count(["Is it big?", "What is tea?"], ["It is it", "what was tea"], seen)
     assert found == {0: (0, 2), 1: (1, 1), 4: (0, 0), 16: (0, 0), 64: (0, 0), 256: (1, 3)}
+
+
+def annotated(root: Path, model: str, *answers: tuple[str, float]) -> None:
+    """A model's folder as AlpacaEval keeps it: answers to numbered questions, and how GPT-4 liked them (1 to 2)."""
+    folder = root / "results" / model / "weighted_alpaca_eval_gpt4_turbo"
+    folder.mkdir(parents=True)
+    rows = [
+        {"instruction": f"question {i}", "output_1": "red apples grow there", "output_2": text, "preference": liked}
+        for i, (text, liked) in enumerate(answers)
+    ]
+    (folder / "annotations.json").write_text(json.dumps(rows))
+
+
+def test_judges_are_compared_with_annotations_pair_by_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    judges = importlib.import_module("judges")
+    annotated(tmp_path, "a", ("red apples grow there", 1.9), ("red", 1.5))
+    annotated(tmp_path, "b", ("red pears grow there", 1.4), ("apples", 1.52))
+    annotated(tmp_path, "c", ("nothing at all grows", 1.6), ("red apples", 1.1))
+    data = judges.read(tmp_path, 9, 9)
+    assert (data.models, data.instructions) == (["a", "b", "c"], ["question 0", "question 1"])
+    counts = judges.agreement(judges.scores(data, "recall"), data.liked_KN)
+    # first question: a > c > b wanted, a > b > c found; second: a and b are liked alike, both wanted above c
+    assert counts.tolist() == [[2, 0], [3, 2]]
+    assert judges.agreement(judges.lengths(data), data.liked_KN, judges.lengths(data)).tolist()[1] == [3, 0]
+    out = tmp_path / "out.json"
+    judges.main([str(tmp_path), "--json", str(out)])
+    found = json.loads(out.read_text())["results"]["recall"]
+    assert (found["agreement"], found["pairs"]) == (0.4, 5)
+
+
+def test_a_folder_without_annotations_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    with pytest.raises(SystemExit, match="fewer than three models"):
+        importlib.import_module("judges").main([str(tmp_path)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rba.speech.gate import Gate
-from rba.speech.transcriber import Transcriber, wer
+from rba.speech.whisper import Transcriber, wer
 
 
 class HalfDeaf:

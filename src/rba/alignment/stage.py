@@ -156,19 +156,8 @@ def align(
     _adapt(speechlm, settings.lora, seed)
     rollouts = None
     if objective.needs_samples:
-        extra = objective.reward_terms
-        rollouts = Rollouts(
-            speechlm,
-            data.learnt,
-            data.plan,
-            settings,
-            ranked,
-            _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system),
-            seed,
-            bare,
-            typed=objective.needs_typed,
-            mark=f"{fingerprint(dict(extra))[:8]}-" if extra else "",
-        )
+        kept = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
+        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, bare)
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
@@ -189,9 +178,7 @@ def align(
     outcome = trainer.run()
     if leads:
         facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
-        folder.note("training", facts)
-        folder.note("rewards_dropped", dict(getattr(ranked or valued, "dropped", None) or {}))
-        folder.note("reward_signatures", getattr(ranked or valued, "signatures", {}))
+        _note(folder, facts, ranked or valued)
         known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
         folder.complete()
@@ -211,6 +198,30 @@ def _rewards(
     plain = load() if by_reward or (objective.needs_rewards and not extra) else None
     ranked = (load(extra) if extra else plain) if objective.needs_rewards else None
     return ranked, plain if by_reward else None
+
+
+def _rollouts(
+    speechlm: SpeechLM,
+    objective: Objective,
+    settings: AlignSettings,
+    data: Prepared,
+    reward: Reward | None,
+    folder: Path,
+    seed: int,
+    bare: bool,
+) -> Rollouts:
+    """What draws the objective's self-samples and keeps them in `folder`."""
+    extra = objective.reward_terms
+    mark = f"{fingerprint(dict(extra))[:8]}-" if extra else ""
+    typed = objective.needs_typed
+    return Rollouts(speechlm, data.learnt, data.plan, settings, reward, folder, seed, bare=bare, typed=typed, mark=mark)
+
+
+def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None) -> None:
+    """What the training came to, and what its reward has to tell."""
+    folder.note("training", facts)
+    folder.note("rewards_dropped", dict(getattr(reward, "dropped", None) or {}))
+    folder.note("reward_signatures", getattr(reward, "signatures", {}))
 
 
 def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:

@@ -35,7 +35,7 @@ def errors(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[np.nda
     """Word errors [N] and reference words [N] of each pair."""
     import jiwer
 
-    from rba.speech.transcriber import normalise
+    from rba.speech.whisper import normalise
 
     found = []
     for reference, hypothesis in zip(references, hypotheses):

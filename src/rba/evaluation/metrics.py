@@ -24,9 +24,9 @@ from rba.data.utterance import Utterance
 from rba.evaluation.bootstrap import Bootstrap, interval
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER, TEXT
-from rba.evaluation.conditions import ALL, CLEAN, masks
 from rba.evaluation.consistency import consistency
 from rba.evaluation.distinct_n import shares
+from rba.evaluation.disturbances import ALL, CLEAN, masks
 from rba.evaluation.listening import condition_of
 from rba.evaluation.results import Result
 from rba.evaluation.scores import answer_embeddings, score, transcript_errors

@@ -81,7 +81,7 @@ def transcript_errors(cells: Cells, model: str) -> tuple[np.ndarray, np.ndarray]
 def _errors(text: str, row: Answer) -> tuple[int, int]:
     import jiwer
 
-    from rba.speech.transcriber import normalise
+    from rba.speech.whisper import normalise
 
     expected = normalise(text)
     if row.heard is None or not expected:

@@ -18,8 +18,8 @@ from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.translation import signatures, target_of
 from rba.evaluation.cells import Cells, lay_out
 from rba.evaluation.collect import Loaders, collect, plan
-from rba.evaluation.conditions import masks
 from rba.evaluation.contests import win_rates
+from rba.evaluation.disturbances import masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.rendering import render_conditions

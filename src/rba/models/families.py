@@ -42,13 +42,13 @@ _OMNI = Family(
     "Qwen2.5-Omni (thinker)",
     "Qwen2_5OmniThinkerForConditionalGeneration",
     "model.audio_tower.proj",
-    processor="rba.models.hearing:qwen2_5_omni",
+    processor="rba.models.processors:qwen2_5_omni",
 )
 _OMNI3 = Family(
     "Qwen3-Omni (thinker)",
     "Qwen3OmniMoeThinkerForConditionalGeneration",
     ("model.audio_tower.proj1", "model.audio_tower.act", "model.audio_tower.proj2"),
-    processor="rba.models.hearing:qwen3_omni",
+    processor="rba.models.processors:qwen3_omni",
 )
 _PHI = "model.embed_tokens_extend.audio_embed"
 
@@ -74,7 +74,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_omni_moe": _OMNI3,
     "qwen3_omni_moe_thinker": _OMNI3,
     "gemma4": Family(
-        "Gemma 4", "Gemma4ForConditionalGeneration", "model.embed_audio", processor="rba.models.hearing:gemma4"
+        "Gemma 4", "Gemma4ForConditionalGeneration", "model.embed_audio", processor="rba.models.processors:gemma4"
     ),
     "phi4_multimodal": Family(
         "Phi-4-multimodal",
@@ -82,7 +82,7 @@ FAMILIES: dict[str, Family] = {
         (f"{_PHI}.up_proj_for_speech", "gelu", f"{_PHI}.down_proj_for_speech"),
         tower=f"{_PHI}.encoder",
         adapter="speech-lora",
-        processor="rba.models.hearing:phi4_multimodal",
+        processor="rba.models.processors:phi4_multimodal",
     ),
     "ultravox": Family(
         "Ultravox",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from rba.lm.flops import Decoder
 from rba.plan.assumptions import Assumptions
 from rba.plan.device import GPU, Device
-from rba.plan.hearing import Hearing
 from rba.plan.item import Item, Part, Pass
 from rba.plan.lengths import Lengths
 from rba.plan.shapes import Shapes
+from rba.plan.speechlm import Hearing
 from rba.recipe import Recipe
 from rba.services.service import is_service, parse_service
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rba.lm.preamble import System, turns
 from rba.plan.assumptions import Assumptions
-from rba.plan.hearing import Hearing
+from rba.plan.speechlm import Hearing
 from rba.recipe import Recipe
 
 

@@ -13,12 +13,12 @@ from rba.plan.basis import Basis
 from rba.plan.connect import plan_connect
 from rba.plan.device import Device, cores, gpus, servers
 from rba.plan.evaluation import plan_evaluation
-from rba.plan.hearing import Hearing, hearing
 from rba.plan.item import Stage
 from rba.plan.lengths import Lengths
 from rba.plan.probe import Probed, probe
 from rba.plan.shapes import Shapes
 from rba.plan.speech import plan_speech
+from rba.plan.speechlm import Hearing, hearing
 from rba.plan.synthesis import plan_synthesis
 from rba.recipe import CONNECT, Recipe
 from rba.services.service import is_service

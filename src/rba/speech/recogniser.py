@@ -36,7 +36,7 @@ def load_recogniser(name: str, threads: int | None = None) -> Recogniser:
         from rba.speech.moonshine import MoonshineTranscriber
 
         return MoonshineTranscriber(name, threads)
-    from rba.speech.transcriber import Transcriber
+    from rba.speech.whisper import Transcriber
 
     return Transcriber(name, threads)
 

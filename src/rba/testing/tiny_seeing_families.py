@@ -25,7 +25,7 @@ def omni(tokenizer: Any) -> tuple[Any, Any]:
     """the thinker of Qwen2.5-Omni."""
     from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerConfig
 
-    from rba.models.hearing import without_eyes
+    from rba.models.processors import without_eyes
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     make: Any = Qwen2_5OmniThinkerConfig  # it reads tokens that it does not declare
@@ -48,7 +48,7 @@ def omni3(tokenizer: Any) -> tuple[Any, Any]:
     """the thinker of Qwen3-Omni."""
     from transformers import Qwen3OmniMoeProcessor, Qwen3OmniMoeThinkerConfig
 
-    from rba.models.hearing import without_eyes
+    from rba.models.processors import without_eyes
 
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
@@ -68,7 +68,7 @@ def phi4(tokenizer: Any) -> tuple[Any, Any]:
     """Phi-4-multimodal."""
     from transformers import Phi4MultimodalConfig, Phi4MultimodalFeatureExtractor, Phi4MultimodalProcessor
 
-    from rba.models.hearing import without_eyes
+    from rba.models.processors import without_eyes
 
     config = Phi4MultimodalConfig(
         audio_config={
@@ -101,7 +101,7 @@ def gemma4(_: Any) -> tuple[Any, Any]:
     """Gemma 4, with a tokenizer of its own."""
     from transformers import Gemma4AudioFeatureExtractor, Gemma4Config, Gemma4Processor
 
-    from rba.models.hearing import without_eyes
+    from rba.models.processors import without_eyes
 
     tokenizer = tiny_audio_tokenizer(**BOUNDS)
     config = Gemma4Config(

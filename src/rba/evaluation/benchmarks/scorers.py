@@ -93,7 +93,7 @@ def word_errors(wanted: str, heard: str) -> tuple[int, int]:
     """Substitutions, deletions and insertions, and the words of `wanted`, both normalised."""
     import jiwer
 
-    from rba.speech.transcriber import normalise
+    from rba.speech.whisper import normalise
 
     expected = normalise(wanted)
     if not expected:

@@ -1,4 +1,4 @@
-"""Conditions: subsets of the test utterances by how they are heard."""
+"""Subsets of the test utterances by what happened to disturb them; `listening` says them again under conditions."""
 
 from __future__ import annotations
 
