@@ -8,22 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rba import config, document
+from rba.alignment.objectives.titles import TITLES
 from rba.alignment.settings import AlignSettings
-
-_TITLES = {
-    "sft": "supervised fine-tuning on the teacher's answers (RBA Eq. 1)",
-    "rba-single": "RBA-Single: the teacher's answer is preferred to the model's own (RBA Eqs. 6-8)",
-    "kd": "distillation of the reading teacher's distributions on its answers (forward KL)",
-    "gkd": "generalised distillation on the teacher's and its own answers (JSD)",
-    "opd": "on-policy distillation from the reading teacher (X-OPD)",
-    "dpo": "DPO: of the answers to one voice, the best is preferred to the worst",
-    "grpo": "GRPO: answers that earn more than their group become likelier",
-    "rloo": "RLOO: REINFORCE with a leave-one-out baseline",
-    "ppo": "PPO with a value head",
-    "tars": "TARS: GRPO with rewards for hearing as one reads",
-    "rba-opd": "RBA-OPD: preferences across voices against the reading teacher, and its signal at every token",
-    "rba-group": "RBA-Group: of the answers to several voices, the best is preferred to the worst (RBA Eqs. 2-5)",
-}
 
 
 def model_card(
@@ -45,7 +31,7 @@ def model_card(
 ---
 # A SpeechLM aligned with {method}
 
-Method: {_TITLES.get(method, method)}. Base: `{base}`. Teacher: `{teacher}`. Seed: {seed}.
+Method: {_named(method)}. Base: `{base}`. Teacher: `{teacher}`. Seed: {seed}.
 {_told(task)}
 The teacher's answers and the instructions are synthetic, and so is the speech. Open it with
 `rba.models.load.load_speechlm(folder)`.
@@ -88,3 +74,8 @@ def tidy_adapter(folder: Path, llm: str) -> None:
     }
     path.write_text(json.dumps({**facts, "base_model_name_or_path": llm}, indent=1, sort_keys=True) + "\n")
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def _named(method: str) -> str:
+    """A method's title and what it does; its name alone where it has none."""
+    return ": ".join(TITLES.get(method, (method,)))

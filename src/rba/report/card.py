@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 MARK = "<!-- Written by rba report, which writes it anew; remove this line to keep changes of your own. -->"
 
-_NOTES = {
-    "sft": "supervised fine-tuning on the teacher's answers (RBA, Eq. 1)",
-    "rba-single": "the teacher's answer is preferred to the model's own, voice by voice (RBA, Eqs. 6 to 8)",
-    "rba-group": "of its own answers to several voices, the best is preferred to the worst (RBA, Eqs. 2 to 5)",
-}
-
 
 def write(workspace: Workspace, recipe: Recipe) -> list[Path]:
     """Write the card of every aligned model in `final/` and return their paths.
@@ -72,7 +66,7 @@ def card(run: source.Source, recipe: Recipe, method: str, folder: Path, usage: U
         name=recipe.name,
         method=method,
         method_name=names.model_name(method),
-        method_note=_NOTES.get(kind, names.MODEL_NOTES.get(kind, kind)),
+        method_note=names.MODEL_NOTES.get(kind, kind),
         sentence=summary.sentence(rows),
         teacher=recipe.teacher,
         task=" ".join(recipe.task.prompt.split()),

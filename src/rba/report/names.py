@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rba.alignment.objectives.titles import TITLES
+
 MODELS = {
     "base": "Base",
-    "sft": "SFT",
-    "kd": "KD",
-    "gkd": "GKD",
-    "opd": "OPD",
-    "dpo": "DPO",
-    "grpo": "GRPO",
-    "rloo": "RLOO",
-    "ppo": "PPO",
-    "tars": "TARS",
-    "rba-single": "RBA-Single",
-    "rba-group": "RBA-Group",
-    "rba-opd": "RBA-OPD",
+    **{method: title for method, (title, _) in TITLES.items()},
     "text": "Text input",
     "cascade": "Cascade",
     "teacher": "Teacher",
@@ -27,18 +18,7 @@ REFERENCES = ("text", "cascade", "teacher")
 
 MODEL_NOTES = {
     "base": "the SpeechLM before alignment",
-    "sft": "cross-entropy on the teacher's answers only",
-    "rba-single": "teacher's answer preferred to the model's own, voice by voice",
-    "rba-group": "best of the model's own answers preferred to the worst, across voices",
-    "rba-opd": "preference across voices against the reading teacher, and its signal at every token",
-    "kd": "the reading teacher's token distributions, on its answers",
-    "gkd": "the reading teacher's token distributions, on its answers and the model's own",
-    "opd": "the reading teacher's token distributions, on the model's own answers",
-    "dpo": "best of the model's own answers to one voice preferred to the worst",
-    "grpo": "policy gradient, each answer compared with its group",
-    "rloo": "policy gradient, each answer compared with the others",
-    "ppo": "policy gradient with a learnt value",
-    "tars": "GRPO with rewards for hearing as one reads",
+    **{method: note for method, (_, note) in TITLES.items()},
     "text": "the same language model reading the words: the ceiling of hearing",
     "cascade": "a speech recogniser in front of the same language model",
     "teacher": "the teacher reading the words",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 
-_SHARED = frozenset({"advantages", "dense", "objective", "preference", "settings", "surrogate", "value"})
+_SHARED = frozenset({"advantages", "dense", "objective", "preference", "settings", "surrogate", "titles", "value"})
 
 
 def available() -> list[str]:
