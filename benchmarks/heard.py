@@ -41,7 +41,7 @@ def test_utterances(run: Path, model: str) -> list[Clip]:
 
 def counts(folder: Path) -> Counter[str]:
     """How often each word stands in the texts of a folder's `.jsonl.gz` files."""
-    from rba.speech.whisper import normalise
+    from rba.speech.word_errors import normalise
 
     found: Counter[str] = Counter()
     for path in sorted(folder.glob("*.jsonl.gz")):
@@ -54,7 +54,7 @@ def missed_by_count(references: Sequence[str], heard: Sequence[str], seen: Count
     """(missed, spoken) words by the lower end of the band of `BANDS` that their count in `seen` falls into."""
     import jiwer
 
-    from rba.speech.whisper import normalise
+    from rba.speech.word_errors import normalise
 
     found = {band: [0, 0] for band in BANDS}
     for reference, hypothesis in zip(references, heard):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rba.speech.gate import Gate
-from rba.speech.whisper import Transcriber, wer
+from rba.speech.whisper import Transcriber
+from rba.speech.word_errors import wer
 
 
 class HalfDeaf:

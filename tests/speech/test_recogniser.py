@@ -11,7 +11,8 @@ import pytest
 from rba.errors import ModelError
 from rba.speech.moonshine import MoonshineTranscriber
 from rba.speech.recogniser import KINDS, load_recogniser, prepare
-from rba.speech.whisper import Transcriber, wer
+from rba.speech.whisper import Transcriber
+from rba.speech.word_errors import wer
 from rba.weights.moonshine import tokenizer_of
 
 

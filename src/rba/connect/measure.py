@@ -10,6 +10,7 @@ import torch
 
 from rba.connect.features import FeatureStore
 from rba.models.connector import Connector
+from rba.speech.word_errors import word_errors
 
 
 @torch.inference_mode()
@@ -33,19 +34,7 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> flo
 
 def errors(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Word errors [N] and reference words [N] of each pair."""
-    import jiwer
-
-    from rba.speech.whisper import normalise
-
-    found = []
-    for reference, hypothesis in zip(references, hypotheses):
-        words = normalise(reference)
-        if words:
-            out = jiwer.process_words(words, normalise(hypothesis))
-            found.append((out.substitutions + out.deletions + out.insertions, len(words.split())))
-        else:
-            found.append((0, 0))
-    errors_N, words_N = np.array(found).T
+    errors_N, words_N = np.array([word_errors(*pair) for pair in zip(references, hypotheses)]).T
     return errors_N, words_N
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rba.evaluation.answers import READ, Answer
+from rba.evaluation.answers import READ
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER
 from rba.rewards.deaf import did_not_hear
 from rba.rewards.recall import f1, recall
 from rba.rewards.similarity import unit_embeddings
 from rba.rewards.words import words
+from rba.speech.word_errors import word_errors
 
 
 class RememberingEmbedder:
@@ -73,21 +74,9 @@ def transcript_errors(cells: Cells, model: str) -> tuple[np.ndarray, np.ndarray]
     rows = cells.answers[model]
     if all(row.heard is None for row in rows):
         return None
-    pairs = [_errors(u.text, row) for u, row in zip(cells.utterances, rows)]
+    pairs = [(0, 0) if r.heard is None else word_errors(u.text, r.heard) for u, r in zip(cells.utterances, rows)]
     errors, counts = (np.array(column, dtype=float) for column in zip(*pairs))
     return errors, counts
-
-
-def _errors(text: str, row: Answer) -> tuple[int, int]:
-    import jiwer
-
-    from rba.speech.whisper import normalise
-
-    expected = normalise(text)
-    if row.heard is None or not expected:
-        return 0, 0
-    found = jiwer.process_words(expected, normalise(row.heard))
-    return found.substitutions + found.deletions + found.insertions, len(expected.split())
 
 
 def answer_embeddings(cells: Cells, model: str, embedder: Any) -> np.ndarray | None:

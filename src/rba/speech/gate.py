@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rba.speech.recogniser import Recogniser
-from rba.speech.whisper import wer
+from rba.speech.word_errors import wer
 
 UNINTELLIGIBLE = "not intelligible after all retries"
 

@@ -1,10 +1,8 @@
-"""Transcription: a Whisper model as listener, and the word error rate of what it heard."""
+"""Whisper as a recogniser."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,26 +58,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
-
-
-@functools.lru_cache(maxsize=1)
-def _normaliser() -> Any:
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
-    return EnglishTextNormalizer({})
-
-
-def normalise(text: str) -> str:
-    """Lower-case words without punctuation, with numbers as digits ("9:30" as "930") and contractions spelled out."""
-    words = _normaliser()(re.sub(r"(?<=\d):(?=\d)", "", text)).split()
-    return " ".join(word for word in words if any(character.isalnum() for character in word))
-
-
-def wer(reference: str, hypothesis: str) -> float:
-    """Word error rate after normalising both, in [0, inf): 0 for two empty texts, 1 for words heard where none were."""
-    import jiwer
-
-    expected, heard = normalise(reference), normalise(hypothesis)
-    if not expected:
-        return float(bool(heard))
-    return float(jiwer.wer(expected, heard))

@@ -11,12 +11,13 @@ from rba.evaluation.benchmarks import translation
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.load import Benchmark
 from rba.evaluation.benchmarks.measures import Measure, mean, rate
-from rba.evaluation.benchmarks.scorers import SCORERS, word_errors
+from rba.evaluation.benchmarks.scorers import SCORERS
 from rba.evaluation.bootstrap import Bootstrap, interval
 from rba.evaluation.collect import AGAIN, TEACHER, TEXT
 from rba.evaluation.results import Result
 from rba.rewards.deaf import did_not_hear
 from rba.rewards.recall import f1, recall
+from rba.speech.word_errors import word_errors
 
 ALL, BASE, SFT = "all", "base", "sft"
 

@@ -14,6 +14,7 @@ from rba.rewards.deaf import did_not_hear
 from rba.rewards.qa import accepted, is_contained, is_exact
 from rba.rewards.tokens import answer_tokens
 from rba.rewards.words import words
+from rba.speech.word_errors import word_errors
 
 Measures = dict[str, Measure]
 
@@ -87,19 +88,6 @@ def asr(items: Sequence[Item], answers: Sequence[str]) -> Measures:
     """Word error rate of the answer as a transcript, both normalised."""
     errors = [word_errors(item.references[0], answer) for item, answer in zip(items, answers)]
     return {"wer": rate([e for e, _ in errors], [n for _, n in errors])}
-
-
-def word_errors(wanted: str, heard: str) -> tuple[int, int]:
-    """Substitutions, deletions and insertions, and the words of `wanted`, both normalised."""
-    import jiwer
-
-    from rba.speech.whisper import normalise
-
-    expected = normalise(wanted)
-    if not expected:
-        return 0, 0
-    found = jiwer.process_words(expected, normalise(heard))
-    return found.substitutions + found.deletions + found.insertions, len(expected.split())
 
 
 SCORERS: dict[str, Callable[[Sequence[Item], Sequence[str]], Measures]] = {
