@@ -10,11 +10,13 @@ from transformers import LlamaConfig
 
 from rba.errors import ModelError
 from rba.models.encoder import load_encoder
+from rba.models.families import FAMILIES
 from rba.plan.published import PUBLISHED
 from rba.plan.shapes import Shapes
 from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, tiny_audio_lm
 from rba.testing.tiny_encoder import save_tiny_encoder
 from rba.testing.tiny_lm import tiny_text_lm
+from rba.testing.tiny_utterances import tiny_wave
 
 
 def test_a_folder_without_weights_tells_its_shape(bare: Path):
@@ -103,3 +105,11 @@ def test_what_hears_in_a_compact_model_is_told_from_the_rest(family: str, rate: 
     assert (shape.tower_layers, shape.tower_width) == (1 if family == "whisper" else 2, encoder.width)
     assert shape.tower == sum(p.numel() for p in encoder.encoder.parameters())  # type: ignore[attr-defined]
     assert (shape.parameters > shape.tower) == (family != "wav2vec2")  # no decoder beside it
+
+
+@pytest.mark.parametrize("family", sorted(set(BUILDERS) - {"voxtral", "granite_speech", "granite_speech_plus"}))
+def test_a_second_becomes_as_many_rows_as_the_family_says(family: str):
+    """Voxtral fills whole chunks and Granite whole windows: they are near it over longer clips alone."""
+    model = tiny_audio_lm(family)
+    short, long = (len(model.prompts(model.encode([tiny_wave(0, seconds)]))[0]) for seconds in (4.0, 8.0))
+    assert (long - short) / 4 == pytest.approx(FAMILIES[family].rows, abs=0.1)

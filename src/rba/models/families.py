@@ -24,7 +24,8 @@ class Family:
     transformers); `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of
     the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
     the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
-    model and processor (given the source and the precision) where transformers does not. `title` is for people.
+    model and processor (given the source and the precision) where transformers does not. `title` is for people, `rows`
+    for plans: how many rows for the LLM the published checkpoints make of a second of sound.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Family:
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor: str = "transformers:AutoProcessor.from_pretrained"
     opener: str = ""
+    rows: float = 25.0
 
 
 _OMNI = Family(
@@ -49,6 +51,7 @@ _OMNI3 = Family(
     "Qwen3OmniMoeThinkerForConditionalGeneration",
     ("model.audio_tower.proj1", "model.audio_tower.act", "model.audio_tower.proj2"),
     processor="rba.models.processors:qwen3_omni",
+    rows=13.0,
 )
 _PHI = "model.embed_tokens_extend.audio_embed"
 
@@ -57,18 +60,25 @@ FAMILIES: dict[str, Family] = {
     "audioflamingo3": Family(
         "Audio Flamingo 3", "AudioFlamingo3ForConditionalGeneration", audio_kwargs={"padding": "max_length"}
     ),
-    "glmasr": Family("GLM-ASR", "GlmAsrForConditionalGeneration"),
+    "glmasr": Family("GLM-ASR", "GlmAsrForConditionalGeneration", rows=12.5),
     "musicflamingo": Family(
         "Music Flamingo", "MusicFlamingoForConditionalGeneration", audio_kwargs={"padding": "max_length"}
     ),
-    "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration"),
+    "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration", rows=13.0),
     "granite_speech": Family(
-        "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", False, "model.encoder"
+        "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", False, "model.encoder", rows=10.0
     ),
     "granite_speech_plus": Family(
-        "Granite Speech plus", "GraniteSpeechPlusForConditionalGeneration", "model.projector", False, "model.encoder"
+        "Granite Speech plus",
+        "GraniteSpeechPlusForConditionalGeneration",
+        "model.projector",
+        False,
+        "model.encoder",
+        rows=10.0,
     ),
-    "voxtral": Family("Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns"),
+    "voxtral": Family(
+        "Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns", rows=12.5
+    ),
     "qwen2_5_omni": _OMNI,
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe": _OMNI3,
@@ -83,6 +93,7 @@ FAMILIES: dict[str, Family] = {
         tower=f"{_PHI}.encoder",
         adapter="speech-lora",
         processor="rba.models.processors:phi4_multimodal",
+        rows=12.5,
     ),
     "ultravox": Family(
         "Ultravox",
@@ -90,6 +101,7 @@ FAMILIES: dict[str, Family] = {
         "multi_modal_projector",
         tower="audio_tower",
         opener="rba.models.ultravox:open_parts",
+        rows=6.25,
     ),
 }
 """By the `model_type` of a checkpoint's configuration."""

@@ -82,7 +82,7 @@ def _kept_speech(basis: Basis, clips: int) -> float:
     if decoder is None or ears is None:
         return 0.0
     prompts = basis.lengths.heard * decoder.width * basis.itemsize(basis.recipe.align.dtype)
-    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.assumed.audio_rows
+    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.lengths.audio_rows
     features = basis.lengths.seconds * rate * ears.tower_width * 2 if basis.recipe.align.train_connector else 0
     return clips * (prompts + features)
 

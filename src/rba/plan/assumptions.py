@@ -36,7 +36,7 @@ class Assumptions:
     # prompts
     frame_before: int = 24  # rows of the chat frame before what is said: SmolLM2's template
     frame_after: int = 6  # and after it
-    audio_rows: float = 25.0  # rows of an audio LM's prompt a second of speech: Qwen2-Audio's 40 ms
+    audio_rows: float | None = None  # rows of an audio LM's prompt a second of speech; none: as its family makes them
     padded_seconds: float = 30.0  # what an audio LM's tower hears of every clip, shorter ones padded: Whisper's window
     # machines: peak rates, and how much of them is reached
     gpu_tflops: float = 989.0  # of a GPU, dense bfloat16: data sheet of the H100 SXM
@@ -56,7 +56,7 @@ class Assumptions:
         for field in fields(self):
             value = getattr(self, field.name)
             most = 1.0 if field.name.endswith(("fill", "reached", "passes")) or field.name in SHARES else float("inf")
-            if not 0 < value <= most:
+            if value is not None and not 0 < value <= most:
                 fix = "give a share above 0, up to 1" if most == 1.0 else "give a number above 0"
                 raise RecipeError("this value cannot work", f"--assume {field.name}={value}", fix)
         if self.kept > self.answered:

@@ -130,6 +130,6 @@ def _judges(basis: Basis, models: list[str], instructions: int) -> list[Item]:
 
 def _features(basis: Basis, clips: int) -> float:
     """Bytes of the encoded speech that is kept while the stage works."""
-    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.assumed.audio_rows
+    rate = basis.hearing.frame_rate if basis.hearing.compact else basis.lengths.audio_rows
     ears = basis.hearing.ears
     return clips * basis.lengths.seconds * rate * 2 * ears.tower_width if ears else 0.0

@@ -12,16 +12,20 @@ from rba.recipe import Recipe
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of a request, seconds of an utterance, and the rows of the prompts that they become."""
+    """Tokens of a request, seconds of an utterance, and the rows of the prompts that they become.
+
+    `audio_rows` are those that an audio LM makes of a second of speech.
+    """
 
     recipe: Recipe
     assumed: Assumptions
     compact: bool
+    audio_rows: float
 
     @classmethod
     def of(cls, recipe: Recipe, assumed: Assumptions, model: Hearing) -> Lengths:
         """Those of a recipe whose model is `model`."""
-        return cls(recipe, assumed, model.compact)
+        return cls(recipe, assumed, model.compact, assumed.audio_rows or model.audio_rows)
 
     @property
     def _words(self) -> float:
@@ -51,7 +55,7 @@ class Lengths:
     @property
     def heard(self) -> int:
         """Rows of a spoken request: about its tokens from the connector of the compact model, else so many a second."""
-        spoken = self.request if self.compact else tokens(self.seconds * self.assumed.audio_rows)
+        spoken = self.request if self.compact else tokens(self.seconds * self.audio_rows)
         return self.assumed.frame_before + spoken + self.assumed.frame_after
 
     @property

@@ -23,8 +23,8 @@ class Shape:
 
     `source` says where it was found; `parameters` are all of its weights; `decoder` is None for an LLM whose blocks
     hold more than a gated MLP and attention. Of a model that hears: the weights of its `tower`, the layers and the
-    width of that, and of its `projector`; of an encoder and a recogniser the `family` and the feature vectors that it
-    makes of a second.
+    width of that, the weights of its `projector`, and its `family`; of an encoder and a recogniser also the feature
+    vectors that it makes of a second.
     """
 
     name: str
@@ -155,7 +155,8 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
     if kind == "audio":
         tower, projector = hearing
         bridge = _count(projector)
-        return Shape(name, source, whole, decoder, _count(tower, projector) - bridge, *_tower(model), bridge)
+        ears = _count(tower, projector) - bridge
+        return Shape(name, source, whole, decoder, ears, *_tower(model), bridge, config.model_type)
     if kind in _HEARING:
         tower = model.get_encoder() if config.is_encoder_decoder else model
         return Shape(name, source, whole, None, _count(tower), *_tower(model), 0, config.model_type, rate)

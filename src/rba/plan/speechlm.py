@@ -10,6 +10,7 @@ from typing import Any
 from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
 from rba.lm.flops import Decoder
+from rba.models.families import FAMILIES, Family
 from rba.plan.shapes import Shape, Shapes
 from rba.recipe import CONNECT, SHIPPED, Recipe
 
@@ -36,6 +37,12 @@ class Hearing:
     def frame_rate(self) -> float:
         """Feature vectors of a second of sound; an audio LM's tower is taken to make as many as Whisper's."""
         return self.ears.frame_rate if self.compact and self.ears else FRAMES
+
+    @property
+    def audio_rows(self) -> float:
+        """Rows for the LLM that an audio LM makes of a second of sound."""
+        known = not self.compact and self.ears is not None
+        return FAMILIES[self.ears.family].rows if known and self.ears else Family.rows
 
     @property
     def frozen(self) -> int:

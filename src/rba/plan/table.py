@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 
 from rba.meter import duration
 from rba.plan.assumptions import Assumptions
+from rba.plan.basis import Basis
 from rba.plan.device import GPU, WAYS, Device
 from rba.plan.item import Item, Stage
 from rba.plan.plan import Plan
@@ -34,7 +35,7 @@ def lines(plan: Plan) -> Iterator[str]:
     yield ""
     yield "models: " + "; ".join(_sources(plan))
     yield "assumed (--assume NAME=VALUE changes one; src/rba/plan/assumptions.py says where each was measured):"
-    yield from _assumed(basis.assumed)
+    yield from _assumed(basis)
     for line in plan.unknown:
         yield f"not known: {line}"
 
@@ -125,10 +126,10 @@ def _sources(plan: Plan) -> Iterator[str]:
         yield f"{shape.name} {number(shape.parameters)} ({shape.source})"
 
 
-def _assumed(assumed: Assumptions) -> Iterator[str]:
-    default, row = asdict(Assumptions()), "  "
-    for one in fields(assumed):
-        value = getattr(assumed, one.name)
+def _assumed(basis: Basis) -> Iterator[str]:
+    default, row = asdict(Assumptions()) | {"audio_rows": basis.hearing.audio_rows}, "  "
+    for one in fields(basis.assumed):
+        value = basis.lengths.audio_rows if one.name == "audio_rows" else getattr(basis.assumed, one.name)
         word = f"{one.name}={value:g}" + ("*" if value != default[one.name] else "")
         if len(row) + len(word) > 118:
             yield row.rstrip()
