@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +79,31 @@ def test_a_score_must_fall_by_more_than_its_noise():
 
     assert alarms([1.0, 1.1, 1.0, 1.1, 1.0]) == [False] * 5
     assert alarms([1.0, 0.9, 0.8, 0.7])[-2:] == [True, True]
+
+
+def test_noise_alone_is_seldom_an_alarm_and_a_fall_that_stays_is_one():
+    """The defaults, on rewards whose spread is 1: few alarms while the mean stays or rises, one soon after it falls."""
+    rng, settings = np.random.default_rng(0), AdaptiveSettings()
+
+    def alarms(means: np.ndarray) -> np.ndarray:
+        trend = Trend()
+        return np.array([trend.update(v, settings.smooth, settings.tolerance) for v in means + rng.normal(size=100)])
+
+    steady, rising = np.zeros(100), np.linspace(0, 3, 100)
+    falls = np.where(np.arange(100) < 50, 0.0, -2.0)
+    assert np.mean([alarms(steady) for _ in range(100)]) < 0.08
+    assert np.mean([alarms(rising) for _ in range(100)]) < 0.03
+    assert np.mean([alarms(falls)[50:70].any() for _ in range(100)]) > 0.98
+
+
+def test_on_noise_the_rate_stays_high():
+    rng = np.random.default_rng(1)
+    rate = AdaptiveRate(AdaptiveSettings())
+    held = []
+    for value in rng.normal(size=400):
+        rate.observe_score("reward", value)
+        held.append(rate.multiplier)
+    assert np.mean(held) > 0.8
 
 
 def test_a_lower_level_that_is_held_is_no_alarm():

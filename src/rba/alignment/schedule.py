@@ -23,22 +23,26 @@ from rba.alignment.settings import AdaptiveSettings
 
 @dataclass
 class Trend:
-    """A score's moving average, its best so far, and the usual size of its jumps."""
+    """A score's moving average, its best so far, and the usual size of its jumps from one value to the next."""
 
     average: float | None = None
     best: float | None = None
-    noise: float = 0.0
+    last: float = 0.0
+    jumps: float = 0.0
+    count: int = 0
 
     def update(self, value: float, smooth: float, tolerance: float) -> bool:
-        """Take a new value; whether the average falls and lies below its best by over `tolerance` times the noise."""
+        """Take a new value; whether the average falls and lies below its best by over `tolerance` usual jumps."""
         if self.average is None or self.best is None:
-            self.average = self.best = value
+            self.average = self.best = self.last = value
             return False
         falling = value < self.average
-        self.noise = smooth * self.noise + (1 - smooth) * abs(value - self.average)
+        self.count += 1
+        self.jumps = smooth * self.jumps + (1 - smooth) * abs(value - self.last)
         self.average = smooth * self.average + (1 - smooth) * value
-        self.best = max(self.best, self.average)
-        return falling and self.best - self.average > tolerance * self.noise
+        self.last, self.best = value, max(self.best, self.average)
+        usual = self.jumps / (1 - smooth**self.count)  # the average begins at zero, the usual jump does not
+        return falling and self.best - self.average > tolerance * usual
 
 
 class AdaptiveRate:

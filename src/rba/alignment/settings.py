@@ -44,8 +44,8 @@ class AdaptiveSettings:
     drift_target: float = 0.3  # nats a token from the reference at which the alarm sounds
     drift_every: int = 5  # updates between two measurements of the drift; 0 = it is never measured
     drift_answers: int = 8  # held-out self-samples of the reference that the drift is measured on
-    smooth: float = 0.5  # weight of the past in the moving average of validation scores and rewards
-    tolerance: float = 1.0  # how many times its usual noise a score must fall before it counts as a regress
+    smooth: float = 0.8  # weight of the past in the moving averages of scores and of their jumps
+    tolerance: float = 1.5  # how many usual jumps a score's average must fall before it counts as a regress
 
 
 @dataclass(frozen=True)
