@@ -6,13 +6,13 @@
 The judges of this file score each answer by itself, so that the order of the two cannot sway them; those that read both
 ("pairwise", "letter") may be swayed, so win rates are taken in both orders. How often they are right:
 
-    judge        48 hand-made pairs    AlpacaEval answers, against GPT-4's preferences
-                 (judge_accuracy)      single pairs    order of the models (Spearman)
-    recall       0.89 [0.77, 0.95]     0.79            0.84       36 models, 805 instructions
-    similarity   0.79 [0.66, 0.88]     0.66            0.78       36 models, 120 instructions
-    likelihood   0.29 [0.18, 0.43]     0.37           -0.26       8 models, 40 instructions; SmolLM2-135M as teacher
-    letter       0.65 [0.50, 0.77]     -                -          SmolLM2-135M as judge
-    (length)     0.33                  0.73            0.50       for comparison: the longer answer wins
+    judge        48 hand-made pairs    AlpacaEval: GPT-4's preferences (benchmarks/judges.py)
+                 (judge_accuracy)      all pairs    as long    order of 52 models (Spearman)
+    recall       0.89 [0.77, 0.95]     0.74         0.58       0.75
+    similarity   0.79 [0.66, 0.88]     -            -          -
+    likelihood   0.29 [0.18, 0.43]     -            -          -             SmolLM2-135M as teacher
+    letter       0.65 [0.50, 0.77]     -            -          -             SmolLM2-135M as judge
+    (length)     0.33                  0.78         0.53       0.63          for comparison: the longer answer wins
 
 "recall" is the default. It does not see a wrong fact in a sentence that is otherwise the reference's (2.5 of 8 such
 pairs), nor does "similarity" (3 of 8); "letter" does (7 of 8), and likes empty chatter (1 of 8). The mean log-prob of a
