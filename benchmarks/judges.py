@@ -18,18 +18,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 BOARD = f"src/alpaca_eval/leaderboards/data_AlpacaEval_2/{ANNOTATOR}_leaderboard.csv"
 APART = ALIKE = 0.1
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -89,24 +86,10 @@ def agreement(score_KN: np.ndarray, liked_KN: np.ndarray, length_KN: np.ndarray 
     return np.stack([(right_PN * counts_PN).sum(0), counts_PN.sum(0)])
 
 
-def share(counts_2N: np.ndarray, chosen: Sequence[int] | slice = slice(None)) -> float:
-    """The share of right pairs among those of some instructions."""
-    right, pairs = counts_2N[:, chosen].sum(1)
-    return float(right / pairs) if pairs else float("nan")
-
-
 def won(score_KN: np.ndarray) -> np.ndarray:
     """How often each model's answer scores above another's [K]."""
     beats_KKN = (score_KN[:, None] > score_KN[None]) + 0.5 * (score_KN[:, None] == score_KN[None])
     return beats_KKN.mean((1, 2))
-
-
-def interval(statistic: Callable[[Any], float], n: int) -> tuple[float, float]:
-    """The 95 % interval of a statistic of instruction numbers."""
-    rng = np.random.default_rng(0)
-    drawn = [statistic(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def length_control(data: Annotations, board: Path) -> dict[str, float]:
@@ -139,11 +122,15 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 def compare(score_KN: np.ndarray, data: Annotations) -> dict[str, float]:
     """Agreement on pairs with its interval, and the rank correlation of the models."""
+    from rba.evaluation.bootstrap import Bootstrap
+
     found: dict[str, float] = {}
     for where, length_KN in (("", None), ("_alike", lengths(data))):
-        counts = agreement(score_KN, data.liked_KN, length_KN)
-        found |= {f"pairs{where}": float(counts[1].sum()), f"agreement{where}": share(counts)}
-        found[f"low{where}"], found[f"high{where}"] = interval(partial(share, counts), counts.shape[1])
+        right_N, pairs_N = agreement(score_KN, data.liked_KN, length_KN)
+        share_S = Bootstrap(len(pairs_N)).ratio(right_N, pairs_N)  # of the sample itself, then of every resample
+        low, high = np.nanpercentile(share_S[1:], [2.5, 97.5])
+        told = {"pairs": pairs_N.sum(), "agreement": share_S[0], "low": low, "high": high}
+        found |= {f"{name}{where}": float(value) for name, value in told.items()}
     order = np.corrcoef(ranks(won(np.nan_to_num(score_KN))), ranks(data.liked_KN.mean(1)))[0, 1]
     return {**found, "spearman": float(order)}
 

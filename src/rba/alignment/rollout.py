@@ -102,10 +102,10 @@ class Rollouts:
     def tasks(self, step: int) -> tuple[list[Task], bool]:
         """The tasks of update `step`, and whether their self-samples begin a new round."""
         number = round_of(step, self.settings)
-        fresh = number != self._round
-        if fresh:
+        if number != self._round:
             self._round, self._samples = number, self._draw_round(number)
-        return [self._task(group) for group in self.plan[step]], fresh
+        # not whether they were drawn just now: a resumed run draws again what a round had before it was stopped
+        return [self._task(group) for group in self.plan[step]], begins_round(step, self.settings)
 
     def _task(self, group: Group) -> Task:
         spoken = tuple(sample for name in group.utterances for sample in self._samples[name])

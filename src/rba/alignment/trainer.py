@@ -28,7 +28,7 @@ from rba.alignment.keeper import Keeper
 from rba.alignment.metrics import loss_metrics, rollout_drift, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms
 from rba.alignment.optimizer import OWN, make_optimizer, set_rate, trained_parameters
-from rba.alignment.rollout import Rollouts, begins_round
+from rba.alignment.rollout import Rollouts
 from rba.alignment.schedule import AdaptiveRate
 from rba.alignment.settings import AlignSettings
 from rba.alignment.token_teacher import TokenTeacher, own_teacher
@@ -165,9 +165,8 @@ class Trainer:
         }
         record |= sample_metrics(tasks) | self._update(tasks, online)
         record |= self.work.utilisation(record.pop("flops"), time.monotonic() - worked)
-        begun = fresh and begins_round(self.step, self.settings)
         self.step += 1
-        if begun and self.settings.refresh != "once":
+        if fresh and self.settings.refresh != "once":
             self._observe_rewards()
         with self.speechlm.lm.weights.in_step():
             return record | self._measure(record.pop("tokens"), start)

@@ -14,15 +14,17 @@ from rba.models.whisper import WhisperEncoder, open_whisper_encoder
 
 
 class SpeechEncoder(Protocol):
-    """A frozen encoder of 16 kHz mono clips, each as long as it is; `width` is the size of a feature vector."""
+    """A frozen encoder of 16 kHz mono clips, each as long as it is."""
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """The size of a feature vector."""
+        ...
 
     @property
-    def frame_rate(self) -> float: ...
-
-    """Feature vectors of a second of sound."""
+    def frame_rate(self) -> float:
+        """Feature vectors of a second of sound."""
+        ...
 
     def __call__(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Features [T_i, width] (float32) of clips [samples]; those of one do not depend on the others."""

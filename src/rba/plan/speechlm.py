@@ -41,8 +41,8 @@ class Hearing:
     @property
     def audio_rows(self) -> float:
         """Rows for the LLM that an audio LM makes of a second of sound."""
-        known = not self.compact and self.ears is not None
-        return FAMILIES[self.ears.family].rows if known and self.ears else Family.rows
+        ears = None if self.compact else self.ears
+        return FAMILIES[ears.family].rows if ears else Family.rows
 
     @property
     def frozen(self) -> int:
