@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.weights]
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     """The `rba` command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run([sys.executable, "-m", "rba.cli", *words], capture_output=True, text=True, env=environment)
+    return subprocess.run([sys.executable, "-m", "rba", *words], capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     words = ["run", str(ROOT / "recipes" / "ci.yaml"), f"output={folder}", "align.checkpoint_minutes=0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     log = (folder.parent / f"{folder.name}.log").open("ab")
-    return subprocess.Popen([sys.executable, "-m", "rba.cli", *words], stdout=log, stderr=log, env=environment)
+    return subprocess.Popen([sys.executable, "-m", "rba", *words], stdout=log, stderr=log, env=environment)
 
 
 def kill_in(stage: str, folder: Path) -> bool:

@@ -317,7 +317,3 @@ def _disk_full(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return os.strerror(errno.ENOSPC) in str(error)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rba import runtime
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.evaluation import answers as ask
@@ -126,6 +127,7 @@ def _run(worker: Any, jobs: Any, folder: StageFolder, cache: FeatureCache, bar: 
             folder.note("dropped", {**folder.notes.get("dropped", {}), **cache.refused})
         folder.write_shard(job.index, rows, Answer)
         bar.advance(len(job.utterances), job.model)
+        runtime.give_back()  # answers grow token by token, and leave blocks that no later answer fits
 
 
 class _SpeechWorker:

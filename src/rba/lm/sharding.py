@@ -180,7 +180,7 @@ def _close(block: Any, args: Any, kwargs: Any, out: Any) -> Any:
 def check(sharding: str) -> None:
     """Raise RecipeError where weights are to be divided and there is nobody to divide them with."""
     if sharding != "none" and parallel.world().size == 1:
-        fix = "start it with torchrun --nproc-per-node N -m rba.cli ..., or set align.sharding=none"
+        fix = "start it with torchrun --nproc-per-node N -m rba ..., or set align.sharding=none"
         raise RecipeError("one process has no other to divide the weights with", f"align.sharding {sharding}", fix)
 
 
