@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,9 @@ def made(path: Path, settings: SynthesisSettings, seed: int = 1, language: str =
 def test_plain_lines_and_json_lines_are_read_alike(tmp_path):
     rows = "\n".join(json.dumps({"id": i, "text": f" {text} "}) for i, text in enumerate(PLAIN))
     (tmp_path / "texts.jsonl").write_text(rows + "\n\n")
+    (tmp_path / "texts.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
     assert read_texts(tmp_path / "texts.jsonl") == PLAIN == read_texts(written(tmp_path / "texts.txt", PLAIN))
+    assert read_texts(tmp_path / "texts.jsonl.gz") == PLAIN
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text(tmp_path):
@@ -68,7 +71,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text(tmp_path):
         ("t.jsonl", b'{"text": " "}\n', r"t\.jsonl, line 1"),
         ("t.txt", b"A cat.\nUn ni\xf1o.\n", r"not UTF-8.*t\.txt, line 2"),
         ("t.txt", b"\n \n", r"no text.*t\.txt"),
-        ("t.txt", None, r"cannot be read.*t\.txt"),
+        ("t.txt", None, r"cannot read the texts.*t\.txt"),
     ],
 )
 def test_a_bad_line_is_told_with_file_and_line(tmp_path, name, content, says):

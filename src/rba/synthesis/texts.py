@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
+from rba.data.text_lines import text_lines, text_row
 from rba.errors import DataError
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -14,32 +13,13 @@ JSON_LINES = (".jsonl", ".ndjson")
 def read_texts(path: str | Path) -> list[str]:
     """The texts of a file in their order, blank lines left out; a name in `.jsonl` or `.ndjson` says JSON lines.
 
-    Raises DataError, with file and line, for a line that is no UTF-8, no JSON object or has no text, and for a file
-    that is missing or empty.
+    Either may be gzipped (`.jsonl.gz`). Raises DataError, with file and line, for a line that is no UTF-8, no JSON
+    object or has no text, and for a file that is missing or empty.
     """
     place = Path(path).expanduser()
-    try:
-        lines = place.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"the texts cannot be read: {error.strerror}", str(path), "check synthesis.texts") from error
-    read: Callable[[str], str] = _record if place.suffix.lower() in JSON_LINES else str.strip
-    found = [_checked(read, line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not found:
+    rows = text_lines(place, "the texts (synthesis.texts)")
+    if place.name.lower().removesuffix(".gz").endswith(JSON_LINES):
+        rows = [(where, text_row(line, where)["text"].strip()) for where, line in rows]
+    if not rows:
         raise DataError("the file holds no text", str(path), "write one text a line")
-    return found
-
-
-def _checked(read: Callable[[str], str], line: bytes, where: str) -> str:
-    try:
-        return read(line.decode("utf-8-sig"))  # a file may begin with a mark of its byte order
-    except UnicodeDecodeError as error:
-        raise DataError("this line is not UTF-8", where, "save the file as UTF-8") from error
-    except ValueError as error:
-        raise DataError("this line holds no text", where, 'write a JSON object a line: {"text": "..."}') from error
-
-
-def _record(line: str) -> str:
-    row = json.loads(line)
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
-        raise ValueError("no text")
-    return row["text"].strip()
+    return [text for _, text in rows]
