@@ -1,0 +1,164 @@
+"""Every published layout of benchmark data is read, and what is wrong in it is told with file and row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.layouts import CLIP, LAYOUTS, covost, fleurs, must_c, pairs, settings, several, voices
+from rba.data import audio
+from rba.errors import DataError, RbaError
+from rba.evaluation.benchmarks.load import loader, scorer_name
+from rba.evaluation.benchmarks.scorers import SCORERS
+from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
+from rba.testing.tiny_utterances import tiny_wave
+
+
+@pytest.mark.parametrize("write", LAYOUTS, ids=lambda write: write.__name__)
+def test_every_layout_is_read(write: Callable[[Path], BenchmarkSettings], tmp_path: Path):
+    asked, (references, spoken) = write(tmp_path), LAYOUTS[write]
+    (item,) = loader(asked.format)(asked)
+    assert item.text.lower().startswith("who") and item.references == references
+    assert (item.audio is not None) == spoken
+    if item.audio:
+        assert 0 < audio.decode(item.audio, "clip").size <= tiny_wave(1).size
+    assert ("Ann was there." in item.system) == ("reading" in write.__name__)
+
+
+def test_a_segment_of_a_talk_is_cut_where_the_listing_says(tmp_path: Path):
+    asked = must_c(tmp_path)
+    (item,) = loader("must-c")(asked)
+    cut = audio.decode(item.audio or b"", "clip")
+    np.testing.assert_allclose(cut, audio.decode(CLIP, "talk")[1600:4800], atol=1e-4)
+
+
+def test_every_format_has_a_scorer():
+    scored = {scorer_name(settings(name, Path("x"), subset="sd-qa")) for name in FORMATS}
+    assert scored - {"translation"} <= set(SCORERS)
+
+
+@pytest.mark.parametrize(
+    ("write", "change", "says"),
+    [
+        (several, {"source": "nowhere.jsonl"}, "cannot load benchmark b"),
+        (voices, {"subset": "songs"}, "no such subset"),
+        (fleurs, {"subset": "en_us"}, "two configs"),
+        (pairs, {"subset": "eng"}, "no pair of languages"),
+        (covost, {"subset": "en-de"}, "no pair of languages"),
+        (pairs, {"subset": "eng_fra"}, "lacks eng or fra"),
+        (must_c, {"split": "dev"}, "MuST-C cannot be read"),
+    ],
+)
+def test_wrong_data_are_told_in_one_line(write, change, says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = replace(write(tmp_path), **change)
+    with pytest.raises(RbaError, match=says) as refused:
+        list(loader(asked.format)(asked))
+    assert refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"id": 1}\n', "no question"),
+        ("{broken\n", "cannot be read"),
+        ('{"question": "Who?", "audio": "gone.wav"}\n', "clip is missing"),
+    ],
+)
+def test_broken_rows_are_told(content: str, says: str, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text(content)
+    with pytest.raises(DataError, match=says):
+        list(loader("manifest")(settings("manifest", tmp_path / "rows.jsonl")))
+
+
+SQUAD = '{"paragraphs": [%s]}'
+
+
+@pytest.mark.parametrize(
+    ("layout", "content", "says"),
+    [
+        ("manifest", '{"question": "Who?"}\n\n["Who?"]\n', "no object"),
+        ("manifest", '{"question": "Who?"}\n{broken\n', "cannot be read"),
+        ("covost2", '{"sentence": "Who?", "translation": "Wer?"}\n{"sentence": "What?"}\n', "lacks 'translation'"),
+        ("covost2", '{"sentence": "Who?", "translation": "Wer?"}\n{"sentence": 1, "translation": "1"}\n', "no text"),
+        ("pairs", '{"en": "Who?", "de": "Wer?"}\n{"en": 1, "de": 2}\n', "no text"),
+        ("pairs", '{"en": "Who?", "de": "Wer?"}\n{"en": "What?"}\n', "lacks en or de"),
+        ("squad", SQUAD % "" + "\n" + SQUAD % '{"qas": [{"id": 1, "question": "Who?"}]}', "lacks 'context'"),
+        ("squad", SQUAD % "" + "\n" + SQUAD % '{"context": "Ann.", "qas": ["Who?"]}', "of another form"),
+        ("squad", SQUAD % "" + '\n{"question": "Who?"}', "lacks 'paragraphs'"),
+    ],
+)
+def test_rows_of_another_form_are_told_with_file_and_row(layout: str, content: str, says: str, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text(content)
+    with pytest.raises(DataError, match=says) as refused:
+        list(loader(layout)(settings(layout, tmp_path / "rows.jsonl", subset="en_de")))
+    assert refused.value.where == f"{tmp_path / 'rows.jsonl'}, row 2" and refused.value.fix
+
+
+def test_a_short_row_of_a_table_is_told_with_file_and_row(tmp_path: Path):
+    covost(tmp_path)
+    table = tmp_path / "covost_v2.en_de.test.tsv"
+    table.write_text(table.read_text() + "1.mp3\tWhat?\n")
+    with pytest.raises(DataError, match="lacks 'translation'") as refused:
+        list(loader("covost2")(settings("covost2", tmp_path, subset="en_de")))
+    assert refused.value.where == f"{table}, row 2"
+
+
+def test_a_short_line_of_fleurs_is_told_with_file_and_row(tmp_path: Path):
+    asked, table = fleurs(tmp_path), tmp_path / "de_de" / "test.tsv"
+    table.write_text(table.read_text() + "8\t10.wav\n")
+    with pytest.raises(DataError, match="no id, file and transcription") as refused:
+        list(loader("fleurs")(asked))
+    assert refused.value.where == f"{table}, row 2"
+
+
+def test_a_short_segment_of_a_talk_is_told_with_file_and_row(tmp_path: Path):
+    asked, listing = must_c(tmp_path), tmp_path / "en-de" / "data" / "test" / "txt" / "test.yaml"
+    listing.write_text("- {duration: 0.2, wav: talk.wav}\n")
+    with pytest.raises(DataError, match=r"lacks 'offset' .*test\.yaml, row 1"):
+        list(loader("must-c")(asked))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_field_beyond_the_limit_is_told_with_file_and_row(ending: str, tmp_path: Path):
+    path = tmp_path / f"rows.{ending}"
+    path.write_text(f"question\nWho?\n{'o' * 140_000}\n")
+    with pytest.raises(DataError, match="field larger than") as refused:
+        list(loader("manifest")(settings("manifest", path)))
+    assert refused.value.where == f"{path}, row 2"
+
+
+def test_json_without_rows_and_text_of_another_encoding_are_told(tmp_path: Path):
+    path = tmp_path / "rows.json"
+    for content, says in ((b'"Who?"', "no list of rows"), (b'{"rows": []}', "no list of rows"), (b"\xff", "be read")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=says):
+            list(loader("manifest")(settings("manifest", path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("rows.csv", 'question,answer\n"What is\nthis?",Ann\n', ["What is\nthis?"]),
+        ("rows.csv", "question,answer\r\nWho?,Ann\r\n", ["Who?"]),
+        ("rows.csv", "\ufeffquestion,answer\nWho?,Ann\n", ["Who?"]),
+        ("rows.json", '\ufeff[{"question": "Who?"}]', ["Who?"]),
+        ("rows.jsonl", '{"question": "Who\u2028is?"}\r\n\r\n{"question": "Who?"}', ["Who\u2028is?", "Who?"]),
+        ("rows.tsv", 'question\tanswer\nWho\u2028"is?\tAnn\n', ['Who\u2028"is?']),
+    ],
+)
+def test_line_breaks_and_byte_order_marks_are_read_as_they_are_meant(
+    name: str, content: str, texts: list[str], tmp_path: Path
+):
+    (tmp_path / name).write_bytes(content.encode())
+    assert [item.text for item in loader("manifest")(settings("manifest", tmp_path / name))] == texts
+
+
+def test_lines_of_talks_end_at_newlines_alone(tmp_path: Path):
+    asked = must_c(tmp_path)
+    (tmp_path / "en-de" / "data" / "test" / "txt" / "test.en").write_text("Who\u2028is?\n")
+    assert [item.text for item in loader("must-c")(asked)] == ["Who\u2028is?"]

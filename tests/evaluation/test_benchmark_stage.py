@@ -1,0 +1,93 @@
+"""The stage asks benchmarks and conditions, and resumes to the same result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.layouts import write_clip, write_rows
+from evaluation.stand_ins import Log
+from rba.data.instruction import Instruction
+from rba.evaluation.answers import Answer
+from rba.evaluation.benchmarks.settings import BenchmarkSettings
+from rba.evaluation.results import load_results
+from rba.evaluation.settings import ConditionSettings, EvaluateSettings
+from rba.evaluation.stage import run
+from rba.lm.sampling import Sampling
+from rba.speech.speaker import SpeakerBank
+from rba.testing.tiny_utterances import tiny_utterances
+from rba.workspace import Workspace
+
+MODELS = {"base": "m0", "sft": "m1"}
+TEST = [replace(u, speaker=f"t{u.voice}") for u in tiny_utterances(3, 2, "test")]
+WRITTEN = [Instruction(u.instruction_id, u.text, u.response, split=u.split) for u in TEST]
+
+
+def evaluate(root: Path, log: Log, asked: EvaluateSettings):
+    folder = Workspace(root).stage("evaluation")
+    if not folder.open("mark"):
+        run(
+            asked,
+            folder=folder,
+            seed=7,
+            models=MODELS,
+            utterances=TEST,
+            instructions=WRITTEN,
+            teacher="echo",
+            loaders=log.loaders(),
+        )
+    return folder
+
+
+def test_the_stage_asks_benchmarks_and_resumes_to_the_same_result(tmp_path: Path):
+    source = tmp_path / "data"
+    clips = [{"id": i, "question": f"What is {i}?", "answer": str(i), "audio": f"{i}.flac"} for i in range(3)]
+    for row in clips:
+        write_clip(source / str(row["audio"]))
+    write_rows(source / "manifest.jsonl", *clips)
+    german = write_rows(tmp_path / "de.jsonl", *({"eng": f"Say {i}.", "deu": f"Sag {i}."} for i in range(2)))
+    asked = EvaluateSettings(
+        answer=Sampling(0.0, 1.0, 6),
+        judges=("recall", "similarity"),
+        teacher_again=0,
+        resamples=100,
+        shard_size=3,
+        benchmarks=(
+            BenchmarkSettings("facts", "manifest", str(source), max_new_tokens=4, system="Be brief."),
+            BenchmarkSettings("german", "pairs", str(german), subset="eng_deu", max_new_tokens=4),
+        ),
+    )
+    whole = evaluate(tmp_path / "whole", Log(), asked)
+    found = load_results(whole.path)
+    for name, main in (("facts", "contains"), ("german", "bleu")):
+        models = {r.model for r in found if r.benchmark == name and r.metric == main}
+        assert models == {"base", "sft", "text", "cascade", "teacher"}
+        assert any(r.benchmark == name and r.metric == "no_answer" for r in found)
+    assert "13a" in whole.notes["signatures"]["german"]["bleu"]
+    assert all(len(a.text) == 0 or a.tokens <= 4 for a in whole.read(Answer) if a.instruction_id.startswith("facts/"))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path / "cut", Log(fail_at="m1"), asked)
+    assert load_results(evaluate(tmp_path / "cut", Log(), asked).path) == found
+
+
+def test_the_stage_says_test_requests_again_under_conditions(tmp_path: Path):
+    speakers = SpeakerBank().speakers("test")
+    said = [replace(u, engine="hibari", speaker=speakers[u.voice].id) for u in TEST]
+    asked = EvaluateSettings(
+        answer=Sampling(0.0, 1.0, 6),
+        judges=("recall", "similarity"),
+        teacher_again=0,
+        resamples=100,
+        conditions=ConditionSettings(names=("clean", "noise-0"), instructions=2),
+    )
+    folder = Workspace(tmp_path).stage("evaluation")
+    folder.open("mark")
+    run(asked, folder=folder, seed=7, models=MODELS, utterances=said, instructions=WRITTEN, teacher="echo",
+        loaders=Log().loaders())  # fmt: skip
+    found = [r for r in load_results(folder.path) if r.benchmark == "robustness"]
+    assert {r.condition for r in found} == {"clean", "noise-0"}
+    assert {r.model for r in found if r.metric == "recall"} >= {"base", "sft", "cascade", "text"}
+    assert {r.condition for r in found if r.metric == "clean_share"} <= {"noise-0"}
+    assert {r.n for r in found if r.metric == "recall" and r.model == "base"} == {2}
