@@ -27,11 +27,21 @@ from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
+SHARED = ("places", "ray_cluster")
+"""Fixtures that cost most of their tests' time: one worker runs all of these, so that they are made once."""
 
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: one that began last would keep one worker long after the other is done."""
+    """Divide the tests among workers by file, or by the fixture that they share.
+
+    Files with slow tests come first: one that began last would keep one worker long after the other is done.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
