@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from commands import CI_RECIPE, command  # noqa: E402
 
 from rba.cluster.connection import connected  # noqa: E402
 from rba.cluster.settings import RaySettings, Workers  # noqa: E402
@@ -27,7 +28,7 @@ from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
-SHARED = ("places", "ray_cluster")
+SHARED = ("finished", "places", "ray_cluster")
 """Fixtures that cost most of their tests' time: one worker runs all of these, so that they are made once."""
 
 
@@ -57,6 +58,16 @@ def ray_cluster() -> Iterator[RaySettings]:
     settings = RaySettings(synthesis=two, speech=two)
     with connected(settings):
         yield settings
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of recipes/ci.yaml: the main job on real models at its smallest."""
+    folder = tmp_path_factory.mktemp("runs") / "ci"
+    done = command("run", str(CI_RECIPE), f"output={folder}")
+    assert done.returncode == 0, done.stderr
+    assert f"report: {folder}/report.html" in done.stdout
+    return folder
 
 
 @pytest.fixture

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import command
 
 import rba
 from rba.data.utterance import Utterance
 from rba.workspace import Workspace
 
-ROOT = Path(__file__).parents[1]
 METHODS = ("sft", "rba-single", "rba-group")
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    """The `rba` command in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run([sys.executable, "-m", "rba", *words], capture_output=True, text=True, env=environment)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """The folder of a finished run of recipes/ci.yaml."""
-    folder = tmp_path_factory.mktemp("runs") / "ci"
-    done = command("run", str(ROOT / "recipes" / "ci.yaml"), f"output={folder}")
-    assert done.returncode == 0, done.stderr
-    assert f"report: {folder}/report.html" in done.stdout
-    return folder
 
 
 def test_the_run_folder_is_complete(finished):

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import CI_RECIPE, start
 
 from rba.workspace import Workspace, file_hash
 
-ROOT = Path(__file__).parents[1]
 STAGES = ("synthesis", "speech", "connect", "align/sft", "align/rba-single", "align/rba-group", "evaluation")
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """`rba run` on the smallest recipe, in a process group of its own."""
-    words = ["run", str(ROOT / "recipes" / "ci.yaml"), f"output={folder}", "align.checkpoint_minutes=0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    log = (folder.parent / f"{folder.name}.log").open("ab")
-    return subprocess.Popen([sys.executable, "-m", "rba", *words], stdout=log, stderr=log, env=environment)
+def run(folder: Path) -> subprocess.Popen[bytes]:
+    """`rba run` on the smallest recipe, with a checkpoint after every update."""
+    log = (folder.parent / "log").open("ab")
+    words = ("run", str(CI_RECIPE), f"output={folder}", "align.checkpoint_minutes=0")
+    return start(*words, stdout=log, stderr=log)
 
 
 def kill_in(stage: str, folder: Path) -> bool:
     """Start the run and kill it once `stage` is at work; whether it came to that."""
-    run = start(folder)
-    while run.poll() is None:
+    process = run(folder)
+    while process.poll() is None:
         state = Workspace(folder).stage(stage)
         if state.manifest_path.is_file() and not state.is_complete:
             time.sleep(0.7)  # into the work, past the opening of the stage
-            run.send_signal(signal.SIGKILL)
-            run.wait()
+            process.kill()
+            process.wait()
             return not Workspace(folder).stage(stage).is_complete
         time.sleep(0.02)
     return False
@@ -48,12 +44,12 @@ def hashes(folder: Path) -> dict[str, str]:
     return found | {str(path.relative_to(folder)): file_hash(path) for path in files}
 
 
-def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(tmp_path):
-    assert start(tmp_path / "whole").wait() == 0, (tmp_path / "whole.log").read_text()[-2000:]
-    killed = [stage for stage in STAGES if kill_in(stage, tmp_path / "broken")]
-    assert start(tmp_path / "broken").wait() == 0, (tmp_path / "broken.log").read_text()[-2000:]
+def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(finished: Path, tmp_path: Path):
+    broken = tmp_path / "broken"
+    killed = [stage for stage in STAGES if kill_in(stage, broken)]
+    assert run(broken).wait() == 0, (tmp_path / "log").read_text()[-2000:]
     # copying the shipped connector takes no time at all: there may be nothing to interrupt
     assert {*killed, "connect"} == set(STAGES)
-    whole, broken = hashes(tmp_path / "whole"), hashes(tmp_path / "broken")
-    assert len(whole) > len(STAGES) + 3
-    assert broken == whole
+    wanted = hashes(finished)
+    assert len(wanted) > len(STAGES) + 3
+    assert hashes(broken) == wanted
