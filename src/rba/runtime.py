@@ -24,7 +24,11 @@ def prepare() -> None:
 
 
 def give_back() -> None:
-    """Return to the machine what glibc's malloc keeps but nothing uses: the next work may need other blocks."""
+    """Return to the machine what glibc's malloc keeps but nothing uses.
+
+    Work of another kind needs blocks of other sizes. Answers are the worst: they grow token by token, each step leaves
+    blocks that are too small for the next, and what is kept comes to gigabytes.
+    """
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from rba import parallel
+from rba import parallel, runtime
 from rba.alignment.bank import PromptBank
 from rba.alignment.groups import Group
 from rba.alignment.objectives.objective import Sample, Task
@@ -137,6 +137,7 @@ class Rollouts:
                         samples.setdefault(row.utterance_id, []).append(_sample(row, value))
                     if bar:
                         bar.advance(len(drawn))
+                        runtime.give_back()
         return samples
 
     def _kept(self, place: Path, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:

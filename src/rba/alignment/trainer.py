@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from rba import parallel
+from rba import parallel, runtime
 from rba.alignment.bank import PromptBank
 from rba.alignment.drift import DriftProbe
 from rba.alignment.engine import Engine
@@ -248,6 +248,7 @@ class Trainer:
         """Validate; keep the weights if they are the best so far, and stop when there was none for too long."""
         assert self.validator is not None
         found = self.validator()
+        runtime.give_back()
         value = found["validation/score"]
         if math.isfinite(value):
             self.rate.observe_score("validation", value)

@@ -127,7 +127,7 @@ def _run(worker: Any, jobs: Any, folder: StageFolder, cache: FeatureCache, bar: 
             folder.note("dropped", {**folder.notes.get("dropped", {}), **cache.refused})
         folder.write_shard(job.index, rows, Answer)
         bar.advance(len(job.utterances), job.model)
-        runtime.give_back()  # answers grow token by token, and leave blocks that no later answer fits
+        runtime.give_back()
 
 
 class _SpeechWorker:
