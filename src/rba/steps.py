@@ -16,6 +16,7 @@ from rba.lm.task import NO_TASK
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
+from rba.speech.engine import engine_hash
 from rba.weights.mark import file_mark, folder_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
@@ -61,6 +62,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     given = Path(recipe.synthesis.texts).expanduser()
     texts = [file_hash(given)] if recipe.synthesis.texts and given.is_file() else []
     voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
+    voices += _own_engine(recipe)
 
     def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
         return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
@@ -128,7 +130,14 @@ def _benchmark_facts(recipe: Recipe) -> list[Any]:
     if not recipe.evaluate.benchmarks:
         return []
     marks = [_path_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
-    return [marks, recipe.speech.engine, recipe.speech.speakers, _path_mark(recipe.speech.references)]
+    speakers = _path_mark(recipe.speech.references)
+    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe)]
+
+
+def _own_engine(recipe: Recipe) -> list[str]:
+    """The state of an engine of the user's own; nothing for the package's."""
+    digest = engine_hash(recipe.speech.engine)
+    return [digest] if digest else []
 
 
 def _model_mark(name: str) -> str:

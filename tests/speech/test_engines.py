@@ -31,6 +31,35 @@ def median_pitch(wave):
     return float(np.median(found))
 
 
+OWN = """
+class Beep:
+    name = "beep"
+    clones = False
+
+    def __init__(self, threads=1):
+        pass
+
+    def say(self, text, speaker, seed):
+        return [0.5] * len(text)
+"""
+
+
+def test_an_engine_of_ones_own_is_found_in_the_working_folder_and_an_edit_changes_its_hash(tmp_path, monkeypatch):
+    (tmp_path / "own_engines.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert engines.find_engine("own_engines:Beep")(threads=1).say("abc", TRAIN[0], 0) == [0.5] * 3
+    before = engines.engine_hash("own_engines:Beep")
+    (tmp_path / "own_engines.py").write_text(OWN + "# edited\n")
+    assert "" != engines.engine_hash("own_engines:Beep") != before
+    assert engines.engine_hash("hibari") == engines.engine_hash("piper:voice.onnx") == ""
+    with pytest.raises(RecipeError, match="cannot load the speech engine.*Absent"):
+        engines.find_engine("own_engines:Absent")
+    with pytest.raises(RecipeError, match=r"cannot import the speech engine: ModuleNotFoundError.*no_engines:Beep"):
+        engines.find_engine("no_engines:Beep")
+    sys.modules.pop("own_engines")
+
+
 def test_test_speakers_have_stock_voices_of_their_own():
     voices = [f"v{i}" for i in range(8)]
     heard = [{cast(s, voices) for s in some} for some in (TRAIN, TEST)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rba.errors import RecipeError
+from rba.own_code import code_hash, faulty, load_module
 from rba.rewards.calls import is_async
 from rba.rewards.spec import is_custom, parse_weights
-from rba.workspace import file_hash
+
+WHAT = "the reward"
 
 
 class CustomReward:
@@ -39,12 +38,12 @@ def load_custom(name: str) -> CustomReward:
 
     Raises RecipeError, in one line, if it cannot be imported or called.
     """
-    module = _module(name)
+    module = load_module(name, WHAT)
     try:
         found = getattr(module, name.partition(":")[2])
         made = found() if inspect.isclass(found) else found
     except Exception as error:  # whatever a user's class does while it is made
-        raise _faulty(name, error) from error
+        raise faulty(name, WHAT, error) from error
     if not callable(made):
         raise RecipeError(f"a reward is a function, not {type(made).__name__}", name, "name another")
     return (AsyncCustomReward if is_async(made) else CustomReward)(made, name)
@@ -55,20 +54,5 @@ def code_hashes(spec: str | Mapping[str, float]) -> dict[str, str]:
 
     What such a file imports is not looked at. Raises RecipeError as `load_custom` does.
     """
-    files = {name: _module(name).__file__ for name in parse_weights(spec) if is_custom(name)}
-    return {name: file_hash(Path(file)) for name, file in files.items() if file}
-
-
-def _module(name: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # for good: the module may import its neighbours only when it is called
-    try:
-        return importlib.import_module(name.partition(":")[0])
-    except Exception as error:  # whatever a user's module does while it is imported
-        raise _faulty(name, error) from error
-
-
-def _faulty(name: str, error: Exception) -> RecipeError:
-    fix = "install the module, run where its file is, or mend it"
-    return RecipeError(f"cannot import the reward: {type(error).__name__}: {error}", name, fix)
+    hashes = {name: code_hash(name, WHAT) for name in parse_weights(spec) if is_custom(name)}
+    return {name: digest for name, digest in hashes.items() if digest}

@@ -1,7 +1,8 @@
 """Engines: what turns text into speech.
 
-A new one is a class with the methods of `Engine`: give it a line in `ENGINES`, or name it "package.module:Class" in the
-recipe without touching this package. Engines of `WITH_MODEL` are named with the model they run: "piper:voice.onnx".
+A new one is a class with the methods of `Engine`: give it a line in `ENGINES`, or name it "module:Class" (installed, or
+a file of the working folder) in the recipe without touching this package. Engines of `WITH_MODEL` are named with the
+model they run: "piper:voice.onnx".
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from rba.errors import RecipeError
+from rba.own_code import code_hash, load_module
 from rba.speech.speaker import Speaker
 
 # name -> "module:class"; the class is called with `threads`.
@@ -30,6 +32,9 @@ WITH_MODEL: dict[str, str] = {
     "openai": "rba.speech.served:ServedEngine",
     "openai-clone": "rba.speech.served:ServedCloningEngine",
 }
+
+
+WHAT = "the speech engine"
 
 
 class Engine(Protocol):
@@ -72,12 +77,21 @@ def _target(name: str) -> str:
     return name
 
 
+def engine_hash(name: str) -> str:
+    """The SHA-256 of the file of an engine of the user's own, so that an edit makes its speech out of date; else "".
+
+    Raises RecipeError as `find_engine` does.
+    """
+    return code_hash(name, WHAT) if _target(name) == name else ""
+
+
 def _class(name: str) -> type:
-    module, _, cls = _target(name).partition(":")
+    place = _target(name)
+    module, _, cls = place.partition(":")
     try:
-        return getattr(importlib.import_module(module), cls)
+        return getattr(load_module(place, WHAT) if place == name else importlib.import_module(module), cls)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"cannot load the speech engine: {error}", name, "install it or check the name") from error
+        raise RecipeError(f"cannot load {WHAT}: {error}", name, "install it or check the name") from error
 
 
 def find_engine(name: str) -> Callable[..., Engine]:
