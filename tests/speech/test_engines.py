@@ -53,7 +53,7 @@ def test_an_engine_of_ones_own_is_found_in_the_working_folder_and_an_edit_change
     (tmp_path / "own_engines.py").write_text(OWN + "# edited\n")
     assert "" != engines.engine_hash("own_engines:Beep") != before
     assert engines.engine_hash("hibari") == engines.engine_hash("piper:voice.onnx") == ""
-    with pytest.raises(RecipeError, match="cannot load the speech engine.*Absent"):
+    with pytest.raises(RecipeError, match=r"cannot load the speech engine.*Absent"):
         engines.find_engine("own_engines:Absent")
     with pytest.raises(RecipeError, match=r"cannot import the speech engine: ModuleNotFoundError.*no_engines:Beep"):
         engines.find_engine("no_engines:Beep")
