@@ -5,8 +5,9 @@
 SOURCE is a run folder, whose test utterances are taken (without those whose words the connector was trained on), or a
 manifest of recordings: one JSON object a line with `audio` (a path relative to it) and the words under `--text`.
 An ASR is a Whisper or Moonshine model, or one behind a server ("openai:ADDRESS#MODEL").
-Prints the corpus word error rate of all, with 95 % bootstrap intervals over clips; with `--counted`, a folder of corpus
-files, also the share of spoken words that are missed, by how often they stand in those texts.
+Prints the corpus word error rate of all, with 95 % bootstrap intervals over clips, and the share of clips whose own
+error rate is small: what `speech.gate` passes at the first attempt, by `speech.gate_wer`. With `--counted`, a folder of
+corpus files, also the share of spoken words that are missed, by how often they stand in those texts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 Clip = tuple[Any, str]
 BANDS = (0, 1, 4, 16, 64, 256)
+GATES = (0.05, 0.1, 0.2)
 
 
 def recordings(manifest: Path, key: str) -> list[Clip]:
@@ -95,6 +97,9 @@ def main() -> None:
         value, (low, high) = word_error_rate(references, texts), interval(references, texts)
         figures[name] = {"wer": value, "low": low, "high": high, "clips": len(clips)}
         print(f"{name}: WER {100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] on {len(clips)} clips")
+        apart = [word_error_rate([words], [text]) for words, text in zip(references, texts)]
+        figures[name]["within"] = within = {gate: sum(wer <= gate for wer in apart) / len(apart) for gate in GATES}
+        print("  clips within " + ", ".join(f"{gate}: {100 * share:.0f} %" for gate, share in within.items()))
         if seen is not None:
             figures[name]["missed"] = bands = missed_by_count(references, texts, seen)
             for band, (missed, spoken) in bands.items():

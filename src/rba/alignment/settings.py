@@ -88,7 +88,7 @@ class AlignSettings:
     clip: float = 1.0  # largest gradient norm
     beta: float = 0.1  # sharpness of the preference terms
     lam: float = 0.2  # weight of the cross-entropy term beside the group's preference term
-    lam_single: float | None = None  # the same for rba-single; null: lam without reference, 0 with it
+    lam_single: float | None = None  # the same for rba-single; null: lam
     ce_reduction: Literal["sum", "mean"] = "sum"  # over the tokens of an answer
     use_reference: bool = False  # log-ratios to the initial model instead of plain log-probs; one more forward pass
     tie_eps: float = 1e-6  # a group whose best and worst reward differ by no more has no pair
@@ -201,6 +201,4 @@ class AlignSettings:
     @property
     def single_weight(self) -> float:
         """The weight of the cross-entropy term in rba-single."""
-        if self.lam_single is not None:
-            return self.lam_single
-        return 0.0 if self.use_reference else self.lam
+        return self.lam if self.lam_single is None else self.lam_single

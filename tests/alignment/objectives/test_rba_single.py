@@ -58,10 +58,11 @@ def test_the_order_of_the_voices_changes_nothing():
     assert float(objective.terms(batch(0, 1)).total.detach()) == float(objective.terms(batch(1, 0)).total.detach())
 
 
-def test_the_weight_of_the_cross_entropy_falls_away_with_a_reference_unless_given():
+def test_the_weight_of_the_cross_entropy_is_the_groups_unless_given():
     assert SMALL.single_weight == 0.2
-    assert replace(SMALL, use_reference=True).single_weight == 0
+    assert replace(SMALL, use_reference=True).single_weight == 0.2
     assert replace(SMALL, use_reference=True, lam_single=0.7).single_weight == 0.7
+    assert replace(SMALL, lam_single=0.0).single_weight == 0
 
 
 def test_an_answer_equal_to_the_teachers_makes_no_pair_and_counts_as_zero():
@@ -85,7 +86,7 @@ def test_where_all_answers_equal_the_teachers_only_cross_entropy_is_left():
 
 
 def test_policy_and_reference_alike_lose_ln_2(bench):
-    settings = replace(SMALL, steps=1, use_reference=True)
+    settings = replace(SMALL, steps=1, use_reference=True, lam_single=0.0)
     bench.trainer("rba-single", settings).run()
     assert bench.records[0]["loss/preference"] == pytest.approx(math.log(2), abs=1e-6)
     assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
