@@ -32,7 +32,7 @@ class Assumptions:
     flac_bytes: float = 15_750.0  # bytes of a second of speech in a shard: 15,809 and 15,706
     hibari_speed: float = 80.0  # seconds of speech a core-second: 672 utterances in 23 s on two cores
     served_speed: float = 10.0  # seconds of speech a GPU-second of a speech server: not measured
-    gate_passes: float = 0.72  # share of renderings that the gate lets pass at a WER of 0.05 (docs/results)
+    gate_passes: float = 0.66  # share of renderings that the gate lets pass at a WER of 0.05 (docs/results)
     # prompts
     frame_before: int = 24  # rows of the chat frame before what is said: SmolLM2's template
     frame_after: int = 6  # and after it
