@@ -181,7 +181,7 @@ def test_overriding_does_not_change_what_it_is_given():
     assert tree == {"inner": {"rate": 1}}
 
 
-numbers = st.floats(allow_nan=False)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
 words = st.text()
 inners = st.builds(
     Inner,

@@ -59,6 +59,7 @@ def test_sections_and_overrides_are_read(write):
         ("seed=-1", "the seed cannot be negative"),
         ("name=a/b", "a name holds letters, digits"),
         ("extends=x.yaml", "unknown key (extends)"),
+        ("align.lr=.inf", "(align.lr)"),
         ("align.lr", "an override is written key=value (align.lr)"),
     ],
 )
@@ -97,6 +98,19 @@ def test_a_recipe_lies_over_the_one_it_extends(write):
     (write("x", "").parent / "sub").mkdir()
     recipe = load_recipe(write("sub/child.yaml", "extends: ../base.yaml\nalign:\n  lr: 2e-3\n"))
     assert (recipe.seed, recipe.align.steps, recipe.align.lr) == (3, 7, 2e-3)
+
+
+def test_a_reward_is_replaced_as_a_whole(write):
+    write("below.yaml", "align: {reward: {recall: 1, deaf: -1}}")
+    above = write("above.yaml", "extends: below.yaml\nalign: {reward: {similarity: 1}}")
+    assert load_recipe(above).align.reward == {"similarity": 1}
+    assert load_recipe(above, ["align.reward={bleu: 2}"]).align.reward == {"bleu": 2}
+
+
+def test_the_home_of_nobody_is_one_clear_line(write, capsys):
+    assert main(["show-config", "~nobody-here/x.yaml"]) == 2
+    assert main(["run", str(write("a.yaml", "")), "output=~nobody-here/run"]) == 2
+    assert capsys.readouterr().err.count("nobody here has this home folder (~nobody-here") == 2
 
 
 def test_name_and_run_folder_are_never_inherited(write):

@@ -173,11 +173,11 @@ def _plan(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from rba.evaluation.pool import pool
+    from rba.evaluation.pool import pool, runs_of
     from rba.evaluation.results import load_results, print_table, write_results
     from rba.evaluation.table import print_markdown
 
-    runs = [load_results(run) for run in args.runs]
+    runs = runs_of([load_results(run) for run in args.runs])
     pooled = pool(runs)
     if args.out:
         write_results(Path(args.out), [row for run in runs for row in run])

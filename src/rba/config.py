@@ -7,7 +7,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rba import document
@@ -29,17 +29,17 @@ def to_tree(value: Any) -> Any:
     return value
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`: mappings are merged key by key, anything else is replaced."""
+def merge(below: Mapping[str, Any], above: Mapping[str, Any], whole: Collection[str] = ()) -> dict[str, Any]:
+    """`above` laid over `below`: mappings are merged key by key, anything else is replaced, and the keys of `whole`."""
     merged = dict(below)
     for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key not in whole
+        merged[key] = merge(merged[key], value, whole) if both else value
     return merged
 
 
-def override(tree: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply `dotted.key=value` assignments, whose values are YAML, from left to right."""
+def override(tree: Mapping[str, Any], assignments: Sequence[str], whole: Collection[str] = ()) -> dict[str, Any]:
+    """Apply `dotted.key=value` assignments, whose values are YAML, from left to right, as `merge` does."""
     result = dict(tree)
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
@@ -49,7 +49,7 @@ def override(tree: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, A
         value = document.parse(text, f"override {key}")
         for part in reversed(parts):
             value = {part: value}
-        result = merge(result, value)
+        result = merge(result, value, whole)
     return result
 
 
@@ -134,7 +134,7 @@ def _convert(hint: Any, value: Any, key: str, below: Any = dataclasses.MISSING) 
 def _convert_scalar(hint: Any, value: Any, key: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint or (hint is float and math.isnan(value)):
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise _wrong(hint, value, key)
     return value
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rba.errors import WorkspaceError
+from rba.errors import RecipeError, WorkspaceError
+
+
+def local(path: str | Path) -> Path:
+    """A path as the user wrote it, with "~" made the home folder. Raises RecipeError for "~name" of nobody."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RecipeError("nobody here has this home folder", str(path), "write ~/ for your own") from error
 
 
 def fingerprint(*parts: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rba import parallel, runtime
 from rba.errors import ModelError, WorkspaceError
+from rba.files import local
 from rba.meter import measure
 from rba.publish import publish
 from rba.recipe import CONNECT, SHIPPED, Recipe
@@ -156,7 +157,7 @@ def check_models(recipe: Recipe) -> None:
     ):
         if is_service(name):
             parse_service(name)
-        elif name and "/" not in name and not Path(name).expanduser().is_dir():
+        elif name and "/" not in name and not local(name).is_dir():
             find(name)
     if recipe.synthesis.texts:
         read_texts(recipe.synthesis.texts)
@@ -167,7 +168,7 @@ def check_models(recipe: Recipe) -> None:
     fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}", a checkpoint folder or an audio LM of transformers'
     if is_published(recipe.model):
         check_published(recipe.model)
-    elif not (Path(recipe.model).expanduser() / "speechlm.json").is_file():
+    elif not (local(recipe.model) / "speechlm.json").is_file():
         raise ModelError("no SpeechLM checkpoint here", f"model {recipe.model}", fix)
 
 

@@ -25,6 +25,7 @@ from rba.cluster.settings import RaySettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
+from rba.files import local
 from rba.lm.preamble import Preamble
 from rba.lm.task import TaskSettings
 from rba.rewards.spec import parse_weights
@@ -33,6 +34,8 @@ from rba.synthesis.settings import SynthesisSettings
 
 CONNECT = "connect"
 SHIPPED = "shipped"
+WHOLE = ("reward",)
+"""Keys whose mapping is one value: another recipe or an override replaces it, and adds nothing to it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return Path(self.output).expanduser()
+        return local(self.output)
 
     @property
     def cluster(self) -> RaySettings | None:
@@ -105,9 +108,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError for a missing file, faulty YAML, an unknown key, or a value that cannot work.
     """
-    path = Path(path).expanduser()
+    path = local(path)
     tree = {"name": path.stem, **_read(path)}
-    return config.build(Recipe, config.override(tree, overrides))
+    return config.build(Recipe, config.override(tree, overrides, WHOLE))
 
 
 def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -121,5 +124,5 @@ def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
         return tree
     if not isinstance(parent, str):
         raise RecipeError("extends names one other recipe", f"extends in {path}", "for example extends: tiny.yaml")
-    inherited = _read(path.parent / Path(parent).expanduser(), (*below, here))
-    return config.merge({k: v for k, v in inherited.items() if k not in ("name", "output")}, tree)
+    inherited = _read(path.parent / local(parent), (*below, here))
+    return config.merge({k: v for k, v in inherited.items() if k not in ("name", "output")}, tree, WHOLE)

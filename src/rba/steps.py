@@ -12,12 +12,13 @@ from typing import Any
 from rba import config
 from rba.alignment.mix import check_task, speech_of, with_mixed
 from rba.alignment.variants import resolve, trained
+from rba.files import local
 from rba.lm.task import NO_TASK
 from rba.recipe import CONNECT, SHIPPED, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
 from rba.speech.engine import engine_hash
-from rba.weights.mark import file_mark, folder_mark
+from rba.weights.mark import file_mark, weights_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 4, "evaluate": 3}
@@ -50,7 +51,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     parts = tuple(
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
-    connector = (_shipped_mark(), *parts, [file_mark(Path(name)) for name in recipe.connect.corpus.files])
+    connector = (_shipped_mark(), *parts, [file_mark(local(name)) for name in recipe.connect.corpus.files])
     judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
     gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)}
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
@@ -59,7 +60,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     mixed = [speech_of(run).output_hash() for run in recipe.align.mix]
 
     told = [recipe.task.prompt] if recipe.task.prompt else []  # marks of runs without a task hold nothing of it
-    given = Path(recipe.synthesis.texts).expanduser()
+    given = local(recipe.synthesis.texts)
     texts = [file_hash(given)] if recipe.synthesis.texts and given.is_file() else []
     voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
     voices += _own_engine(recipe)
@@ -148,12 +149,12 @@ def _model_mark(name: str) -> str:
         return _shipped_mark()
     if is_service(name):
         return parse_service(name).identity
-    return folder_mark(name)
+    return weights_mark(name)
 
 
 def _path_mark(name: str) -> Any:
     """As `_model_mark`, for what may also be a single file."""
-    path = Path(name).expanduser()
+    path = local(name)
     return file_mark(path) if path.is_file() else _model_mark(name)
 
 

@@ -70,6 +70,7 @@ def test_a_name_that_is_not_trained_has_no_settings():
         ({"sft": {"method": "sft"}}, "cannot have this name"),  # it is among the methods
         ({"dpo": {"method": "sft"}}, "cannot have this name"),
         ({"base": {"method": "sft"}}, "cannot have this name"),
+        ({"teacher-again": {"method": "sft"}}, "cannot have this name"),
         ({"A b": {"method": "sft"}}, "cannot have this name"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rba.cli import main
 from rba.errors import DataError
-from rba.evaluation.pool import EVERY_SEED, pool
+from rba.evaluation.pool import EVERY_SEED, pool, runs_of
 from rba.evaluation.results import Result, load_results, write_results
 
 
@@ -66,3 +66,14 @@ def test_the_verb_writes_all_rows_and_prints_the_pooled_ones(tmp_path, capsys):
 def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):
     assert main(["compare", str(tmp_path)]) == 2
     assert "there are no results" in capsys.readouterr().err
+
+
+def test_a_file_of_several_runs_is_taken_apart_and_no_run_counts_twice(tmp_path, capsys):
+    for seed in (0, 1):
+        write_results(tmp_path / f"{seed}.json", [row(0.2 + seed / 10, 0.1, seed)])
+    both = [row(0.2, 0.1, 0), row(0.3, 0.1, 1)]
+    write_results(tmp_path / "both.json", both)
+    assert runs_of([both]) == [[both[0]], [both[1]]] == runs_of([[both[0]], [both[1]]])
+    assert main(["compare", str(tmp_path / "both.json")]) == 0
+    assert main(["compare", str(tmp_path / "0.json"), str(tmp_path / "both.json")]) == 2
+    assert "two runs have the seed 0" in capsys.readouterr().err

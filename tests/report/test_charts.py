@@ -37,6 +37,15 @@ def test_ticks_enclose_the_range_at_even_steps(low: float, width: float) -> None
     assert all(math.isclose(b - a, step, rel_tol=1e-3) for a, b in itertools.pairwise(found))
 
 
+def test_rounding_noise_is_no_range() -> None:
+    for values in ([1.0, 0.9999999999999998], [1e-13], [0.3, 0.1 + 0.2], [0.0, 1e-14]):
+        low, high = axes.extent(values)
+        first, *_, last = axes.ticks(low, high)
+        assert first < last and first - 1e-9 <= low < high <= last + 1e-9
+        assert all(0 < axes.Scale(low, high, 0, 1)(value) < 1 for value in values)
+    assert axes.extent([1e-3, 2e-3]) == (1e-3, 2e-3)
+
+
 def test_ticks_are_round() -> None:
     assert axes.ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
     assert axes.ticks(3, 97) == [0, 25, 50, 75, 100]

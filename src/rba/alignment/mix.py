@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from rba import document
 from rba.data.utterance import Utterance
 from rba.errors import RecipeError, WorkspaceError
+from rba.files import local
 from rba.rewards.words import wording
 from rba.workspace import StageFolder, Workspace
 
@@ -16,7 +16,7 @@ SPEECH = "speech"
 
 def speech_of(run: str) -> StageFolder:
     """The finished speech of another run. Raises WorkspaceError where there is none."""
-    folder = Workspace(Path(run).expanduser()).stage(SPEECH)
+    folder = Workspace(local(run)).stage(SPEECH)
     if not folder.is_complete:
         fix = "give run folders whose speech is finished: rba synthesize and rba speak make it"
         raise WorkspaceError("no finished speech to mix in", f"align.mix {run}", fix)
@@ -25,7 +25,7 @@ def speech_of(run: str) -> StageFolder:
 
 def check_task(run: str, task: str) -> None:
     """Raise RecipeError where the answers of another run were given to another task than `task`, a prompt."""
-    place = Path(run).expanduser() / "config.yaml"
+    place = local(run) / "config.yaml"
     own = document.read(place).get("task", {}).get("prompt", "") if place.is_file() else ""
     if own != task:
         what = "a run with another task cannot be mixed in: all that a model learns is asked in the same words"

@@ -16,6 +16,7 @@ from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import DataError
+from rba.files import local
 from rba.lm.number_format import number_format
 from rba.models.speechlm import SpeechLM
 from rba.workspace import file_hash, fingerprint, keep_only
@@ -97,6 +98,6 @@ def model_mark(model: Path | str) -> str:
     from rba.models.load import SHIPPED as PACKAGED
     from rba.models.load import shipped_folder
 
-    folder = shipped_folder() if str(model) == PACKAGED else Path(model).expanduser()
+    folder = shipped_folder() if str(model) == PACKAGED else local(model)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md") if folder.is_dir() else []
     return fingerprint(str(model), [(str(p.relative_to(folder)), file_hash(p)) for p in files])

@@ -262,5 +262,5 @@ def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     speechlm.save(arriving)
     tidy_adapter(arriving / "adapter", speechlm.lm.name)
-    (arriving / "README.md").write_text(card)
+    (arriving / "README.md").write_text(card, encoding="utf-8")
     arriving.replace(model)

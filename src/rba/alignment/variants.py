@@ -20,6 +20,9 @@ METHOD = "method"
 TAKEN = ("base", "text", "cascade", "teacher")
 """Names of models that every evaluation has."""
 
+RESERVED = (*TAKEN, "teacher-again")
+"""Names that no variant can have."""
+
 SAMPLED_BY = (
     *("sample", "answers", "reward", "reward_scaling", "embedder", "reward_model", "judge", "rollout_batch"),
     *("instructions", "voices", "prompt", "groups_per_step", "steps"),
@@ -54,8 +57,8 @@ def check(settings: AlignSettings) -> None:
         where = f"align.variants.{name}"
         # a method may be trained under settings of its own alone: then it is what its name says
         misleads = name in available() and (name in settings.methods or changes.get(METHOD) != name)
-        if not _NAME.fullmatch(name) or name in TAKEN or misleads:
-            fix = f"use small letters, digits, dots and hyphens, and no other method's name nor {', '.join(TAKEN)}"
+        if not _NAME.fullmatch(name) or name in RESERVED or misleads:
+            fix = f"use small letters, digits, dots and hyphens, and no other method's name nor {', '.join(RESERVED)}"
             raise RecipeError("a variant cannot have this name", where, fix)
         _check_changes(where, changes)
         resolve(settings, name)

@@ -25,6 +25,7 @@ from rba.connect.settings import (
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
+from rba.files import local
 from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
@@ -75,7 +76,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
 
     start = Start(settings)
     for name in settings.corpus.files:
-        read_rows(Path(name))  # a fault in a file is told before the LLM is loaded
+        read_rows(local(name))  # a fault in a file is told before the LLM is loaded
     lm = load_lm(settings.llm)
     mark = speech_mark(settings, seed, start.heard)
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
@@ -179,7 +180,7 @@ def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str
     from rba.progress import progress
 
     for name in settings.files:
-        yield part_name(name), read_rows(Path(name))
+        yield part_name(name), read_rows(local(name))
     if settings.templated:
         yield TEMPLATED, list(templated(settings.templated, seed, *pronounced_words(lm.tokenizer)))
     if settings.self_synthesised:

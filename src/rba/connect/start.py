@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
+from rba.files import local
 from rba.models.connector import Connector, ConnectorConfig
 from rba.models.load import HEARD, SHIPPED, connector_files, shipped_folder
 
@@ -24,7 +24,7 @@ class Start:
         self.heard = np.empty(0, np.uint64)
         if not settings.start:
             return
-        folder = shipped_folder() if settings.start == SHIPPED else Path(settings.start)
+        folder = shipped_folder() if settings.start == SHIPPED else local(settings.start)
         names, self.state = connector_files(folder)
         if (names["encoder"], names["llm"]) != (settings.encoder, settings.llm):
             fix = f"use encoder {names['encoder']} and llm {names['llm']}, or another connect.start"

@@ -10,6 +10,7 @@ import numpy as np
 from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.errors import DataError
+from rba.files import local
 from rba.rewards.words import wording
 
 
@@ -26,7 +27,7 @@ def heard_by(model: str | Path) -> frozenset[str]:
     """
     from rba.models.load import HEARD, SHIPPED, shipped_folder
 
-    listing = (shipped_folder() if str(model) == SHIPPED else Path(model)) / HEARD
+    listing = (shipped_folder() if str(model) == SHIPPED else local(model)) / HEARD
     return frozenset(f"{number:016x}" for number in np.load(listing).tolist()) if listing.is_file() else frozenset()
 
 

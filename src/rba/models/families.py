@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rba.errors import ModelError
+from rba.files import local
 
 PROJECTOR = "projector.safetensors"
 """The file of a checkpoint folder that tells an audio LM from the compact model."""
@@ -109,7 +110,7 @@ FAMILIES: dict[str, Family] = {
 
 def is_published(name: str | Path) -> bool:
     """Whether `name` is a model as transformers saves it: a folder with a `config.json`, or the form of a hub id."""
-    folder = Path(name).expanduser()
+    folder = local(name)
     if folder.is_dir():
         return (folder / "config.json").is_file() and not (folder / "speechlm.json").is_file()
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
@@ -117,7 +118,7 @@ def is_published(name: str | Path) -> bool:
 
 def check_published(name: str | Path) -> None:
     """Raise ModelError for a local folder of a family that rba does not open; a hub id is taken on trust."""
-    path = Path(name).expanduser() / "config.json"
+    path = local(name) / "config.json"
     if not path.is_file():
         return
     try:

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreT
 from transformers.activations import ACT2FN
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from rba.files import local
 from rba.models.whisper import DOWNSAMPLING, encoder_layer
 from rba.weights.resolve import resolve
 
@@ -185,7 +186,7 @@ def _part(config: Any, name: str | None, kind: str) -> Any:
         except (OSError, ValueError) as error:
             raise OSError(f"its base model {name} cannot be opened: {str(error).strip().splitlines()[0]}") from error
         # Ultravox's own code tells a Whisper and its mels by this name
-        found.name_or_path = Path(name).name if Path(name).expanduser().is_dir() else name
+        found.name_or_path = Path(name).name if local(name).is_dir() else name
         return found
     if isinstance(config, PreTrainedConfig):
         return config

@@ -24,13 +24,14 @@ class Scale:
 
 
 def extent(values: Iterable[float]) -> tuple[float, float]:
-    """The least and the greatest finite value, widened where they are equal; (0, 1) where there is none."""
+    """The least and the greatest finite value, widened where only rounding parts them; (0, 1) where there is none."""
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         return 0.0, 1.0
     low, high = min(finite), max(finite)
-    if low == high:
-        room = abs(low) * 0.05 or 0.5
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size or size < 1e-9:  # rounding noise is no range
+        room = size * 0.05 if size >= 1e-9 else 0.5
         return low - room, high + room
     return low, high
 

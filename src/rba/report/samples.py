@@ -110,7 +110,7 @@ def _sample(instruction: Instruction, utterances: Sequence[Spoken], source: Sour
 
 
 def _voice(utterance: Spoken, answers: dict[str, Answer]) -> dict[str, Any]:
-    shown = sorted((m for m in answers if not m.startswith("teacher")), key=names.model_order)
+    shown = sorted((m for m in answers if m not in ("teacher", "teacher-again")), key=names.model_order)
     heard = next((h for m in shown if m not in names.REFERENCES and (h := answers[m].heard)), "")
     return {
         "voice": utterance.voice,

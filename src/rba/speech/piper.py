@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 
 from rba.errors import AudioError, ModelError
+from rba.files import local
 from rba.speech.casting import cast, finish, size
 from rba.speech.hibari import check_text
 from rba.speech.speaker import Speaker
@@ -27,10 +27,10 @@ class PiperEngine:
         import piper
 
         self.name = f"piper:{model}"
-        self._piper, self._voice = piper, piper.PiperVoice.load(Path(model).expanduser())
+        self._piper, self._voice = piper, piper.PiperVoice.load(local(model))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-        path = str(Path(model).expanduser())
+        path = str(local(model))
         self._voice.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     @staticmethod
@@ -38,7 +38,7 @@ class PiperEngine:
         """Raise ModelError where the package or the voice's files are missing."""
         if importlib.util.find_spec("piper") is None:
             raise ModelError("Piper is not installed", f"speech.engine piper:{model}", "pip install 'rba[piper]'")
-        path = Path(model).expanduser()
+        path = local(model)
         for file in (path, path.with_name(f"{path.name}.json")):
             if not file.is_file():
                 raise ModelError(

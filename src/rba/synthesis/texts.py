@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rba.data.text_lines import text_lines, text_row
 from rba.errors import DataError
+from rba.files import local
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -16,7 +17,7 @@ def read_texts(path: str | Path) -> list[str]:
     Either may be gzipped (`.jsonl.gz`). Raises DataError, with file and line, for a line that is no UTF-8, no JSON
     object or has no text, and for a file that is missing or empty.
     """
-    place = Path(path).expanduser()
+    place = local(path)
     rows = text_lines(place, "the texts (synthesis.texts)")
     if place.name.lower().removesuffix(".gz").endswith(JSON_LINES):
         rows = [(where, text_row(line, where)["text"].strip()) for where, line in rows]

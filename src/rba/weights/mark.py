@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rba.files import fingerprint
+from rba.files import fingerprint, local
 from rba.weights.registry import SOURCES
 
 
@@ -16,7 +16,7 @@ def file_mark(path: Path) -> tuple[str, int, int]:
 
 def folder_mark(name: str) -> str:
     """A model's name, and the state of its files where it is a local folder."""
-    folder = Path(name).expanduser()
+    folder = local(name)
     if not name or not folder.is_dir():
         return name
     # cards tell of results and are written anew

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
+from rba.files import local
 from rba.weights.cache import is_cached, path
 from rba.weights.fetch import fetch
 from rba.weights.registry import SOURCES, find
@@ -33,7 +33,7 @@ def resolve(name: str) -> str:
     A registry model is fetched if the cache lacks it. Raises ModelError for any other name.
     """
     if name not in SOURCES:
-        folder = Path(name).expanduser()
+        folder = local(name)
         if name and folder.is_dir():
             return str(folder)
         if _HUB_ID.fullmatch(name):
