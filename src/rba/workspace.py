@@ -32,7 +32,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WorkspaceError("the stage's manifest cannot be read", str(path), f"delete {path.parent}") from error
     if not isinstance(manifest, dict) or "fingerprint" not in manifest:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +24,10 @@ from rba.errors import DataError, RecipeError, WorkspaceError
 from rba.export import webdataset
 from rba.export.example import Example, decode_pcm
 from rba.export.export import export
+from rba.export.folder import new_folder
 from rba.export.registry import FORMATS, load_format
 from rba.testing.tiny_utterances import tiny_utterances
+from rba.workspace import Workspace
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -69,10 +75,31 @@ def test_it_can_be_the_folder_that_one_stands_in(run, tmp_path, monkeypatch):
 
 def test_an_empty_folder_and_the_remains_of_a_killed_export_are_replaced(run, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / ".out.partial").mkdir()
-    (tmp_path / ".out.partial" / "old").write_text("half")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for process in (ended.pid, os.getpid(), os.getppid()):
+        remains = tmp_path / f".out.{platform.node()}-{process}.exporting"
+        remains.mkdir()
+        (remains / "old").write_text("half")
     export(run, "nemo", tmp_path / "out")
-    assert "old" not in tree(tmp_path / "out") and not (tmp_path / ".out.partial").exists()
+    assert "old" not in tree(tmp_path / "out")
+    # the last belongs to an export that may go on
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == [remains]
+
+
+def test_a_run_leaves_the_export_into_its_folder_alone(run):
+    with new_folder(run / "nemo") as folder:
+        (folder / "half").write_text("of it")
+        with Workspace(run).lock():
+            pass
+    assert tree(run / "nemo") == {"half": b"of it"}
+
+
+def test_what_has_come_into_the_folder_meanwhile_stays(tmp_path):
+    with pytest.raises(WorkspaceError, match="not empty"), new_folder(tmp_path / "out"):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "other").write_text("export")
+    assert tree(tmp_path) == {"out/other": b"export"}
 
 
 def test_an_export_that_fails_leaves_nothing(run, tmp_path, monkeypatch):
@@ -117,7 +144,7 @@ def test_an_unknown_format_names_the_nearest():
 
 
 def test_a_command_that_cannot_be_served_says_so_in_one_line(run, tmp_path, capsys):
-    for words in (["--to", "lhotsee"], ["--to", "verl", "--pairs"]):
+    for words in (["--to", "lhotsee"], ["--to", "verl", "--pairs"], ["--to", "nemo", "--out", "/"]):
         assert cli.main(["export", str(run), "--out", str(tmp_path / "out"), *words]) == 2
         said = capsys.readouterr().err
         assert said.count("rba: error: ") == 1 and "Traceback" not in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import uuid
 from contextlib import contextmanager
@@ -153,6 +155,110 @@ def test_another_output_replaces_nothing_unless_it_is_told_to(run, url, tmp_path
     assert content(tmp_path / "back" / "speech") == content(run / "speech")
 
 
+@contextmanager
+def stopped_at(place, left):
+    """Inside, whatever would change the store is interrupted after `left` whole changes; gives what they were."""
+    kind, changes = type(place._fs), []
+    with pytest.MonkeyPatch.context() as patched:
+        for method in ("pipe_file", "put_file", "rm_file"):
+            patched.setattr(kind, method, _stopping(getattr(kind, method), changes, left))
+        yield changes
+
+
+def _stopping(whole, changes, left):
+    def stops(self, *arguments, **options):
+        if len(changes) == left:
+            raise KeyboardInterrupt
+        changes.append(arguments)
+        return whole(self, *arguments, **options)
+
+    return stops
+
+
+def other_output(run):
+    """Replace the speech by files of which one bears a name and a size that were there before; a method is gone."""
+    write(Workspace(run).stage("speech"), {"part-00000.parquet": "SOUND", "part-00001.parquet": "more"}, "other mark")
+    shutil.rmtree(run / "final" / "sft")
+    (run / "metrics.jsonl").write_text("another line\n")
+
+
+def test_a_replacing_upload_that_was_stopped_anywhere_ends_clean(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("rba.store.upload.AT_ONCE", 1)
+    before, changes = tmp_path / "before", ()
+    shutil.copytree(run, before)
+    other_output(run)
+    upload(run, f"memory://{uuid.uuid4().hex}", replace=True)
+    foreign = {"speech/notes.txt", "final/theirs/model"}
+    for left in range(100):
+        place = Place(f"memory://{uuid.uuid4().hex}")
+        upload(before, place.url)
+        for name in foreign:
+            place.write(name, b"somebody's")
+        try:
+            with stopped_at(place, left) as changes:
+                upload(run, place.url, replace=True)
+        except KeyboardInterrupt:
+            whole = [name for name in ("speech", "align/sft") if f"{name}/manifest.json" in objects(place.url)]
+            download(place.url, tmp_path / f"half-{left}")
+            assert all(Workspace(tmp_path / f"half-{left}").stage(name).is_complete for name in whole)
+            upload(run, place.url, replace=True)
+        download(place.url, tmp_path / f"back-{left}")
+        assert content(tmp_path / f"back-{left}" / "speech") == content(run / "speech")
+        assert objects(place.url) == {*content(tmp_path / f"back-{left}"), "files.json", *foreign}
+        if len(changes) < left:
+            break
+    assert left > 10
+
+
+def test_what_the_run_no_longer_has_is_counted(run, url, tmp_path):
+    upload(run, url), download(url, tmp_path / "back")
+    shutil.rmtree(run / "final" / "sft")
+    assert [str(one) for one in upload(run, url)][-1] == "rest: 1 file removed"
+    assert "final/sft/weights.safetensors" not in objects(url)
+    assert [str(one) for one in download(url, tmp_path / "back")][-1] == "rest: unchanged"
+    assert (tmp_path / "back" / "final" / "sft").is_dir()
+    assert [str(one) for one in download(url, tmp_path / "back", replace=True)][-1] == "rest: 1 file removed"
+    assert not (tmp_path / "back" / "final" / "sft").exists()
+
+
+def test_objects_of_others_are_never_touched(run, url):
+    upload(run, url)
+    for name in ("speech/notes.txt", "speech/part-00001.parquet", "final/theirs/model"):
+        Place(url).write(name, b"somebody's")
+    (run / "speech" / "facts-00000.json").write_text("{ }")
+    Workspace(run).stage("speech").complete()
+    upload(run, url, replace=True)
+    other_output(run)
+    with pytest.raises(StoreError, match=r"files that are not rba's: speech/part-00001\.parquet"):
+        upload(run, url, replace=True)
+    for name in ("speech/notes.txt", "speech/part-00001.parquet", "final/theirs/model"):
+        assert Place(url).read(name) == b"somebody's"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"files": {}}', b'{"fingerprint": 1, "files": {}}'])
+def test_a_damaged_manifest_is_mended_by_replacing_it(run, url, tmp_path, damage):
+    upload(run, url)
+    Place(url).write("speech/manifest.json", damage)
+    Place(url).write("speech/part-00009.parquet", b"of an older output")
+    for call in (lambda: upload(run, url), lambda: download(url, tmp_path / "back")):
+        with pytest.raises(StoreError, match=r"manifest cannot be read .*upload the run again with --replace"):
+            call()
+    upload(run, url, replace=True)
+    assert "speech/part-00009.parquet" not in objects(url)
+    download(url, tmp_path / "back")
+    assert content(tmp_path / "back" / "speech") == content(run / "speech")
+
+
+def test_a_mark_of_another_form_is_no_hindrance(run, url):
+    with stopped_after(3, "put"):
+        upload(run, url)
+    Place(url).write("speech/manifest.json.uploading", b"0123456789abcdef01234567")
+    upload(run, url)
+    assert {name for name in objects(url) if name.startswith("speech/")} == {
+        f"speech/{name}" for name in (*FILES["speech"], "manifest.json")
+    }
+
+
 def test_a_stage_at_work_here_is_finished_from_the_store(run, url, tmp_path):
     upload(run, url)
     folder = Workspace(tmp_path / "back").stage("speech")
@@ -229,6 +335,30 @@ def test_a_store_whose_package_is_missing_says_which(monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
     with pytest.raises(RecipeError, match="pip install s3fs"):
         Place("s3://bucket/run")
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(111, "Connection refused"), TypeError("org is missing")])
+def test_a_store_that_cannot_be_opened_is_one_line(monkeypatch, error):
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (_ for _ in ()).throw(error))
+    with pytest.raises(StoreError, match=r"the store refuses: .*(Connection refused|org is missing)"):
+        Place("ftp://nowhere/run")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_is_no_fault_of_the_store(run, url, tmp_path, monkeypatch, capsys, wrapped):
+    upload(run, url)
+
+    def full(self, name, path, *arguments, **options):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        except OSError as error:
+            if wrapped:
+                raise RuntimeError("transfer failed") from error
+            raise
+
+    monkeypatch.setattr(type(Place(url)._fs), "get_file", full)
+    assert main(["download", url, str(tmp_path / "back")]) == 2
+    assert "the disk is full" in capsys.readouterr().err
 
 
 def test_what_the_store_refuses_is_said_in_its_words(url, monkeypatch):

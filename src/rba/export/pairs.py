@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from rba.alignment.objectives.objective import Sample
 from rba.alignment.pairs import all_pairs, pair_across_voices
 from rba.alignment.prepare import SHARED
 from rba.alignment.rollout import Drawn, Valued
 from rba.alignment.settings import AlignSettings
+from rba.alignment.variants import resolve, trained
 from rba.data import shards
 from rba.export.example import Pair, PairKind
 from rba.recipe import load_recipe
+from rba.workspace import StageFolder
+
+SHARED_SOURCE = "shared"
+
+_Kept: TypeAlias = tuple[str, Path, AlignSettings]
+"""A source of pairs by name, the folder of its self-samples, and the settings that they are paired with."""
 
 
 def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict[str, list[Pair]]:
@@ -23,10 +31,11 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
     (RBA-Single, Eqs. 6-8). `responses` are the teacher's answers, by utterance; answers to others are left out.
     """
     config = root / "config.yaml"
-    # RBA-Single's pairs do not depend on settings
-    settings = load_recipe(config).align if kind == "group" and config.is_file() else AlignSettings()
+    align = root / "align"
+    kept = _used(align, load_recipe(config).align) if config.is_file() else _all(align)
     found: dict[str, list[Pair]] = {}
-    for source, path in _rounds(root / "align"):
+    rounds = [(s, path, settings) for s, f, settings in kept for path in sorted(f.glob("round-*.parquet"))]
+    for source, path, settings in rounds:
         drawn = [row for row in shards.read(path, Drawn) if row.utterance_id in responses]
         rewards = _rewards(path)
         groups: dict[str, list[Drawn]] = {}
@@ -39,13 +48,22 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
     return found
 
 
-def _rounds(align: Path) -> Iterator[tuple[str, Path]]:
-    """The shards of self-samples to spoken requests: those that methods share, then each method's own."""
-    folders = [("shared", path) for path in sorted((align / SHARED).glob("answers-*"))]
-    folders += [(path.parent.name, path) for path in sorted(align.glob("*/rollouts")) if path.parent.name != SHARED]
-    for source, folder in folders:
-        for path in sorted(folder.glob("round-*.parquet")):
-            yield source, path
+def _used(align: Path, settings: AlignSettings) -> list[_Kept]:
+    """Self-samples of what the recipe trains: those that methods share, then the own ones of what has been trained."""
+    trains = {name: resolve(settings, name) for name in trained(settings)}
+    # variants under names of their own take shared answers, but never draw them (rba.alignment.stage)
+    sharing = [own for name, (method, own) in trains.items() if name == method and own.refresh == "once"]
+    shared = sorted((align / SHARED).glob("answers-*"), key=lambda path: path.stat().st_mtime)
+    kept = [(SHARED_SOURCE, shared[-1], sharing[0])] if shared and sharing else []
+    finished = [name for name in sorted(trains) if StageFolder(align / name).is_complete]
+    return kept + [(name, align / name / "rollouts", trains[name][1]) for name in finished]
+
+
+def _all(align: Path) -> list[_Kept]:
+    """All self-samples that lie in a folder without a recipe."""
+    shared = [(SHARED_SOURCE, path, AlignSettings()) for path in sorted((align / SHARED).glob("answers-*"))]
+    own = [path for path in sorted(align.glob("*/rollouts")) if not path.parent.name.startswith(".")]
+    return shared + [(path.parent.name, path, AlignSettings()) for path in own]
 
 
 def _rewards(path: Path) -> dict[tuple[str, int], float | None]:

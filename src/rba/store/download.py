@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rba.errors import StoreError, WorkspaceError
-from rba.files import file_hash, write_bytes
+from rba.files import file_hash, local, write_bytes
 from rba.progress import progress
-from rba.store.groups import INDEX, MANIFEST, REST, Group, is_stage, manifest_name, read_group
+from rba.store.groups import INDEX, MANIFEST, REST, Group, final_files, is_stage, manifest_name, read_group
 from rba.store.place import Place
 from rba.store.upload import AT_ONCE, Sent
 from rba.workspace import StageFolder, Workspace
@@ -23,7 +24,7 @@ def download(url: str, run: str | Path, replace: bool = False) -> list[Sent]:
     Raises StoreError where there is no run at `url`, it is damaged or the store refuses, and WorkspaceError where the
     folder is in use, or holds another output of a stage and `replace` is false.
     """
-    run, place = Path(run).expanduser(), Place(url)
+    run, place = local(run), Place(url)
     there = place.sizes()
     names = sorted({name.removesuffix(f"/{MANIFEST}") for name in there if name.endswith(f"/{MANIFEST}")})
     found = [name for name in names if is_stage(name)]
@@ -47,7 +48,7 @@ def _group(name: str, place: Place) -> Group:
 def _fetch_stage(group: Group, run: Path, place: Place, replace: bool) -> Sent:
     """One stage: under its fingerprint it is at work here until every file is whole."""
     folder, manifest = StageFolder(run / group.name), json.loads(group.manifest)
-    if folder.is_complete and folder.manifest["files"] == manifest["files"]:
+    if folder.is_complete and folder.manifest.get("files") == manifest["files"]:
         return Sent(group.title)
     other = folder.is_complete or folder.manifest.get("fingerprint") != manifest.get("fingerprint")
     if folder.manifest and other and not replace:
@@ -56,26 +57,40 @@ def _fetch_stage(group: Group, run: Path, place: Place, replace: bool) -> Sent:
     if folder.open(manifest["fingerprint"]):
         folder.manifest["complete"] = False
         write_bytes(folder.manifest_path, json.dumps(folder.manifest).encode())
-    for path in [path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest_path]:
-        if path.relative_to(run).as_posix() not in group.files:
-            path.unlink()
-    sent = _fetch(group, group.files, run, place)
+    files = [path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest_path]
+    sent = _fetch(group, group.files, run, place, removed=_keep_only(group, files, run))
     write_bytes(folder.manifest_path, group.manifest)
     return sent
 
 
 def _fetch_rest(group: Group, run: Path, place: Place, replace: bool) -> Sent:
-    """What stands beside the stages; what is here already is this folder's own, and stays unless it is replaced."""
-    return _fetch(group, {n: d for n, d in group.files.items() if replace or not (run / n).exists()}, run, place)
+    """What stands beside the stages; what is here already is this folder's own, and stays unless it is replaced.
+
+    Final models are replaced as a whole: what the store's run does not have goes.
+    """
+    removed = _keep_only(group, final_files(run), run) if replace else 0
+    wanted = {n: d for n, d in group.files.items() if replace or not (run / n).exists()}
+    return _fetch(group, wanted, run, place, removed)
 
 
-def _fetch(group: Group, files: Mapping[str, str], run: Path, place: Place) -> Sent:
+def _keep_only(group: Group, paths: Iterable[Path], run: Path) -> int:
+    """Remove those of `paths` that are not in the group, and the folders that they leave empty; returns how many."""
+    strays = [path for path in paths if path.relative_to(run).as_posix() not in group.files]
+    for path in strays:
+        path.unlink()
+        with contextlib.suppress(OSError):  # the first that is not empty
+            for above in path.relative_to(run).parents[:-2]:
+                (run / above).rmdir()
+    return len(strays)
+
+
+def _fetch(group: Group, files: Mapping[str, str], run: Path, place: Place, removed: int) -> Sent:
     """Bring the files that are not here with the right content."""
     missing = [name for name, digest in files.items() if not _is(run / name, digest)]
     with progress(f"download {group.title}", len(missing)) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(lambda name: _get(run / name, files[name], name, place), missing):
             bar.advance(1)
-    return Sent(group.title, len(missing), sum((run / name).stat().st_size for name in missing))
+    return Sent(group.title, len(missing), sum((run / name).stat().st_size for name in missing), removed=removed)
 
 
 def _is(path: Path, digest: str) -> bool:
@@ -89,5 +104,6 @@ def _get(path: Path, digest: str, name: str, place: Place) -> None:
     place.get(name, partial)
     if file_hash(partial) != digest:
         partial.unlink()
-        raise StoreError("the object is not what its manifest says", f"{place.url}/{name}", "upload the run again")
+        fix = "delete it there and upload the run again"  # an object of the right size is not sent again
+        raise StoreError("the object is not what its manifest says", f"{place.url}/{name}", fix)
     partial.replace(path)

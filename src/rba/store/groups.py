@@ -46,9 +46,15 @@ def manifest_name(group: str) -> str:
 
 
 def read_group(name: str, manifest: bytes, where: str) -> Group:
-    """The group that a manifest describes. Raises StoreError for one that cannot be read or points out of the run."""
+    """The group that a manifest describes; a stage's has a fingerprint.
+
+    Raises StoreError for one that cannot be read or points out of the run.
+    """
     try:
-        files = {str(path): str(digest) for path, digest in json.loads(manifest)["files"].items()}
+        facts = json.loads(manifest)
+        files = {str(path): str(digest) for path, digest in facts["files"].items()}
+        if name and not isinstance(facts["fingerprint"], str):
+            raise TypeError(facts["fingerprint"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("the manifest cannot be read", where, "upload the run again with --replace") from error
     for path in files:
@@ -79,10 +85,19 @@ def group_of(run: Path, stage: StageFolder) -> Group:
     return read_group(name, stage.manifest_path.read_bytes(), str(stage.manifest_path))
 
 
+def final_files(run: Path) -> list[Path]:
+    """The files of the final models; hidden ones are writes under way."""
+    found = sorted(path for path in (run / FINAL).rglob("*") if path.is_file())
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(run).parts)]
+
+
 def rest_of(run: Path) -> Group:
     """What stands beside the stages and is worth keeping: recipe, log, report and final models."""
-    final = sorted(path for path in (run / FINAL).rglob("*") if path.is_file())
-    inside = [path for path in final if not any(p.startswith(".") for p in path.relative_to(run).parts)]
-    files = [*(run / name for name in ROOT_FILES if (run / name).is_file()), *inside]
+    files = [*(run / name for name in ROOT_FILES if (run / name).is_file()), *final_files(run)]
     hashes = {path.relative_to(run).as_posix(): file_hash(path) for path in files}
-    return Group(REST, hashes, (json.dumps({"files": hashes}, indent=1, sort_keys=True) + "\n").encode())
+    return Group(REST, hashes, index(hashes))
+
+
+def index(files: Mapping[str, str]) -> bytes:
+    """The text that `read_group` reads as these files of the group ""."""
+    return (json.dumps({"files": dict(files)}, indent=1, sort_keys=True) + "\n").encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": 
 class Place:
     """Everything below `url`, as fsspec opens it: "s3://bucket/runs/mine", "gs://...", a folder of this machine.
 
-    An object appears whole or not at all. Raises RecipeError for a URL that nothing can open, and StoreError where the
-    store refuses.
+    An object appears whole or not at all. Raises RecipeError for a URL that nothing can open, StoreError where the
+    store refuses, and OSError where a disk of this machine is full.
     """
 
     def __init__(self, url: str):
@@ -33,6 +34,8 @@ class Place:
         except ValueError as error:
             fix = "give a URL that fsspec knows, such as s3://bucket/folder, or a folder"
             raise RecipeError(f"this URL cannot be opened: {error}", url, fix) from error
+        except Exception as error:
+            raise _refused(self.url, error) from error
         self._root = root.rstrip("/")
         if isinstance(self._fs, LocalFileSystem):
             self._fs = LocalFileSystem(auto_mkdir=True)  # as object stores know no folders
@@ -78,10 +81,27 @@ class Place:
 
     @contextlib.contextmanager
     def _asked(self) -> Iterator[None]:
-        """Around every call of the store: each has exceptions of its own kinds."""
+        """Around every call of the store: each has exceptions of its own kinds. A full disk is not its fault."""
         try:
             yield
         except Exception as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            fix = "check the URL, your credentials and the network, then give the same command again"
-            raise StoreError(f"the store refuses: {reason}", self.url, fix) from error
+            if full := _disk_full(error):
+                raise full from None
+            raise _refused(self.url, error) from error
+
+
+def _refused(url: str, error: Exception) -> StoreError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    fix = "check the URL, your credentials and the network, then give the same command again"
+    return StoreError(f"the store refuses: {reason}", url, fix)
+
+
+def _disk_full(error: BaseException | None) -> OSError | None:
+    """The error of a full disk or a used-up quota that `error` is, or was raised from."""
+    seen: list[BaseException] = []
+    while error and error not in seen:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return None
