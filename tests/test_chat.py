@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from rba import chat
-from rba.errors import AudioError
+from rba.errors import AudioError, RecipeError
 
 
 class Parrot:
@@ -100,6 +100,20 @@ def test_bad_recordings_are_refused_before_the_model_is_loaded(parrot, clip, mon
         chat.chat("shipped", [str(clip), str(clip.with_name("gone.wav"))])
 
 
+def test_a_negative_seed_is_refused_before_the_model_is_loaded(parrot, monkeypatch):
+    import rba.models.load
+
+    monkeypatch.setattr(rba.models.load, "load_speechlm", lambda name: pytest.fail("was loaded"))
+    with pytest.raises(RecipeError, match="the seed cannot be negative"):
+        chat.chat("shipped", seed=-1)
+
+
+def test_piped_bytes_that_are_no_text_are_shown_as_such(parrot, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"A caf\xe9?\nWhy?\n"), encoding="utf-8"))
+    chat.chat("shipped")
+    assert capsys.readouterr().out.splitlines()[::2] == ["you:   A caf\ufffd?", "you:   Why?"]
+
+
 def terminal(monkeypatch, lines):
     """Let `lines` be typed at a terminal that then closes."""
     typed = iter(lines)
@@ -115,10 +129,13 @@ def terminal(monkeypatch, lines):
 
 
 def test_at_a_terminal_a_bad_line_does_not_end_the_talk(parrot, monkeypatch, capsys):
-    terminal(monkeypatch, ["gone.wav", "Hello"])
+    long = "a" * 300 + ".wav"
+    terminal(monkeypatch, ["gone.wav", long, "~nobody-here/x.wav", "Hello"])
     chat.chat("shipped")
     out = capsys.readouterr().out
     assert "no such audio file (gone.wav)" in out and "model: Hello T=0" in out
+    assert f"no audio file can be read there: File name too long ({long})" in out
+    assert "nobody here has this home folder (~nobody-here/x.wav)" in out
 
 
 def test_in_a_pipe_a_bad_line_is_an_error(parrot, monkeypatch):
@@ -129,7 +146,10 @@ def test_in_a_pipe_a_bad_line_is_an_error(parrot, monkeypatch):
 
 @pytest.mark.parametrize(
     ("line", "spoken"),
-    [("a.wav", True), ("dir/b.FLAC", True), ("what is a .wav", False), ("wav", False), ("Play a.mp3 please.", False)],
+    [
+        *(("a.wav", True), ("dir/b.FLAC", True), ("what is a .wav", False), ("wav", False)),
+        *(("Play a.mp3 please.", False), (f"what is {'very ' * 60}.wav", False), ("~nobody-here/x y.wav", False)),
+    ],
 )
 def test_what_counts_as_a_recording(line, spoken):
     assert chat.is_recording(line) is spoken

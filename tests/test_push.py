@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 
 from rba import cli
 from rba.errors import DataError, RbaError, RecipeError
-from rba.push import push
+from rba.push import check_folder, push
 
 TOKEN = "hf_secret"
 
@@ -123,3 +123,16 @@ def test_what_is_no_model_has_no_card_or_names_this_machine_stays_here(model: Pa
     (model / "README.md").unlink()
     with pytest.raises(DataError, match="no card"):
         push(model, "org/name")
+
+
+@pytest.mark.parametrize("text", ['{"llm": "org/l', "[]", "\xff"])
+def test_a_damaged_checkpoint_is_one_line(model: Path, text: str):
+    (model / "speechlm.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"this checkpoint is damaged.*speechlm\.json.*copy the whole folder again"):
+        push(model, "org/name")
+
+
+def test_a_name_of_the_registry_is_no_folder_of_this_machine(model: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "whisper-tiny.en").mkdir()
+    check_folder(model)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rba.errors import RbaError
+from rba.errors import AudioError, RbaError, RecipeError
+from rba.files import local
 from rba.lm.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -41,11 +43,11 @@ def ask(
 
     Raises AudioError for audio that cannot be used and ValueError unless exactly one of the two is given.
     """
-    from rba.data.audio import check, decode
+    from rba.data.audio import check
     from rba.lm.generation import generate
 
     if audio is not None and text is None:
-        wave = decode(audio) if isinstance(audio, str | Path | bytes) else check(audio)
+        wave = _decoded(audio) if isinstance(audio, str | Path | bytes) else check(audio)
         features = speechlm.encode([wave])
         prompts, words = speechlm.listen(features, system)
         heard = words[0] if words else ""
@@ -66,12 +68,13 @@ def chat(
 ) -> None:
     """Answer the `recordings`; without any, answer what is typed or piped in, line by line, until the input ends.
 
-    A line that is the path of an audio file is spoken input. Raises AudioError, before anything is loaded, for a
-    recording that cannot be used; at a terminal a bad line is reported and the talk goes on.
+    A line that is the path of an audio file is spoken input. Raises, before anything is loaded, AudioError for a
+    recording that cannot be used and RecipeError for a negative seed; at a terminal a bad line is reported and the talk
+    goes on.
     """
-    from rba.data.audio import decode
-
-    waves = [decode(path) for path in recordings]
+    if seed < 0:
+        raise RecipeError("the seed cannot be negative", f"seed {seed}", "give 0 or more")
+    waves = [_decoded(path) for path in recordings]
 
     from rba.models.load import load_speechlm
 
@@ -87,7 +90,7 @@ def chat(
     for line in _questions(talking):
         spoken = is_recording(line)
         try:
-            audio, text = (Path(line).expanduser(), None) if spoken else (None, line)
+            audio, text = (line, None) if spoken else (None, line)
             _show(ask(speechlm, audio, text=text, system=system, sampling=sampling, seed=seed), spoken)
         except RbaError as error:
             if not talking:
@@ -99,11 +102,33 @@ def is_recording(line: str) -> bool:
     """Whether a typed line means an audio file: it names a file, or is one word that ends like one."""
     if not line.lower().endswith(AUDIO_SUFFIXES):
         return False
-    return len(line.split()) == 1 or Path(line).expanduser().is_file()
+    return len(line.split()) == 1 or _is_file(line)
+
+
+def _is_file(line: str) -> bool:
+    try:
+        return local(line).is_file()
+    except (OSError, RecipeError):  # too long for a path, or in a home folder of nobody
+        return False
+
+
+def _decoded(audio: str | Path | bytes) -> np.ndarray:
+    """The waveform of a recording. Raises AudioError where it cannot be used, RecipeError for "~name" of nobody."""
+    from rba.data.audio import decode
+
+    try:
+        return decode(audio if isinstance(audio, bytes) else local(audio))
+    except OSError as error:
+        raise AudioError(f"no audio file can be read there: {error.strerror}", str(audio), "check the path") from error
 
 
 def _questions(talking: bool) -> Iterator[str]:
-    """The non-empty lines of stdin, each after a prompt at a terminal or repeated where they are piped in."""
+    """The non-empty lines of stdin, each after a prompt at a terminal or repeated where they are piped in.
+
+    Bytes that are no text become U+FFFD, which the repeated line shows.
+    """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     for line in _typed() if talking else sys.stdin:
         if question := line.strip():
             if not talking:

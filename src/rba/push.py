@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rba.errors import DataError, RbaError, RecipeError
+from rba.files import local
+from rba.weights.registry import SOURCES
 
 CARD = "README.md"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -29,7 +31,7 @@ def push(folder: str | Path, repo: str, public: bool = False, api: Any = None) -
     """
     from huggingface_hub import HfApi, get_token
 
-    root = Path(folder).expanduser()
+    root = local(folder)
     check_folder(root)
     if not _NAME.fullmatch(repo):
         raise RecipeError("no repository can have this name", repo, "write org/name or user/name")
@@ -47,7 +49,7 @@ def push(folder: str | Path, repo: str, public: bool = False, api: Any = None) -
 
 
 def check_folder(folder: Path) -> None:
-    """Raise DataError where `folder` holds no model with a card, or names parts that only this machine has."""
+    """Raise DataError where `folder` holds no model with a card, is damaged, or names parts of this machine alone."""
     checkpoint, whole = folder / "speechlm.json", folder / "config.json"
     if not checkpoint.is_file() and not whole.is_file():
         fix = "give a folder of final/, or one that `rba export --to transformers` wrote"
@@ -56,11 +58,24 @@ def check_folder(folder: Path) -> None:
         raise DataError("the model has no card", str(folder / CARD), "write one: `rba report RECIPE`, or export again")
     if not checkpoint.is_file():
         return
-    facts = json.loads(checkpoint.read_text(encoding="utf-8"))
+    facts = _facts(checkpoint)
     for part in ("llm", "encoder", "model"):
-        if part in facts and Path(facts[part]).expanduser().exists():
+        # a name of the registry is never a folder's, whatever the working folder holds
+        if part in facts and facts[part] not in SOURCES and local(facts[part]).exists():
             fix = "push an export of it: rba export RUN --to transformers --out FOLDER"
             raise DataError(f"its {part} is a folder of this machine, which nobody else can open", facts[part], fix)
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """The names in `speechlm.json`. Raises DataError where the file is damaged."""
+    fix = "copy the whole folder again, or run `rba align` again"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"this checkpoint is damaged: {error}", str(path), fix) from error
+    if not isinstance(facts, dict):
+        raise DataError("this checkpoint is damaged: it names no models", str(path), fix)
+    return {key: value for key, value in facts.items() if isinstance(value, str)}
 
 
 @contextmanager

@@ -71,6 +71,7 @@ def stages_take_time(plan) -> bool:
         (["--assume", "kept=2"], "this value cannot work (--assume kept=2"),
         (["--assume", "kept=0.9"], "more is kept than is answered"),
         (["--assume", "words=many"], "--assume words"),
+        (["--assume", "drawn_tokens=.inf"], "--assume drawn_tokens"),
         (["--gpus", "-1"], "--gpus -1"),
         (["--tflops", "0"], "--tflops 0"),
         (["--shape", "org/model"], "a shape is written MODEL=FILE"),

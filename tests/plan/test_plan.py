@@ -150,6 +150,44 @@ def test_self_samples_are_drawn_as_often_as_they_are_refreshed(toy: Planner, ref
     assert item(plan, place, "self-samples").count == 2 * drawn
 
 
+DRAWN, TYPED, REWARDED = "self-samples drawn", "self-samples to typed requests drawn", "self-samples rewarded (judge)"
+GROUP = "method: rba-group"
+
+
+@pytest.mark.parametrize(
+    ("methods", "variants", "made"),
+    [
+        ("rba-group", {"a": "method: rba-group, beta: 0.5"}, {"(shared)": [DRAWN, REWARDED]}),
+        ("sft", {"a": GROUP, "b": GROUP}, {"/a": [DRAWN, REWARDED], "/b": [DRAWN, REWARDED]}),
+        ("rba-single", {"a": GROUP, "b": GROUP}, {"(shared)": [DRAWN], "/a": [REWARDED]}),
+        ("", {"rba-group": GROUP, "a": GROUP}, {"/rba-group": [DRAWN, REWARDED]}),
+        ("rba-group", {"a": "method: opd", "b": "method: opd"}, {"(shared)": [DRAWN, REWARDED], "/a": [TYPED]}),
+        ("rba-group", {"a": "method: tars"}, {"(shared)": [DRAWN, REWARDED], "/a": [TYPED, REWARDED]}),
+        *(
+            ("rba-group", {"a": f"{GROUP}, {key}"}, {"(shared)": [DRAWN, REWARDED], "/a": [DRAWN, REWARDED]})
+            for key in ("answers: 2", "train_connector: true", "refresh: online", "adaptive: {drift_every: 1}")
+        ),
+    ],
+)
+def test_variants_make_the_self_samples_and_rewards_that_are_not_shared(toy: Planner, methods, variants, made):
+    changed = ", ".join(f"{name}: {{{keys}}}" for name, keys in variants.items())
+    plan = toy(f"align.methods=[{methods}]", f"align.variants={{{changed}}}", "align.reward=judge")
+    found = {
+        one.name.removeprefix("align").strip(): [item.what for item in one.items if item.what.startswith("self-")]
+        for one in plan.stages
+        if one.name.startswith("align")
+    }
+    assert {name: items for name, items in found.items() if items} == made
+
+
+def test_a_variant_that_draws_once_where_methods_draw_online_keeps_its_own(toy: Planner):
+    once = "align.variants={a: {method: rba-single, refresh: once}}"
+    plan = toy("align.methods=[rba-single]", "align.refresh=online", once)
+    drawn, again = item(plan, "align/a", DRAWN), item(plan, "align/rba-single", DRAWN)
+    assert drawn.count == again.count > 0
+    assert stage(plan, "align/a").disk - stage(plan, "align/rba-single").disk == 13 * drawn.new
+
+
 def test_checkpointing_trades_memory_for_work(toy: Planner):
     plain, again = toy(), toy("align.gradient_checkpointing=true")
     work = [item(plan, "align/sft", "updates").flops for plan in (plain, again)]

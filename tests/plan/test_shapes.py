@@ -40,6 +40,25 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str):
         Shapes({"org/own": str(tmp_path / "config.json")}).find("org/own", "lm")
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"hidden_size": "wide"},
+        {"hidden_size": -64},
+        {"hidden_size": 65, "num_attention_heads": 4},
+        {"num_attention_heads": 0},
+        {"vocab_size": 8, "pad_token_id": 9},
+    ],
+)
+@pytest.mark.parametrize("given", [True, False])
+def test_values_that_no_model_can_have_are_refused_in_one_line(tmp_path: Path, facts: dict[str, object], given: bool):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "num_hidden_layers": 1} | facts))
+    name = "org/own" if given else str(tmp_path)
+    shapes = Shapes({name: str(tmp_path / "config.json")} if given else {})
+    with pytest.raises(ModelError, match=f"no configuration of {name}: .*[a-zA-Z]{{4}}"):
+        shapes.find(name, "lm")
+
+
 @pytest.mark.parametrize("family", sorted(set(BUILDERS) - set(STAND_INS)))
 def test_the_parts_of_an_audio_lm_are_told_apart(family: str, tmp_path: Path):
     model = tiny_audio_lm(family)

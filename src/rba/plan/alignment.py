@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import replace
 
 from rba.alignment.objectives.objective import Objective, load_objective
-from rba.alignment.settings import AlignSettings
-from rba.alignment.variants import SAMPLED_BY, resolve, trained
+from rba.alignment.variants import resolve, trained
 from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
 from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
+from rba.plan.sharing import Kind, Shared, held_out, kinds
 from rba.plan.updates import Line, learnt_voices, line_of, updates
 from rba.services.service import is_service
 
@@ -29,21 +29,18 @@ def plan_alignment(basis: Basis) -> list[Stage]:
     recipe = basis.recipe
     line = line_of(recipe.synthesis.train, recipe.align, recipe.seed)
     objectives = [load_objective(method, recipe.align) for method in recipe.align.methods]
-    stages = [_shared(basis, line, objectives)]
+    once = objectives if recipe.align.refresh == "once" else []
+    common = frozenset(kind for objective in once for kind in kinds(objective))
+    stages, shared = [_shared(basis, line, common)], Shared()
     for name in trained(recipe.align):
         method, settings = resolve(recipe.align, name)
-        own = _under(basis, settings)
+        own, objective = basis.under(settings), load_objective(method, settings)
+        missing = shared.missing(own, kinds(objective), name, method)
+        if name in recipe.align.methods:
+            missing -= common
         line = line_of(recipe.synthesis.train, settings, recipe.seed)
-        alike = all(getattr(settings, key) == getattr(recipe.align, key) for key in SAMPLED_BY)
-        draws = settings.refresh != "once" or not alike
-        stages.append(_method(own, f"align/{name}", line, load_objective(method, settings), draws))
+        stages.append(_method(own, f"align/{name}", line, objective, missing))
     return stages
-
-
-def _under(basis: Basis, settings: AlignSettings) -> Basis:
-    """`basis` with other settings of alignment."""
-    recipe = replace(basis.recipe, align=settings)
-    return replace(basis, recipe=recipe, lengths=replace(basis.lengths, recipe=recipe))
 
 
 def validations(steps: int, every: int) -> int:
@@ -51,18 +48,12 @@ def validations(steps: int, every: int) -> int:
     return 1 + steps // every + bool(steps % every) if every else 0
 
 
-def _shared(basis: Basis, line: Line, objectives: Sequence[Objective]) -> Stage:
-    """Encoded speech, and the self-samples of the initial model where all methods take those."""
-    settings, voices = basis.recipe.align, basis.recipe.speech.voices
-    used = max(
-        settings.validation.groups if settings.validation.every else 0,
-        settings.adaptive.drift_answers if settings.adaptive.drift_every else 0,
-    )
-    clips = (line.reached + min(used, basis.recipe.synthesis.validation)) * voices
+def _shared(basis: Basis, line: Line, wanted: Set[Kind]) -> Stage:
+    """Encoded speech, and the self-samples of the initial model that methods share."""
+    clips = (line.reached + held_out(basis)) * basis.recipe.speech.voices
     items, disk = [encoded(basis, "clips encoded", clips)], _kept_speech(basis, clips)
-    if settings.refresh == "once":
-        items += _samples(basis, line, objectives, adapter=False)
-        disk += SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
+    items += _samples(basis, line, wanted, adapter=False)
+    disk += SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
     return Stage("align (shared)", tuple(items), disk=disk, memory=_weights(basis))
 
 
@@ -87,24 +78,23 @@ def _kept_speech(basis: Basis, clips: int) -> float:
     return clips * (prompts + features)
 
 
-def _samples(basis: Basis, line: Line, objectives: Sequence[Objective], adapter: bool) -> list[Item]:
-    """Self-samples of all rounds with their rewards, as far as one of the objectives needs them."""
+def _samples(basis: Basis, line: Line, wanted: Set[Kind], adapter: bool) -> list[Item]:
+    """Self-samples of all rounds and their rewards, as far as they are `wanted`."""
     settings, lengths = basis.recipe.align, basis.lengths
-    if not any(one.needs_samples for one in objectives):
-        return []
     decoder = policy(basis, settings.lora.rank if adapter else 0)
     voices, answer = learnt_voices(basis.recipe), lengths.own(settings.sample.max_new_tokens)
     count = line.drawn * voices * settings.answers
-    ways = {"self-samples drawn": (lengths.heard, settings.answers)}
-    if any(one.needs_typed for one in objectives):
+    ways, found = dict[str, tuple[int, int]](), list[Item]()
+    if Kind(typed=False) in wanted:
+        ways["self-samples drawn"] = (lengths.heard, settings.answers)
+    if Kind(typed=True) in wanted:
         ways["self-samples to typed requests drawn"] = (lengths.typed(), voices * settings.answers)
-    found = []
     for what, (prompt, group) in ways.items():
         work = drawing(decoder, count, prompt, answer, settings.rollout_batch, group) if decoder else None
         item = basis.work(what, "", count, prompt, answer, work)
         found.append(replace(item, prompt=count / group * prompt, divided=True))
-    if any(one.needs_rewards for one in objectives):
-        found += reward_items(basis, count * len(ways), answer, "self-samples rewarded")
+    if times := sum(kind.terms is not None for kind in wanted):
+        found += reward_items(basis, count * times, answer, "self-samples rewarded")
     return found
 
 
@@ -119,12 +109,13 @@ def _weights(basis: Basis) -> tuple[Part, ...]:
     return model_memory(basis, settings.dtype, settings.sharding != "none", settings.quantize != "none")
 
 
-def _method(basis: Basis, name: str, line: Line, objective: Objective, draws: bool) -> Stage:
-    """The training of a method or variant; `draws`: its self-samples are its own."""
+def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: Set[Kind]) -> Stage:
+    """The training of a method or variant, with the self-samples and rewards that it has yet to make."""
     settings = basis.recipe.align
     decoder = policy(basis, settings.lora.rank)
-    items = _samples(basis, line, [objective], adapter=settings.refresh != "once") if draws else []
-    kept = SAMPLE * sum(item.new for item in items if item.what.startswith("self-samples"))
+    items = _samples(basis, line, missing, adapter=settings.refresh != "once")
+    written = sum(item.new for item in items if item.what.startswith("self-samples"))
+    kept = 0.0 if settings.refresh == "online" else SAMPLE * written
     memory = _weights(basis)
     if decoder is None:
         items.append(Item("updates", settings.steps, unknown=f"{basis.hearing.name}: shape unknown"))
@@ -145,7 +136,7 @@ def _method(basis: Basis, name: str, line: Line, objective: Objective, draws: bo
     saved = 4 * decoder.adapter + (2 if basis.hearing.compact else 4) * basis.hearing.connector
     # last weights, two moments, and the best weights
     working = 4 * trained * (4 if settings.validation.every else 3)
-    disk = COPIES * saved + (kept if settings.refresh == "per_round" else 0)
+    disk = COPIES * saved + kept
     return Stage(name, tuple(items), disk=disk, working_disk=working, memory=memory)
 
 

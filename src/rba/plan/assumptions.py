@@ -55,9 +55,9 @@ class Assumptions:
         """Raise RecipeError for values that cannot work."""
         for field in fields(self):
             value = getattr(self, field.name)
-            most = 1.0 if field.name.endswith(("fill", "reached", "passes")) or field.name in SHARES else float("inf")
-            if value is not None and not 0 < value <= most:
-                fix = "give a share above 0, up to 1" if most == 1.0 else "give a number above 0"
+            share = field.name.endswith(("fill", "reached", "passes")) or field.name in SHARES
+            if value is not None and not (0 < value <= 1 if share else 0 < value < float("inf")):
+                fix = "give a share above 0, up to 1" if share else "give a number above 0"
                 raise RecipeError("this value cannot work", f"--assume {field.name}={value}", fix)
         if self.kept > self.answered:
             raise RecipeError("more is kept than is answered", f"--assume kept={self.kept}", "give --assume answered=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rba.alignment.settings import AlignSettings
 from rba.lm.flops import Decoder
 from rba.plan.assumptions import Assumptions
 from rba.plan.device import GPU, Device
@@ -33,6 +34,11 @@ class Basis:
     local: Device
     server: Device
     cores: int
+
+    def under(self, settings: AlignSettings) -> Basis:
+        """The same recipe with other settings of alignment."""
+        recipe = replace(self.recipe, align=settings)
+        return replace(self, recipe=recipe, lengths=replace(self.lengths, recipe=recipe))
 
     def itemsize(self, dtype: str) -> int:
         """Bytes of a weight in a number format; "auto" as the local device takes it."""

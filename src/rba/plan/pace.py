@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from rba.alignment import variants
 from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.plan.device import Device
@@ -32,9 +33,10 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def reached(basis: Basis, device: Device) -> dict[str, float]:
-    """Shares of the floor that updates of the recipe's first method and the drawing of answers reach.
+    """Shares of the floor that updates of what the recipe trains first and the drawing of answers reach.
 
-    Answers have their planned lengths, but few are drawn, and short ones: 16 tokens show the pace of a step.
+    Answers have their planned lengths, but few are drawn, and short ones: 16 tokens show the pace of a step. Where
+    nothing is trained there are no updates.
     """
     if basis.hearing.decoder is None or basis.hearing.frozen > SMALL:
         return {}
@@ -42,8 +44,11 @@ def reached(basis: Basis, device: Device) -> dict[str, float]:
     if speechlm is None:
         return {}
     decoder = replace(basis.hearing.decoder, rank=0, itemsize=basis.itemsize(basis.recipe.align.dtype))
-    drawing_pace = drawn(basis, speechlm, decoder, device)
-    return {"train": min(1.0, trained(basis, speechlm, device)), "draw": drawing_pace, "read": drawing_pace}
+    pace = drawn(basis, speechlm, decoder, device)
+    found = {"draw": pace, "read": pace}
+    if names := variants.trained(basis.recipe.align):
+        found["train"] = min(1.0, trained(basis, speechlm, device, names[0]))
+    return found
 
 
 def _opened(basis: Basis) -> Any:
@@ -79,16 +84,16 @@ def _prompts(speechlm: Any, count: int, lengths: Lengths) -> list[Any]:
     return [speechlm.lm.embed(list(range(i + 10, i + 10 + lengths.heard))) for i in range(count)]
 
 
-def trained(basis: Basis, speechlm: Any, device: Device) -> float:
-    """The share of the rate of products that one instruction's loss and gradient reach by the first method."""
+def trained(basis: Basis, speechlm: Any, device: Device, name: str) -> float:
+    """The share of the rate of products that one instruction's loss and gradient reach in the training of `name`."""
     from rba.alignment.bank import PromptBank
     from rba.alignment.engine import Engine
     from rba.alignment.objectives.objective import Batch, load_objective
     from rba.alignment.token_teacher import own_teacher
     from rba.models.adapters import add_lora
 
-    settings = basis.recipe.align
-    objective = load_objective(settings.methods[0], settings)
+    method, settings = variants.resolve(basis.recipe.align, name)
+    basis, objective = basis.under(settings), load_objective(method, settings)
     if settings.lora.rank:
         add_lora(speechlm, settings.lora.rank, settings.lora.alpha)
     tasks = [typical(basis, objective, 0, basis.recipe.seed)]

