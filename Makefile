@@ -29,7 +29,7 @@ weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe 
 
 test: WEIGHTS += kokoro-82m moonshine-base-en
 test: weights ## run the tests in WORKERS processes; ARGS="-k words -x" goes to pytest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # in an environment of its own; pip says that some tools of `dev` want newer ones, which these tests do not use
 test-oldest: ## test the models with the lowest versions of what opens them, in .venv-oldest

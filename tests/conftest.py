@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
-from commands import CI_RECIPE, command  # noqa: E402
 
 from rba.cluster.connection import connected  # noqa: E402
 from rba.cluster.settings import RaySettings, Workers  # noqa: E402
@@ -28,21 +27,11 @@ from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
-SHARED = ("finished", "places", "ray_cluster")
-"""Fixtures that cost most of their tests' time: one worker runs all of these, so that they are made once."""
 
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Divide the tests among workers by file, or by the fixture that they share.
-
-    Files with slow tests come first: one that began last would keep one worker long after the other is done.
-    """
+    """Files with slow tests first: one that began last would keep one worker long after the other is done."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -58,16 +47,6 @@ def ray_cluster() -> Iterator[RaySettings]:
     settings = RaySettings(synthesis=two, speech=two)
     with connected(settings):
         yield settings
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run of recipes/ci.yaml: the main job on real models at its smallest."""
-    folder = tmp_path_factory.mktemp("runs") / "ci"
-    done = command("run", str(CI_RECIPE), f"output={folder}")
-    assert done.returncode == 0, done.stderr
-    assert f"report: {folder}/report.html" in done.stdout
-    return folder
 
 
 @pytest.fixture

@@ -1,19 +1,33 @@
-"""The main job on real models at its smallest: one command from the teacher to the report, and what is left behind."""
+"""The main job on real models at its smallest: from the teacher to the report, killed in every stage or not."""
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from commands import command
+from commands import CI_RECIPE, command, start
 
 import rba
 from rba.data.utterance import Utterance
-from rba.workspace import Workspace
+from rba.workspace import Workspace, file_hash
 
+EVERY_UPDATE = "align.checkpoint_minutes=0"
+STAGES = ("synthesis", "speech", "connect", "align/sft", "align/rba-single", "align/rba-group", "evaluation")
 METHODS = ("sft", "rba-single", "rba-group")
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of recipes/ci.yaml."""
+    folder = tmp_path_factory.mktemp("runs") / "ci"
+    done = command("run", str(CI_RECIPE), f"output={folder}", EVERY_UPDATE)
+    assert done.returncode == 0, done.stderr
+    assert f"report: {folder}/report.html" in done.stdout
+    return folder
 
 
 def test_the_run_folder_is_complete(finished):
@@ -76,3 +90,45 @@ def near(planned: float, found: float, factor: float) -> bool:
 def on_disk(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+# `kill -9` in every stage, then the same command again.
+
+
+def run(folder: Path) -> subprocess.Popen[bytes]:
+    """The same run in another folder, in a process that can be killed."""
+    log = (folder.parent / "log").open("ab")
+    words = ("run", str(CI_RECIPE), f"output={folder}", EVERY_UPDATE)
+    return start(*words, stdout=log, stderr=log)
+
+
+def kill_in(stage: str, folder: Path) -> bool:
+    """Start the run and kill it once `stage` is at work; whether it came to that."""
+    process = run(folder)
+    while process.poll() is None:
+        state = Workspace(folder).stage(stage)
+        if state.manifest_path.is_file() and not state.is_complete:
+            time.sleep(0.7)  # into the work, past the opening of the stage
+            process.kill()
+            process.wait()
+            return not Workspace(folder).stage(stage).is_complete
+        time.sleep(0.02)
+    return False
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """What a run leaves: the stages' outputs, the results and the published weights."""
+    found = {stage: Workspace(folder).stage(stage).output_hash() for stage in STAGES}
+    files = [folder / "evaluation" / "results.json", *folder.glob("final/*/**/*.safetensors")]
+    return found | {str(path.relative_to(folder)): file_hash(path) for path in files}
+
+
+def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(finished: Path, tmp_path: Path):
+    broken = tmp_path / "broken"
+    killed = [stage for stage in STAGES if kill_in(stage, broken)]
+    assert run(broken).wait() == 0, (tmp_path / "log").read_text()[-2000:]
+    # copying the shipped connector takes no time at all: there may be nothing to interrupt
+    assert {*killed, "connect"} == set(STAGES)
+    wanted = hashes(finished)
+    assert len(wanted) > len(STAGES) + 3
+    assert hashes(broken) == wanted

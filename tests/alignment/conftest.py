@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from rba.alignment.bank import PromptBank, build_bank
 from rba.alignment.groups import Group, make_groups, plan
@@ -147,10 +149,22 @@ def benches(tmp_path: Path) -> Callable[..., Bench]:
 @pytest.fixture(scope="session")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Where so many launched processes have worked by `together`; 0 is a plain one."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    places = {count: shared / f"place-{count}" for count in (0, 1, 2)}
+    with FileLock(shared / "places.lock"):  # one worker makes them, the others wait
+        if not (made := shared / "places.made").exists():
+            _work_in(places)
+            made.touch()
+    return places
+
+
+def _work_in(places: dict[int, Path]) -> None:
     from . import together
     from .launched import launch, one_thread
 
-    places = {count: tmp_path_factory.mktemp("place") for count in (0, 1, 2)}
+    for place in places.values():
+        place.mkdir(exist_ok=True)
     for name in ("alone-first", "alone-then-sharded"):
         with one_thread(), together.cut_short():
             together.train(places[2] / name, together.RESUMED)
@@ -161,4 +175,3 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     for process in launched:
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said[-4000:]
-    return places

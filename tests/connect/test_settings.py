@@ -21,7 +21,7 @@ def connect(**tree):
         *[("corpus.self_synthesised", -1), ("corpus.templated", -1), ("corpus.acoustics", []), ("corpus.speakers", 0)],
         *[("corpus.renderings", 0), ("corpus.held_out", -3), ("corpus.held_out", 0)],
         *[("ctc.stack", 0), ("ctc.width", 0), ("ctc.width", 100), ("ctc.layers", -1), ("ctc.min_count", -1)],
-        *[("ctc.passes", 0), ("ctc.passes", float("inf")), ("ctc.batch_steps", 0), ("ctc.lr", 0)],
+        *[("ctc.passes", 0), ("ctc.batch_steps", 0), ("ctc.lr", 0)],
         *[("ctc.warmup", -0.1), ("ctc.warmup", 1.1), ("ctc.dropout", -0.1), ("ctc.dropout", 1), ("ctc.mask", -0.1)],
         *[("ctc.mask", 1.5), ("ctc.average", 1)],
         *[("distill.updates", -1), ("distill.batch", 0), ("distill.lr", 0), ("distill.ctc_weight", -1)],
