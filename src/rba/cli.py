@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from rba import __version__, runtime
 from rba.errors import RbaError, RecipeError
+from rba.files import disk_full
 
 _STAGES = {
     "run": "everything: data, speech, alignment, evaluation, report; skips what is done",
@@ -314,6 +315,4 @@ def _fail(line: str) -> int:
 
 def _disk_full(error: Exception) -> bool:
     """Whether an error means that nothing more can be written; some libraries say so in words only."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return os.strerror(errno.ENOSPC) in str(error)
+    return disk_full(error) or os.strerror(errno.ENOSPC) in str(error)

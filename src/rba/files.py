@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,11 @@ def local(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise RecipeError("nobody here has this home folder", str(path), "write ~/ for your own") from error
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error is that of a full disk or a used-up quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -34,6 +34,11 @@ def test_a_value_that_cannot_work_is_refused_by_its_key(key, value):
         connect(**({section: {name: value}} if section else {name: value}))
 
 
+def test_endless_passes_are_refused_by_their_key():
+    with pytest.raises(RecipeError, match=r"connect\.ctc\.passes"):
+        connect(ctc={"passes": float("inf")})
+
+
 def test_the_smallest_values_that_work_are_taken():
     ctc = {"stack": 1, "width": HEADS, "layers": 0, "min_count": 0, "batch_steps": 1, "warmup": 0, "dropout": 0}
     corpus = {"self_synthesised": 0, "templated": 0, "speakers": 1, "renderings": 1, "held_out": 1}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from rba.connect.corpus_file import read_rows
+from rba.files import local
 from rba.lm.flops import shared_work
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing
@@ -44,7 +44,7 @@ def plan_connect(basis: Basis, speed: float | None = None) -> Stage:
 
 def _lines(name: str) -> int:
     """The texts of a corpus file; 0 for one that is not here."""
-    path = Path(name)
+    path = local(name)
     return len(read_rows(path)) if path.is_file() else 0
 
 

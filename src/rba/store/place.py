@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rba.errors import RecipeError, StoreError
+from rba.files import disk_full
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 """What opens the URLs of the most used stores for fsspec."""
@@ -100,7 +100,7 @@ def _disk_full(error: BaseException | None) -> OSError | None:
     """The error of a full disk or a used-up quota that `error` is, or was raised from."""
     seen: list[BaseException] = []
     while error and error not in seen:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and disk_full(error):
             return error
         seen.append(error)
         error = error.__cause__ or error.__context__

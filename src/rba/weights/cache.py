@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rba.files import local
 from rba.weights.registry import find
 
 CONVERSION = 1
@@ -18,7 +19,7 @@ CONVERSION = 1
 def root() -> Path:
     """The folder rba keeps weights in: $RBA_CACHE, else $XDG_CACHE_HOME/rba, else ~/.cache/rba."""
     if own := os.environ.get("RBA_CACHE"):
-        return Path(own).expanduser()
+        return local(own)
     shared = os.environ.get("XDG_CACHE_HOME")
     return (Path(shared) if shared else Path.home() / ".cache") / "rba"
 
