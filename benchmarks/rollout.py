@@ -25,7 +25,7 @@ import plain
 import speech
 import torch
 from floor import decoding_floor
-from timing import Machine, interleaved, probes
+from timing import Machine, interleaved, probe_size, probes
 
 from rba.lm.flops import Decoder
 from rba.lm.generation import generate
@@ -112,7 +112,7 @@ def compare_speed(lm: TextLM, prompts: Sequence[torch.Tensor], group: int, args:
         rows = plain.sample(lm, prompts, sampling, group).tolist()
         lengths[THEIRS] = [len(plain.trim(lm, row)) for row in rows]
 
-    size = 256 if args.tiny else 2048
+    size = probe_size(lm.device, args.tiny)
     times = interleaved({OURS: ours, THEIRS: theirs, **probes(lm.device, size)}, args.rounds)
     machine, decoder = Machine.of(times, size), Decoder.of(lm.model)
     rates = {name: [sum(lengths[name]) / s for s in times[name]] for name in (OURS, THEIRS)}
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64, help="answers that we draw at once; transformers draws all")
     parser.add_argument("--ends", action="store_true", help="let the model end its answers")
-    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint")
+    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint, or random:NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tiny", action="store_true", help="a random model made in memory: shows that it works")
     args = parser.parse_args()

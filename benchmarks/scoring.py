@@ -24,7 +24,7 @@ import numpy as np
 import plain
 import speech
 import torch
-from timing import Machine, interleaved, paired_ratio, probes
+from timing import Machine, interleaved, paired_ratio, probe_size, probes
 
 from rba.alignment.optimizer import trained_parameters
 from rba.alignment.scorer import precision, score
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--train-connector", action="store_true", help="gradients go on into the connector")
     parser.add_argument("--encoder", action="store_true", help="the plain path encodes the speech once a row")
-    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint")
+    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint, or random:NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tiny", action="store_true", help="a random model made in memory: shows that it works")
     args = parser.parse_args()
@@ -159,7 +159,8 @@ def main() -> None:
         case.pass_both_ways(lambda: case.rows(args.encoder))
         case.forget()
 
-    lm, size = case.speechlm.lm, 256 if args.tiny else 2048
+    lm = case.speechlm.lm
+    size = probe_size(lm.device, args.tiny)
     times = interleaved({OURS: ours, PLAIN: rows, **probes(lm.device, size)}, args.rounds)
     machine, decoder = Machine.of(times, size), Decoder.of(lm.model)
     lengths = [len(case.speechlm.prompts([case.features])[0])], [[len(answer) for answer in case.answers]]

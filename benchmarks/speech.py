@@ -12,6 +12,7 @@ from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.models.speechlm import SpeechLM
 
+RANDOM = "random:"
 SPOKEN = (
     (
         "Can you tell me how to keep basil alive on a kitchen window through the winter?",
@@ -58,11 +59,15 @@ SPOKEN = (
 
 
 def open_model(name: str, tiny: bool) -> SpeechLM:
-    """The SpeechLM `name`, or a random one that is made in memory."""
+    """The SpeechLM `name`, one of random weights in the size of NAME for "random:NAME", or a `tiny` random one."""
     if tiny:
         from rba.testing.tiny_speechlm import tiny_speechlm
 
         return tiny_speechlm()
+    if name.startswith(RANDOM):
+        from random_model import random_model
+
+        return random_model(name.removeprefix(RANDOM))
     from rba.models.load import load_speechlm
 
     return load_speechlm(name)

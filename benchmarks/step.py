@@ -1,6 +1,6 @@
-"""A whole RBA-Single step as a share of the cores' matmul rate, its phases, and its peak memory.
+"""A whole step of a method as a share of the cores' matmul rate, its phases, and its peak memory.
 
-    python benchmarks/step.py [--instructions 4] [--voices 4] [--answers 1] [--tokens 64] [--rounds 5] [--tiny]
+    python benchmarks/step.py [--method rba-single] [--instructions 4] [--voices 4] [--answers 1] [--tokens 64] [--tiny]
 
 A step draws fresh answers, scores them and the teacher's, goes backward and updates the adapter, as `rba align` does.
 The FLOPs it needs share what can be shared; the ratio is what it achieves of the matmul rate that was measured between
@@ -33,16 +33,15 @@ import speech
 import torch
 from floor import decoding_floor
 from memory import peak, reset_peak, resident
-from timing import MATMUL, Machine, interleaved, now, probes
+from timing import MATMUL, Machine, interleaved, now, probe_size, probes
 
 from rba.alignment.bank import build_bank
 from rba.alignment.groups import make_groups, plan
 from rba.alignment.objectives.objective import Task, load_objective
 from rba.alignment.rollout import Rollouts
-from rba.alignment.scorer import shared_rows
 from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
 from rba.alignment.trainer import Trainer
-from rba.lm.flops import Decoder, shared_work
+from rba.lm.flops import Decoder
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora
 
@@ -55,7 +54,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     """A trainer with as many steps as are timed, and one to warm up."""
     speechlm = speech.open_model(args.model, args.tiny)
     settings = AlignSettings(
-        methods=("rba-single",),
+        methods=(args.method,),
         steps=args.rounds + 1,
         groups_per_step=args.instructions,
         answers=args.answers,
@@ -65,6 +64,8 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
         adaptive=AdaptiveSettings(enabled=False, drift_every=0),
         validation=ValidationSettings(every=0),
         dtype="float32" if args.tiny else "auto",
+        batch_tokens=args.batch_tokens,
+        gradient_checkpointing=args.checkpointing,
     )
     rows = speech.utterances(args.instructions, args.voices, args.tiny)
     bank, _ = build_bank(speechlm, rows, keep_features=False)
@@ -72,19 +73,26 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     groups, _ = make_groups(rows, "train", lm.tokenizer, lm.end_ids[0], settings.max_response)
     steps = plan(groups, settings.groups_per_step, settings.steps, args.seed)
     add_lora(speechlm, settings.lora.rank, settings.lora.alpha, seed=args.seed)
+    objective = load_objective(args.method, settings)
+    rollouts = Rollouts(speechlm, bank, steps, settings, variety, folder, args.seed)
     return Trainer(
         speechlm,
-        load_objective("rba-single", settings),
+        objective,
         steps,
         bank,
         settings,
-        rollouts=Rollouts(speechlm, bank, steps, settings, None, folder, args.seed),
+        rollouts=rollouts if objective.needs_samples else None,
         validator=None,
         probe=None,
         folder=folder,
         seed=args.seed,
         log=lambda record: None,
     )
+
+
+def variety(prompts: Sequence[str], completions: Sequence[str], ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+    """A reward that costs nothing: the share of an answer's tokens that are different."""
+    return [len(set(row)) / len(row) for row in ids]
 
 
 class Phases:
@@ -107,7 +115,7 @@ class Phases:
     def watch(self, trainer: Trainer) -> Iterator[None]:
         """Time the parts of the trainer's steps; what is in none of them is the loss and the bookkeeping."""
         parts = (
-            (trainer.rollouts, "tasks", "rollout"),
+            *(((trainer.rollouts, "tasks", "rollout"),) if trainer.rollouts else ()),
             (trainer.engine, "score", "score"),
             (torch.Tensor, "backward", "backward"),
             (trainer, "_clip", "update"),
@@ -135,45 +143,50 @@ class Done:
 
 def count(trainer: Trainer, decoder: Decoder, tasks: Sequence[Task], machine: Machine) -> tuple[dict[str, int], float]:
     """FLOPs by phase that a step with these tasks needs, and the seconds that its rollout takes at least."""
-    names = [name for task in tasks for name in task.utterances]
-    prompts = trainer.bank.initial(names)
-    widths = [len(prompt) for prompt in prompts]
-    drawn = [[len(s.ids) for s in task.samples if s.utterance == name] for task in tasks for name in task.utterances]
-    scored = []
-    for task in tasks:
-        requests = trainer.objective.requests(task)
-        scored += [[len(r.ids) for r in requests if r.voice == voice] for voice in range(len(task.utterances))]
-    work = shared_work(widths, scored, shared_rows(prompts))
+    counter = trainer.work.counter
+    assert counter is not None
+    wanted = [trainer.objective.requests(task) for task in tasks]
+    backward = counter.backward(tasks, wanted)
     flops = {
-        "rollout": decoder.decoding(widths, drawn),
-        "score": decoder.forward(work) + 2 * decoder.head(work),  # the slope of the logits is taken with them
-        "backward": decoder.backward(work),
+        "rollout": 0,
+        "score": counter.flops(tasks, wanted, drawn=False) - backward,  # the slope of the logits is taken with them
+        "backward": backward,
         "update": 0,
     }
+    if trainer.rollouts is None:
+        return flops, 0.0
+    names = [name for task in tasks for name in task.utterances]
+    widths = [trainer.bank.length(name) for name in names]
+    drawn = [[len(s.ids) for s in task.samples if s.utterance == name] for task in tasks for name in task.utterances]
+    flops["rollout"] = decoder.decoding(widths, drawn)
     return flops, decoding_floor(decoder, machine, widths, drawn)
 
 
 def measure_speed(args: argparse.Namespace, folder: Path) -> float:
     """Time steps and their phases and print them; the achieved share of the matmul rate."""
     trainer, phases = make_trainer(args, folder), Phases()
-    rollouts = trainer.rollouts
-    assert rollouts is not None
-    decoder, size = Decoder.of(trainer.speechlm.lm.model), 256 if args.tiny else 2048
+    decoder, device = Decoder.of(trainer.speechlm.lm.model), trainer.speechlm.lm.device
+    size = probe_size(device, args.tiny)
     records: list[tuple[dict[str, float], Sequence[Task]]] = []
 
     def step() -> None:
         phases.seconds.clear()
         trainer._step()
-        records.append((dict(phases.seconds), rollouts.tasks(trainer.step - 1)[0]))
+        done, last = dict(phases.seconds), trainer.step - 1
+        drawn = trainer.rollouts.tasks(last)[0] if trainer.rollouts else [g.task() for g in trainer.plan[last]]
+        records.append((done, drawn))
 
     with phases.watch(trainer):
-        times = interleaved({STEP: step, **probes(trainer.speechlm.lm.device, size)}, args.rounds)
+        times = interleaved({STEP: step, **probes(device, size)}, args.rounds)
     machine = Machine.of(times, size)
     steps = [
         Done(total, seconds, *count(trainer, decoder, tasks, machine))
         for total, (seconds, tasks) in zip(times[STEP], records[1:])
     ]
-    print(f"{args.instructions} instructions in {args.voices} voices, {args.answers} answers a voice. {machine}")
+    print(
+        f"{args.method}: {args.instructions} instructions in {args.voices} voices, {args.answers} answers a voice, "
+        f"prompts of {trainer.bank.length(records[0][1][0].utterances[0])} rows. {machine}"
+    )
     rates = [machine.flops * median(times[MATMUL]) / seconds / 1e9 for seconds in times[MATMUL]]
     print(f"the matmul rate varied from {min(rates):.0f} to {max(rates):.0f} GFLOP/s")
     return report(steps, machine)
@@ -182,13 +195,15 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> float:
 def report(steps: Sequence[Done], machine: Machine) -> float:
     """Print the medians of the phases and of the whole; the share of the matmul rate that a step achieves."""
     for phase in PHASES:
-        seconds = median(step.phases[phase] for step in steps)
-        share = median(step.phases[phase] / step.total for step in steps)
+        seconds = median(step.phases.get(phase, 0.0) for step in steps)
+        share = seconds / median(step.total for step in steps)
         flops = median(step.flops[phase] for step in steps)
         floor = median(step.floor(phase, machine) for step in steps)
         print(
             f"  {phase:8} {seconds:7.3f} s, {share:4.0%} of the step; {flops / 1e9:6.3g} GFLOP, floor {floor:.3f} s, "
             f"{flops / seconds / machine.flops:4.0%} of the matmul rate"
+            if seconds
+            else f"  {phase:8} none"
         )
     rest = median(step.total - sum(step.phases.values()) for step in steps)
     print(f"  {'the rest':8} {rest:7.3f} s")
@@ -235,13 +250,16 @@ def main() -> None:
     """Time the steps, then compare peak memory."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--method", default="rba-single", help="what is trained; a reward costs nothing")
     parser.add_argument("--instructions", type=int, default=4, help="in an update, up to 8")
     parser.add_argument("--voices", type=int, default=4, help="of each instruction")
     parser.add_argument("--answers", type=int, default=1, help="drawn for each voice")
     parser.add_argument("--tokens", type=int, default=64, help="the most that an answer has")
+    parser.add_argument("--batch-tokens", type=int, default=2048, help="in one forward and backward pass")
+    parser.add_argument("--checkpointing", action="store_true", help="blocks run again in the backward pass")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory-answers", type=int, nargs="*", default=[1, 8], help="none: memory is not measured")
-    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint")
+    parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint, or random:NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tiny", action="store_true", help="a random model made in memory: shows that it works")
     parser.add_argument("--memory-of", choices=[OURS, PLAIN], help=argparse.SUPPRESS)

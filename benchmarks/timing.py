@@ -44,10 +44,17 @@ def paired_ratio(times: Times, slow: str, fast: str) -> float:
     return median(a / b for a, b in zip(times[slow], times[fast]))
 
 
-def probes(device: torch.device, size: int = 2048) -> dict[str, Callable[[], object]]:
+def probe_size(device: torch.device, tiny: bool) -> int:
+    """The side of the matrices of `probes`: large enough that nothing but their product counts."""
+    if tiny:
+        return 256
+    return 8192 if device.type == "cuda" else 2048
+
+
+def probes(device: torch.device, size: int) -> dict[str, Callable[[], object]]:
     """Two more ways to time beside those of a benchmark: what the same cores multiply and read in the same minutes."""
     left, right = (torch.randn(size, size, device=device, dtype=number_format(AUTO, device)) for _ in range(2))
-    block = torch.ones(16 * size * size, device=device)  # 256 MiB: beyond any cache
+    block = torch.ones(16 * size * size, device=device)  # 256 MiB or more: beyond any cache
 
     def multiply() -> None:
         for _ in range(PRODUCTS):
@@ -64,7 +71,7 @@ class Machine:
     bytes: float
 
     @classmethod
-    def of(cls, times: Times, size: int = 2048) -> Machine:
+    def of(cls, times: Times, size: int) -> Machine:
         """From the times of the `probes` of the same size."""
         return cls(PRODUCTS * 2 * size**3 / median(times[MATMUL]), 4 * 16 * size**2 / median(times[READ]))
 

@@ -41,10 +41,13 @@ class WorkCounter:
             total += self._scoring(self.decoder, own, train=False)
         return total + self._teaching(asked)
 
+    def backward(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> int:
+        """What the gradient through the blocks needs of that."""
+        return self.decoder.backward(self._work(_trained(tasks, wanted)))
+
     def again(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> int:
         """What blocks that run again in the backward pass add (`gradient_checkpointing`)."""
-        asked = [(task, request) for task, requests in zip(tasks, wanted) for request in requests if request.train]
-        return self.decoder.forward(self._work(asked))
+        return self.decoder.forward(self._work(_trained(tasks, wanted)))
 
     def _scoring(self, decoder: Decoder, asked: Sequence[Ask], train: bool) -> int:
         work = self._work(asked)
@@ -67,6 +70,10 @@ class WorkCounter:
             lengths.setdefault(prompt_of(task, request), []).append(len(request.ids))
         rows = [self.rows(*prompt) for prompt in lengths]
         return shared_work(rows, list(lengths.values()), self.frame if len(rows) > 1 else 0)
+
+
+def _trained(tasks: Sequence[Task], wanted: Sequence[Sequence[Request]]) -> list[Ask]:
+    return [(task, request) for task, requests in zip(tasks, wanted) for request in requests if request.train]
 
 
 class WorkMeter:

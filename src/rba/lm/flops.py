@@ -139,7 +139,7 @@ def countable(model: Any) -> bool:
 def matmul_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
     """FLOP/s of plain matrix products, the best of a few; measured once in a process for each device and precision."""
     size = 8192 if device.type == "cuda" else 1024
-    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))  # a GPU is faster on ones
     seconds = []
     for _ in range(rounds + 1):
         start = time.perf_counter()

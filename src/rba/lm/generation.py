@@ -13,8 +13,6 @@ from rba.lm.sampling import Sampling, draw, uniforms
 from rba.lm.scoring import backbone
 from rba.progress import Progress
 
-COMPACT_AT = 0.8
-
 
 @dataclass(frozen=True)
 class Completion:
@@ -24,19 +22,6 @@ class Completion:
     logprobs: list[float]
     finished: bool
     text: str
-
-
-@dataclass
-class _Rows:
-    """The rows still in the batch: which completion each one is, and the state of decoding."""
-
-    owner_B: torch.Tensor
-    token_B: torch.Tensor
-    mask_BT: torch.Tensor
-    position_B: torch.Tensor
-
-    def keep(self, index: torch.Tensor) -> _Rows:
-        return _Rows(self.owner_B[index], self.token_B[index], self.mask_BT[index], self.position_B[index])
 
 
 def left_pad(prompts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,12 +80,12 @@ def _generate_batch(
 ) -> list[Completion]:
     """Prefill the prompts, repeat the cache for the group, decode until every row has ended."""
     from rba.lm.cache import roomy_cache
+    from rba.lm.decoding import Decoding, begin
 
     inputs_BTD, mask_BT = left_pad(embeds)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = roomy_cache(lm.model.config)
-    decoder, head = backbone(lm.model), vocabulary_head(lm.model)
-    states_BTD = decoder(
+    states_BTD = backbone(lm.model)(
         inputs_embeds=inputs_BTD,
         attention_mask=mask_BT,
         position_ids=positions_BT,
@@ -109,48 +94,35 @@ def _generate_batch(
     ).last_hidden_state
     if group > 1:
         cache.batch_repeat_interleave(group)
-    # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
-    logits_BV = head(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
+    # a contiguous matrix, as in `rba.lm.decoding`
+    logits_BV = vocabulary_head(lm.model)(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
+    mask_BT, position_B = mask_BT.repeat_interleave(group, 0), positions_BT[:, -1].repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)
     ends = torch.tensor(lm.end_ids, device=lm.device)
     ids: list[list[int]] = [[] for _ in seeds]
     logprobs: list[list[float]] = [[] for _ in seeds]
     finished = [False] * len(seeds)
-    rows = _Rows(
-        torch.arange(len(seeds), device=lm.device),
-        torch.zeros(len(seeds), dtype=torch.long, device=lm.device),
-        mask_BT.repeat_interleave(group, 0),
-        positions_BT[:, -1].repeat_interleave(group, 0),
-    )
-    live_B = torch.ones(len(seeds), dtype=torch.bool, device=lm.device)
+    rows = list(range(len(seeds)))  # those in the batch; ended ones stay until enough have ended
+    decoding: Decoding | None = None
     for step in range(sampling.max_new_tokens):
-        rows.token_B = draw(logits_BV, uniform_BS[rows.owner_B, step], sampling)
-        chosen_B = logits_BV.gather(1, rows.token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
-        ended_B = torch.isin(rows.token_B, ends)
-        for owner, token, logprob, live, end in zip(
-            rows.owner_B.tolist(), rows.token_B.tolist(), chosen_B.tolist(), live_B.tolist(), ended_B.tolist()
-        ):
-            if live:
-                ids[owner].append(token)
-                logprobs[owner].append(logprob)
-                finished[owner] = end
-        live_B = live_B & ~ended_B
-        if not live_B.any() or step + 1 == sampling.max_new_tokens:
+        token_B = draw(logits_BV, uniform_BS[rows, step], sampling)
+        chosen_B = logits_BV.gather(1, token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
+        drawn = zip(rows, token_B.tolist(), chosen_B.tolist(), torch.isin(token_B, ends).tolist())
+        for row, token, logprob, ended in drawn:
+            if not finished[row]:
+                ids[row].append(token)
+                logprobs[row].append(logprob)
+                finished[row] = ended
+        live = [place for place, row in enumerate(rows) if not finished[row]]
+        left = sampling.max_new_tokens - step - 1
+        if not live or not left:
             break
-        if live_B.float().mean() < COMPACT_AT:
-            index = live_B.nonzero()[:, 0]
-            rows, live_B = rows.keep(index), live_B[index]
-            cache.batch_select_indices(index)
-        rows.mask_BT = torch.cat([rows.mask_BT, rows.mask_BT.new_ones(len(rows.owner_B), 1)], 1)
-        rows.position_B = rows.position_B + 1
-        states_B1D = decoder(
-            input_ids=rows.token_B[:, None],
-            attention_mask=rows.mask_BT,
-            position_ids=rows.position_B[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        logits_BV = head(states_B1D[:, 0].contiguous()).float()
+        decoding = decoding or begin(lm, cache, mask_BT, position_B, left)
+        if len(live) < decoding.compact_at * len(rows):
+            index_B = torch.tensor(live, device=lm.device)
+            decoding.keep(index_B)
+            rows, token_B = [rows[place] for place in live], token_B[index_B]
+        logits_BV = decoding.logits(token_B)
     return [_completion(lm, i, p, f) for i, p, f in zip(ids, logprobs, finished)]
 
 

@@ -1,0 +1,168 @@
+"""A step that is replayed gives what a step of its own gives, for every row, whatever has left the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from rba.lm import decoding
+from rba.lm.cache import roomy_cache
+from rba.lm.decoding import Replayed, Step, Stepwise, begin, repeatable
+from rba.lm.generation import Completion, generate, left_pad
+from rba.lm.load import TextLM
+from rba.lm.quantization import NF4
+from rba.lm.sampling import Sampling
+from rba.lm.scoring import backbone
+from rba.lm.sharding import Shards
+from rba.testing.tiny_audio_lm import tiny_audio_lm
+from rba.testing.tiny_lm import tiny_text_lm
+
+PROMPTS = [[5, 6, 7], [8, 9], [4] * 9, [3, 5, 8, 13]]
+LONG = Sampling(1.0, 1.0, 40)
+
+
+def again(step: Step) -> Step:
+    """Records by calling: twice beforehand, as a recording does."""
+    step(), step()
+    return step
+
+
+def prefilled(lm: TextLM):
+    inputs_BTD, mask_BT = left_pad([lm.embed(prompt) for prompt in PROMPTS])
+    positions_BT, cache = (mask_BT.cumsum(-1) - 1).clamp(min=0), roomy_cache(lm.model.config)
+    with torch.no_grad():
+        backbone(lm.model)(
+            inputs_embeds=inputs_BTD, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache
+        )
+    return cache, mask_BT, positions_BT[:, -1]
+
+
+@torch.no_grad()
+def test_logits_are_the_same_while_rows_leave():
+    lm = tiny_text_lm()
+    steps = 20
+    replayed = Replayed(lm.model, *prefilled(lm), steps, again)
+    stepwise = Stepwise(lm.model, *prefilled(lm))
+    token_B = torch.tensor([5, 6, 7, 8])
+    for step in range(steps):
+        ours, theirs = replayed.logits(token_B), stepwise.logits(token_B)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        token_B = theirs.argmax(-1)
+        if step in (6, 13):
+            index_B = torch.arange(len(token_B))[1:]
+            replayed.keep(index_B), stepwise.keep(index_B)
+            token_B = token_B[1:]
+
+
+def as_recorded(monkeypatch: pytest.MonkeyPatch, record: Callable[[Step], Step]) -> list[type]:
+    """Let every model be recorded here, by `record`; what was begun, in order."""
+    begun: list[type] = []
+
+    def watched(*args):
+        begun.append(type(found := begin(*args)))
+        return found
+
+    plain = repeatable
+    monkeypatch.setattr(decoding, "begin", watched)
+    monkeypatch.setattr(decoding, "graph", record)
+    monkeypatch.setattr(decoding, "_WAITING", set())
+    monkeypatch.setattr(
+        decoding, "repeatable", lambda lm, cache: plain(_OnGpu(lm.model, lm.tokenizer, "", [], lm.weights), cache)
+    )
+    return begun
+
+
+class _OnGpu(TextLM):
+    device = torch.device("cuda")
+
+
+def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
+    assert [a.ids for group in ours for a in group] == [a.ids for group in theirs for a in group]
+    for mine, other in zip((a for g in ours for a in g), (a for g in theirs for a in g)):
+        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4) and mine.finished == other.finished
+
+
+@pytest.mark.parametrize("group", [1, 3])
+def test_answers_are_the_same(group: int, monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_text_lm()
+    lm.end_ids = list(range(12))
+    asked = (lm, PROMPTS, LONG, list(range(len(PROMPTS) * group)), group)
+    plain = generate(*asked)
+    begun = as_recorded(monkeypatch, again)
+    same(generate(*asked), plain)
+    assert begun == [Replayed]
+    assert len({len(answer.ids) for answers in plain for answer in answers}) > 1  # rows left the batch on the way
+
+
+@pytest.mark.parametrize(
+    "family", ["qwen2_audio", "qwen2_5_omni_thinker", "voxtral", "granite_speech", "phi4_multimodal"]
+)
+def test_so_are_those_of_audio_lms(family: str, monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_audio_lm(family).lm
+    plain = generate(lm, PROMPTS, LONG, range(4))
+    begun = as_recorded(monkeypatch, again)
+    same(generate(lm, PROMPTS, LONG, range(4)), plain)
+    assert begun == [Replayed]
+
+
+def test_layers_with_a_window_are_left_alone(monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_audio_lm(window=6).lm
+    begun = as_recorded(monkeypatch, again)
+    generate(lm, PROMPTS, LONG, range(4))
+    assert begun == [Stepwise]
+
+
+def test_what_cannot_be_recorded_goes_step_by_step_and_is_not_tried_again(monkeypatch: pytest.MonkeyPatch):
+    lm, tried = tiny_text_lm(), []
+    plain = generate(lm, PROMPTS, LONG, range(4))
+
+    def waits(step: Step) -> Step:
+        step(), tried.append(1)
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    begun = as_recorded(monkeypatch, waits)
+    for _ in range(2):
+        assert generate(lm, PROMPTS, LONG, range(4)) == plain
+    assert begun == [Stepwise, Stepwise] and len(tried) == 1
+
+
+def test_short_answers_are_not_worth_a_recording(monkeypatch: pytest.MonkeyPatch):
+    begun = as_recorded(monkeypatch, again)
+    generate(tiny_text_lm(), PROMPTS, Sampling(1.0, 1.0, decoding.WORTH), range(4))
+    assert begun == [Stepwise]
+
+
+def test_divided_or_packed_weights_are_not_recorded():
+    lm = _OnGpu(tiny_text_lm().model, None, "")
+    cache = roomy_cache(lm.model.config)
+    assert repeatable(lm, cache)
+    assert not repeatable(_OnGpu(lm.model, None, "", weights=object.__new__(Shards)), cache)
+    assert not repeatable(_OnGpu(lm.model, None, "", quantize=NF4), cache)
+    assert not repeatable(tiny_text_lm(), cache) or torch.cuda.is_available()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("group", [1, 3])
+def test_a_graph_gives_the_same_answers(group: int, monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_text_lm()
+    lm.model.to("cuda")
+    lm.end_ids = list(range(12))
+    asked = (lm, PROMPTS, LONG, list(range(len(PROMPTS) * group)), group)
+    recorded = []
+    monkeypatch.setattr(decoding, "graph", lambda step, make=decoding.graph: recorded.append(1) or make(step))
+    ours = generate(*asked)
+    assert len(recorded) > 1  # once more when rows had left
+    monkeypatch.setattr(decoding, "WORTH", 1000)
+    same(ours, generate(*asked))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_that_waits_for_the_gpu_is_refused_and_randomness_goes_on():
+    def waits() -> torch.Tensor:
+        return torch.ones(2, device="cuda").sum().item() * torch.ones(2, device="cuda")
+
+    with pytest.raises(RuntimeError, match="synchroniz"):
+        decoding.graph(waits)
+    assert len(set(torch.rand(4, device="cuda").tolist())) == 4
