@@ -5,9 +5,11 @@ WEIGHTS := smollm2-135m-instruct whisper-base whisper-tiny.en all-minilm-l6-v2
 WORKERS := 2
 OLDEST := .venv-oldest
 OLDEST_TESTS := tests/lm tests/models tests/export/test_model.py tests/test_paper_recipe.py
+GPU_TESTS := tests/test_gpu.py tests/test_check.py tests/lm tests/models tests/alignment tests/connect tests/plan \
+	tests/export/test_model.py
 STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 
-.PHONY: help setup weights test test-oldest run lint clean
+.PHONY: help setup weights test test-oldest test-gpu run lint clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -37,6 +39,10 @@ test-oldest: ## test the models with the lowest versions of what opens them, in 
 	$(OLDEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,corpus]'
 	$(OLDEST)/bin/python -m pip install --disable-pip-version-check -q -r constraints-oldest.txt
 	$(OLDEST)/bin/python -m pytest -m "not weights" $(OLDEST_TESTS) $(ARGS)
+
+# what needs several processes, or bits that are equal, is for the CPU alone
+test-gpu: $(STAMP) ## test on this machine's GPU what works there
+	RBA_TEST_GPU=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not weights" $(GPU_TESTS) $(ARGS)
 
 run: weights ## run the tiny recipe; ARGS="seed=7" goes to rba
 	$(BIN)/rba run recipes/tiny.yaml $(ARGS)

@@ -1,4 +1,7 @@
-"""What all tests share: quiet threads, no model hub, weights by name, a run folder and a run of fakes."""
+"""What all tests share: quiet threads, no model hub, weights by name, a run folder and a run of fakes.
+
+They run on the CPU, where equal means equal to the last bit, whatever the machine has; with RBA_TEST_GPU=1 on its GPU.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ for variable, value in {
     "HF_HUB_OFFLINE": "1",
 }.items():
     os.environ.setdefault(variable, value)
+if not os.environ.get("RBA_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402

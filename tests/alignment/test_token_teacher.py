@@ -33,7 +33,7 @@ def test_another_model_with_the_same_tokens_may_teach(bench: Bench, tmp_path: Pa
     other = tiny_text_lm(5)
     prompt = [other.embed(chat.prompt_ids(other.tokenizer, "hello"))]
     ((plain,),) = response_states(other.model, prompt, [[10, 11, 2]])
-    torch.testing.assert_close(states, plain, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(states.cpu(), plain, atol=1e-5, rtol=1e-4)
     assert not states.requires_grad
 
 

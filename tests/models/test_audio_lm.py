@@ -50,7 +50,7 @@ def adapted(speechlm: AudioLM) -> AudioLM:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in lora_parameters(speechlm):
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator).to(parameter)
     return speechlm
 
 
@@ -59,7 +59,7 @@ def test_log_probs_are_those_of_the_models_own_forward_pass(speechlm: AudioLM):
         prompt = speechlm.prompts(speechlm.encode([wave]))[0]
         inputs = speechlm.inputs(wave)
         assert len(prompt) == inputs["input_ids"].shape[1]
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([answer])], 1)
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([answer]).to(inputs["input_ids"])], 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         own = speechlm.core(**inputs).logits[0, len(prompt) - 1 : -1].log_softmax(-1)[range(len(answer)), answer]
         torch.testing.assert_close(score(speechlm.lm, [prompt], [answer], 512)[0], own, atol=1e-5, rtol=0)

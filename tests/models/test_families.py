@@ -54,7 +54,7 @@ def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
 
     folder, base = save_tiny_audio_lm(tmp_path / "phi", "phi4_multimodal"), tiny_audio_lm("phi4_multimodal")
     bare = logp(load_speechlm(folder, "float32"))
-    assert torch.equal(bare, logp(base))
+    torch.testing.assert_close(bare.cpu(), logp(base), atol=1e-5, rtol=0)
     own = get_peft_model(base.core, LoraConfig(r=2, target_modules=r"model[.]layers[.].*[.](qkv|o)_proj"))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
     own.save_pretrained(folder / "speech-lora")
     base.lm.model = own
     opened = load_speechlm(folder, "float32")
-    torch.testing.assert_close(logp(opened), logp(base), atol=1e-4, rtol=0)
+    torch.testing.assert_close(logp(opened).cpu(), logp(base), atol=1e-4, rtol=0)
     assert (logp(opened) - bare).abs().max() > 0.1
     opened.save(tmp_path / "aligned")
     assert torch.equal(logp(load_speechlm(tmp_path / "aligned", "float32")), logp(opened))
@@ -77,8 +77,8 @@ def test_no_adapter_is_put_on_the_towers_that_phi_4_holds_in_its_llm():
 
 
 def test_of_blocks_of_experts_the_attention_is_adapted():
-    places = adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))
-    assert places == {f"language_model.layers.self_attn.{name}_proj" for name in "qkvo"}
+    places = {name.removeprefix("language_model.") for name in adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))}
+    assert places == {f"layers.self_attn.{name}_proj" for name in "qkvo"}
 
 
 def gradients(model: Any, recompute: bool) -> torch.Tensor:

@@ -140,7 +140,7 @@ def test_log_probs_are_those_of_a_plain_forward_pass(seconds: float, tmp_path: P
     before, after = (table(torch.tensor(tokenizer(text)["input_ids"])) for text in around)
     whole = torch.cat([before, audio, after, table(torch.tensor(ANSWER[:-1]))])
     own = llm(inputs_embeds=whole[None]).logits[0, -len(ANSWER) :].log_softmax(-1)[range(len(ANSWER)), ANSWER]
-    torch.testing.assert_close(logp(model, wave), own, atol=1e-4, rtol=0)
+    torch.testing.assert_close(logp(model, wave).cpu(), own, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("seconds", "rows"), [(0.001, 1), (1.0, 7), (1.6, 10), (SECONDS, 63), (SECONDS + 1, 70)])
@@ -241,7 +241,7 @@ def test_an_llm_that_knows_no_audio_token_is_given_one_beyond_its_table(tmp_path
     inputs = model.inputs(tiny_wave(0))
     assert int(inputs["input_ids"].max()) == len(model.core.get_input_embeddings().weight) == 259
     assert model.lm.tokenizer.decode(inputs["input_ids"][0]).startswith("<|im_start|>user\n<|audio|><|audio|>")
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ANSWER])], 1)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ANSWER]).to(inputs["input_ids"])], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     with torch.no_grad():
         own = model.core(**inputs).logits[0, -len(ANSWER) - 1 : -1].log_softmax(-1)[range(len(ANSWER)), ANSWER]

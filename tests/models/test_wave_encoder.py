@@ -37,7 +37,7 @@ def test_features_are_those_of_the_model_on_what_its_extractor_makes(norm: str, 
     values = Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)(wave, sampling_rate=16_000, return_tensors="pt")
     with torch.no_grad():
         expected = AutoModel.from_pretrained(tmp_path).eval()(values.input_values).last_hidden_state[0]
-    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0], expected, atol=1e-5)
+    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0].cpu(), expected, atol=1e-5)
 
 
 def test_moonshine_is_not_normalised(tmp_path: Path):
@@ -46,7 +46,7 @@ def test_moonshine_is_not_normalised(tmp_path: Path):
     with torch.no_grad():
         model = AutoModel.from_pretrained(tmp_path).eval().get_encoder()
         expected = model(torch.from_numpy(wave)[None]).last_hidden_state[0]
-    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0], expected, atol=1e-6)
+    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0].cpu(), expected, atol=1e-6)
 
 
 def test_an_encoder_is_frozen_and_never_hides_what_it_hears(tmp_path: Path):

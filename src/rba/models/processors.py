@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 EYES = ("image_processor", "video_processor")
+CLOSED = SimpleNamespace(merge_size=1, model_input_names=[])
+"""In the place of a part that sees: some releases of transformers read these off it though there is nothing to see."""
 
 
 def qwen2_5_omni(source: str) -> Any:
@@ -50,7 +53,7 @@ def without_eyes(kind: Any, ears: Any, tokenizer: Any, chat_template: str | None
             ears.save_pretrained(save_directory)
             tokenizer.save_pretrained(save_directory)
 
-    parts = {name: None if name in EYES else ears for name in kind.get_attributes()}
+    parts = {name: CLOSED if name in EYES else ears for name in kind.get_attributes()}
     tokenizer.chat_template = tokenizer.chat_template or chat_template
     return Hearing(**{**parts, "tokenizer": tokenizer}, chat_template=tokenizer.chat_template)
 

@@ -66,6 +66,6 @@ def fit(core: Any) -> None:
         if given is None or given.shape[-1] == width:
             return None
         plain, ids = unworded(given)
-        return args, {**kwargs, "inputs_embeds": plain, "per_layer_inputs": module.get_per_layer_inputs(ids)}
+        return args, {**kwargs, "inputs_embeds": plain, "per_layer_inputs": module.get_per_layer_inputs(ids, plain)}
 
     llm.register_forward_pre_hook(read, with_kwargs=True)
