@@ -73,10 +73,12 @@ def test_every_method_learns_the_same(method: str, tmp_path: Path):
     ours = trained(tmp_path / "gpu", method, SETTINGS)
     theirs = on_cpu(tmp_path / "cpu", method, SETTINGS)
     assert len(ours) == len(theirs) == 1 + SETTINGS.steps
-    for mine, other in zip(ours, theirs):
+    for step, (mine, other) in enumerate(zip(ours, theirs)):
         assert mine.keys() == other.keys()
+        # AdamW makes as much of a gradient's rounding as of a gradient: after an update there is more between them
+        near = {"rel": 1e-2, "abs": 2e-3} if step > 1 else {"rel": 1e-3, "abs": 1e-4}
         for key in mine.keys() & set(SAME):
-            assert mine[key] == pytest.approx(other[key], rel=1e-3, abs=1e-4), key
+            assert mine[key] == pytest.approx(other[key], **near), key
     assert any(record.get("grad_norm", 0) > 0 for record in ours)
 
 

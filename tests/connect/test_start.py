@@ -30,8 +30,8 @@ def rebuilt(folder, ids, **other):
 
 
 def test_without_new_tokens_it_hears_what_it_heard(checkpoint):
-    before = load_speechlm(checkpoint, "float32").connector
-    after = rebuilt(checkpoint, before.ids_V.tolist()).eval().to(before.bias_V.device)
+    before = load_speechlm(checkpoint, "float32").connector.cpu()
+    after = rebuilt(checkpoint, before.ids_V.tolist()).eval()
     features = [torch.randn(24, 16, generator=torch.Generator().manual_seed(0))]
     assert torch.equal(before.logprobs(features)[0], after.logprobs(features)[0])
 

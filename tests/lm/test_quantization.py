@@ -34,7 +34,7 @@ def logp(speechlm: SpeechLM) -> torch.Tensor:
 
 
 def packed_bytes(model: torch.nn.Module) -> dict[str, bytes]:
-    return {n: p.cpu().numpy().tobytes() for n, p in model.named_parameters() if p.dtype == torch.uint8}
+    return {n: p.data.cpu().numpy().tobytes() for n, p in model.named_parameters() if p.dtype == torch.uint8}
 
 
 def test_without_bitsandbytes_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

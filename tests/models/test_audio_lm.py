@@ -76,7 +76,7 @@ def test_shared_prompts_give_the_log_probs_and_gradients_of_the_plain_path(speec
     ):
         speechlm.lm.model.zero_grad()
         logp = torch.cat(way())
-        (logp * torch.arange(1.0, len(logp) + 1)).sum().backward()
+        (logp * torch.arange(1.0, len(logp) + 1, device=logp.device)).sum().backward()
         found.append((logp.detach(), torch.cat([p.grad.flatten() for p in lora_parameters(speechlm)])))
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=0)
     torch.testing.assert_close(found[0][1], found[1][1], atol=1e-3, rtol=1e-4)

@@ -54,7 +54,7 @@ def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
 
     folder, base = save_tiny_audio_lm(tmp_path / "phi", "phi4_multimodal"), tiny_audio_lm("phi4_multimodal")
     bare = logp(load_speechlm(folder, "float32"))
-    torch.testing.assert_close(bare.cpu(), logp(base), atol=1e-5, rtol=0)
+    torch.testing.assert_close(bare.cpu(), logp(base), atol=1e-4, rtol=0)
     own = get_peft_model(base.core, LoraConfig(r=2, target_modules=r"model[.]layers[.].*[.](qkv|o)_proj"))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

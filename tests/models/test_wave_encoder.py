@@ -46,7 +46,7 @@ def test_moonshine_is_not_normalised(tmp_path: Path):
     with torch.no_grad():
         model = AutoModel.from_pretrained(tmp_path).eval().get_encoder()
         expected = model(torch.from_numpy(wave)[None]).last_hidden_state[0]
-    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0].cpu(), expected, atol=1e-6)
+    assert torch.allclose(load_encoder(str(tmp_path))([wave])[0].cpu(), expected, atol=1e-5)
 
 
 def test_an_encoder_is_frozen_and_never_hides_what_it_hears(tmp_path: Path):
