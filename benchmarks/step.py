@@ -166,18 +166,23 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> float:
     """Time steps and their phases and print them; the achieved share of the matmul rate."""
     trainer, phases = make_trainer(args, folder), Phases()
     decoder, device = Decoder.of(trainer.speechlm.lm.model), trainer.speechlm.lm.device
-    size = probe_size(device, args.tiny)
+    size, rest = probe_size(device, args.tiny), resident()
+    others = probes(device, size)
+    held = resident() - rest  # by the probes
     records: list[tuple[dict[str, float], Sequence[Task]]] = []
+    peaks: list[int] = []
 
     def step() -> None:
         phases.seconds.clear()
+        reset_peak()
         trainer._step()
+        peaks.append(peak())
         done, last = dict(phases.seconds), trainer.step - 1
         drawn = trainer.rollouts.tasks(last)[0] if trainer.rollouts else [g.task() for g in trainer.plan[last]]
         records.append((done, drawn))
 
     with phases.watch(trainer):
-        times = interleaved({STEP: step, **probes(device, size)}, args.rounds)
+        times = interleaved({STEP: step, **others}, args.rounds)
     machine = Machine.of(times, size)
     steps = [
         Done(total, seconds, *count(trainer, decoder, tasks, machine))
@@ -188,6 +193,9 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> float:
         f"prompts of {trainer.bank.length(records[0][1][0].utterances[0])} rows. {machine}"
     )
     rates = [machine.flops * median(times[MATMUL]) / seconds / 1e9 for seconds in times[MATMUL]]
+    print(
+        f"memory: {rest / 2**30:.1f} GiB before the first step, at most {(max(peaks) - held) / 2**30:.1f} GiB in a step"
+    )
     print(f"the matmul rate varied from {min(rates):.0f} to {max(rates):.0f} GFLOP/s")
     return report(steps, machine)
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from rba.alignment.divergence import divergences, generalised_jsd
 from rba.alignment.likelihood import CHUNK
 
+MANY = CHUNK["cpu"] + 5
+
 P, Q = torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[0.25, 0.5, 0.25]]).log()
 
 
@@ -44,8 +46,8 @@ def test_values_and_gradients_equal_the_plain_way(beta: float, frozen: bool):
     torch.manual_seed(0)
     head, other = torch.nn.Linear(6, 11, bias=False), torch.nn.Linear(5, 13, bias=False).requires_grad_(False)
     head.requires_grad_(not frozen)
-    states = torch.randn(CHUNK + 5, 6, requires_grad=True)
-    taught, weights = torch.randn(CHUNK + 5, 5), torch.randn(CHUNK + 5)
+    states = torch.randn(MANY, 6, requires_grad=True)
+    taught, weights = torch.randn(MANY, 5), torch.randn(MANY)
     found = []
     for way in (
         lambda: divergences(head, states, other, taught, beta, 2.0),

@@ -7,12 +7,14 @@ import torch
 
 from rba.alignment.likelihood import CHUNK, chosen_logprobs
 
+MANY = CHUNK["cpu"] + 5
+
 
 def compare(head: torch.nn.Linear, dtype: torch.dtype, atol: float):
     torch.manual_seed(0)
-    states = torch.randn(CHUNK + 5, 6, dtype=dtype, requires_grad=True)
-    labels = torch.randint(0, 11, (CHUNK + 5,))
-    weights = torch.randn(CHUNK + 5)
+    states = torch.randn(MANY, 6, dtype=dtype, requires_grad=True)
+    labels = torch.randint(0, 11, (MANY,))
+    weights = torch.randn(MANY)
     ours = chosen_logprobs(head, states, labels)
     (ours * weights).sum().backward()
     grad, states.grad = states.grad, None

@@ -102,9 +102,9 @@ def test_the_chat_frame_is_shared_and_a_row_is_left_over():
     assert shared_rows([frame, frame.clone().requires_grad_()]) == 0
 
 
-@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 2000))
-def test_every_answer_passes_once_within_the_budget(lengths: list[int], budget: int):
-    batches = plan_forwards(lengths, budget)
+@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 2000), st.integers(1, 10_000))
+def test_every_answer_passes_once_within_the_budget(lengths: list[int], budget: int, enough: int):
+    batches = plan_forwards(lengths, budget, enough)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from rba.alignment.likelihood import CHUNK
+from rba.alignment.likelihood import chunks
 
 Row = Callable[[torch.Tensor, slice], torch.Tensor]
 
@@ -63,8 +63,7 @@ def divergences(
         if type(head) is torch.nn.Linear and not any(p.requires_grad for p in head.parameters()):
             return _Rowwise.apply(states_ND, row)
         pieces = []
-        for start in range(0, len(states_ND), CHUNK):
-            part = slice(start, start + CHUNK)
+        for part in chunks(len(states_ND), states_ND.device.type):
             pieces.append(checkpoint(row, states_ND[part], part, use_reentrant=False))
         return torch.cat(pieces)
 
@@ -80,8 +79,7 @@ class _Rowwise(torch.autograd.Function):
     def forward(ctx: Any, states_ND: torch.Tensor, row: Row) -> torch.Tensor:
         found_N = states_ND.new_empty(len(states_ND), dtype=torch.float32)
         slope_ND = torch.empty_like(states_ND) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(states_ND), CHUNK):
-            part = slice(start, start + CHUNK)
+        for part in chunks(len(states_ND), states_ND.device.type):
             if slope_ND is None:
                 found_N[part] = row(states_ND[part], part)
                 continue

@@ -18,26 +18,28 @@ import torch
 
 from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
+from rba.lm.cache import read_cache
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.number_format import number_format
 from rba.lm.recompute import recomputed
 from rba.lm.scoring import backbone, response_states, right_pad
 
-FULL_ENOUGH = 256
+FULL_ENOUGH = {"cpu": 256, "cuda": 8192}
+"""Tokens that keep a device busy: a GPU is through with fewer before it has been told what to do next."""
 ALIKE = 0.8
 
 
-def plan_forwards(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def plan_forwards(lengths: Sequence[int], budget: int, enough: int = FULL_ENOUGH["cpu"]) -> list[list[int]]:
     """Indices in batches of similar length, longest first, each of at most `budget` padded tokens (or one row).
 
-    A batch that keeps the machine busy (256 tokens) is closed before a row would waste more than a fifth in padding.
+    A batch of `enough` tokens is closed before a row would waste more than a fifth in padding.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         longest = lengths[batches[-1][0]] if batches else 0
         padded = longest * len(batches[-1]) if batches else 0
-        fits = padded + longest <= budget and (padded < FULL_ENOUGH or lengths[i] >= ALIKE * longest)
+        fits = padded + longest <= budget and (padded < enough or lengths[i] >= ALIKE * longest)
         if batches and fits:
             batches[-1].append(i)
         else:
@@ -98,18 +100,19 @@ def answer_states(
     if not answers:
         return []
     found: list[Any] = [None] * len(answers)
+    enough = FULL_ENOUGH.get(lm.device.type, FULL_ENOUGH["cpu"])
     if not keeps_everything(lm):
-        for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget):
+        for batch in plan_forwards([len(p) + len(a) for p, a in zip(prompts, answers)], budget, enough):
             with recomputed(backbone(lm.model), recompute):
                 rows = _plain_states(lm, [prompts[i] for i in batch], [answers[i] for i in batch], layers)
             for i, row in zip(batch, rows):
                 found[i] = row
         return found
     heads = {id(p): p for p in prompts}
-    for part in _parts(list(heads.values()), budget):
+    for part in _parts(list(heads.values()), budget, enough):
         prefix, number = _Prefix(lm, part, layers, recompute), {id(p): i for i, p in enumerate(part)}
         own = [i for i, p in enumerate(prompts) if id(p) in number]
-        for batch in plan_forwards([len(answers[i]) for i in own], budget):
+        for batch in plan_forwards([len(answers[i]) for i in own], budget, enough):
             chosen = [own[i] for i in batch]
             rows = prefix.follow([number[id(prompts[i])] for i in chosen], [answers[i] for i in chosen])
             for i, row in zip(chosen, rows):
@@ -117,12 +120,12 @@ def answer_states(
     return found
 
 
-def _parts(prompts: list[torch.Tensor], budget: int) -> list[list[torch.Tensor]]:
+def _parts(prompts: list[torch.Tensor], budget: int, enough: int) -> list[list[torch.Tensor]]:
     """The prompts whose memory is held at a time: all of them where they fit the budget together."""
     lengths = [len(p) for p in prompts]
     if max(lengths) * len(lengths) <= budget:
         return [prompts]
-    return [[prompts[i] for i in batch] for batch in plan_forwards(lengths, budget)]
+    return [[prompts[i] for i in batch] for batch in plan_forwards(lengths, budget, enough)]
 
 
 def _plain_states(
@@ -180,14 +183,12 @@ class _Prefix:
 
     def follow(self, owners: Sequence[int], answers: Sequence[Sequence[int]]) -> list[States]:
         """The states that predict each answer's tokens; answer i follows prompt `owners[i]`."""
-        from transformers import DynamicCache
-
         index_B = torch.tensor(owners, device=self.lm.device)
         first = [layer_BD[index_B] for layer_BD in self.last]
         width = max(len(a) for a in answers) - 1
         if not width:
             return [self._states([layer_BD[i, None] for layer_BD in first]) for i in range(len(answers))]
-        cache = DynamicCache([(k[index_B], v[index_B]) for k, v in self.memory])
+        cache = read_cache((k[index_B], v[index_B]) for k, v in self.memory)
         tails = [torch.tensor(a[:-1], dtype=torch.long, device=self.lm.device) for a in answers]
         tokens_BR, mask_BR = right_pad(tails)
         steps_R = torch.arange(width, device=self.lm.device)

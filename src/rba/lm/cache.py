@@ -1,11 +1,12 @@
-"""A cache of keys and values for decoding that leaves room behind them.
+"""Caches of keys and values: for decoding, with room behind them; for scoring, to be read.
 
-transformers' own joins old and new at every token: it copies all that is kept to add one step, which in long answers of
-many rows moves as much memory as the model's weights are.
+For decoding transformers' own joins old and new at every token: it copies all that is kept to add one step, which in
+long answers of many rows moves as much memory as the model's weights are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -53,6 +54,32 @@ class RoomyLayer(DynamicLayer):
         self.keys = self._keys.append(self.keys, key_states)
         self.values = self._values.append(self.values, value_states)
         return self.keys, self.values
+
+
+class ReadLayer(DynamicLayer):
+    """Keys and values [B, H, T, D] that a pass reads and leaves as they are, though it sees its own behind them."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values [B, H, T, D], the new ones last; they are not kept."""
+        assert self.keys is not None and self.values is not None
+        return torch.cat([self.keys, key_states], -2), torch.cat([self.values, value_states], -2)
+
+
+def read_cache(memory: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> DynamicCache:
+    """A cache of `ReadLayer`s: the keys and values of all layers, of which a pass keeps none of its own.
+
+    They would stay until its end, of all layers at once; a block needs those of its own alone.
+    """
+    cache = DynamicCache()
+    cache.layers = [ReadLayer(keys, values) for keys, values in memory]
+    return cache
 
 
 def roomy_cache(config: Any) -> DynamicCache:

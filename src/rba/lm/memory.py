@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from rba.lm.cache import ReadLayer
+
 
 class Memory:
     """The keys and values of one layer as plain tensors, which can be inputs and outputs of its block.
@@ -34,9 +36,9 @@ class Memory:
         return 0 if self.keys is None else self.keys.shape[-2]
 
     def store(self) -> None:
-        """Leave the keys and values in the cache that they are of, if there is one."""
+        """Leave the keys and values in the cache that they are of, if there is one that keeps them."""
         layer = self._layer
-        if layer is None:
+        if layer is None or isinstance(layer, ReadLayer):
             return
         if not layer.is_initialized:
             layer.lazy_initialization(self.keys, self.values)

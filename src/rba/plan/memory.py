@@ -6,6 +6,7 @@ from rba.alignment.likelihood import CHUNK
 from rba.lm.flops import Decoder
 from rba.lm.quantization import BYTES as PACKED
 from rba.plan.basis import Basis, cache
+from rba.plan.device import GPU
 from rba.plan.item import Part
 from rba.plan.updates import Updates
 
@@ -36,11 +37,12 @@ def model_memory(basis: Basis, dtype: str, divided: bool = False, packed: bool =
 def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Part, ...]:
     """What is trained, and what the largest micro-batch keeps for its backward pass. `decoder` has the adapter."""
     settings = basis.recipe.align
+    chunk = CHUNK["cuda" if basis.local.kind == GPU else "cpu"]
     trained = decoder.adapter + (basis.hearing.connector if settings.train_connector else 0)
     return (
         Part("adapter, gradient and optimiser", TRAINED_BYTES * trained),
         Part("activations", activations(decoder, found, settings.gradient_checkpointing), "update"),
-        Part("logits of a chunk", CHUNK * decoder.vocabulary * (decoder.itemsize + 4), "update"),
+        Part("logits of a chunk", chunk * decoder.vocabulary * (decoder.itemsize + 4), "update"),
     )
 
 
