@@ -37,7 +37,8 @@ class Device:
 def gpus(count: int, assumed: Assumptions, tflops: float | None = None) -> Device:
     """GPUs that work for this process."""
     rate, read = (tflops or assumed.gpu_tflops) * 1e12, assumed.gpu_gbs * 1e9
-    return Device(GPU, count, rate, read, assumed.gpu_gib * 2**30, _reached(assumed))
+    reached = _reached(assumed) | {"train": assumed.gpu_train_reached}
+    return Device(GPU, count, rate, read, assumed.gpu_gib * 2**30, reached)
 
 
 def cores(count: int, memory: float, assumed: Assumptions, tflops: float | None = None) -> Device:
