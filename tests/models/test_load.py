@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from rba.errors import ModelError
 from rba.models.adapters import add_lora
@@ -63,3 +64,12 @@ def test_an_audio_lm_with_a_cut_projector_is_refused(tmp_path: Path):
     cut(tmp_path / "aligned" / "projector.safetensors")
     with pytest.raises(ModelError, match="this checkpoint is damaged"):
         load_speechlm(tmp_path / "aligned")
+
+
+def test_an_adapter_of_another_llm_is_refused(whole: Path, tmp_path: Path):
+    folder = tmp_path / "other"
+    shutil.copytree(whole, folder)
+    path = folder / "adapter" / "adapter_model.safetensors"
+    save_file({name: weight.repeat(2, 2) for name, weight in load_file(path).items()}, path, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"this checkpoint is damaged: .*size mismatch for .*lora_A"):
+        load_speechlm(folder)

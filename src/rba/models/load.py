@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from rba.errors import ModelError
+from rba.errors import ModelError, RbaError
 from rba.files import local
 from rba.lm.number_format import AUTO, pick_device
 from rba.lm.quantization import NONE, ROUNDED
@@ -95,8 +95,11 @@ def undamaged(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (LookupError, OSError, SafetensorError, TypeError, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except RbaError:
+        raise
+    except (LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+        first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # torch's first line names no weight
         reason = f"it lacks {first}" if isinstance(error, KeyError) else first
         fix = "copy the whole checkpoint folder again, or make it anew with `rba connect` or `rba align`"
         raise ModelError(f"this checkpoint is damaged: {reason}", str(path), fix) from error
