@@ -14,6 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+
+from rba.lm.number_format import number_format
+from rba.plan.published import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
@@ -95,3 +99,21 @@ def test_a_folder_without_annotations_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     with pytest.raises(SystemExit, match="fewer than three models"):
         importlib.import_module("judges").main([str(tmp_path)])
+
+
+def test_a_random_model_has_the_published_shape_and_hears(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    speech = importlib.import_module("speech")
+    name = "Qwen/Qwen2-Audio-7B-Instruct"
+    small = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 64}
+    small |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+    tower = {"encoder_layers": 1, "d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    sizes = {"text_config": PUBLISHED[name]["text_config"] | small}
+    sizes |= {"audio_config": PUBLISHED[name]["audio_config"] | tower}
+    monkeypatch.setitem(PUBLISHED, name, PUBLISHED[name] | sizes)
+    model = speech.open_model(f"random:{name}", False)
+    assert model.core.config.get_text_config().vocab_size == 156_032 and model.core.dtype == number_format("auto")
+    first, second = speech.prompts(model, speech.utterances(2, 1, True))
+    assert first.shape[1] == 32 and not torch.equal(first[-20:], second[-20:])
+    with pytest.raises(SystemExit, match=r"random:nobody: no published sizes; choose Qwen/Qwen2-Audio"):
+        speech.open_model("random:nobody", False)
