@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from releases import needs
 
 from rba.alignment.scorer import score
 from rba.alignment.settings import ValidationSettings
@@ -54,8 +55,8 @@ def agreement(model: Any) -> float:
     [
         ("rba-single", "qwen2_audio"),
         ("rba-group", "qwen2_audio"),
-        ("rba-single", "gemma4"),
-        ("rba-group", "qwen3_omni_moe_thinker"),
+        pytest.param("rba-single", "gemma4", marks=needs("gemma4")),
+        pytest.param("rba-group", "qwen3_omni_moe_thinker", marks=needs("qwen3_omni_moe_thinker")),
         ("rba-group", "ultravox"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from releases import each
 from report.fake_run import make_run, recipe_for
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -71,7 +72,7 @@ def test_the_connector_goes_with_it(run, tmp_path):
 FAMILIES = ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal", "gemma4", "ultravox"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each(FAMILIES))
 def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
     speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
     save_moved(speechlm, tmp_path / "run")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from releases import each
 
 from rba.lm import decoding
 from rba.lm.cache import roomy_cache
@@ -97,7 +98,7 @@ def test_answers_are_the_same(group: int, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "family", ["qwen2_audio", "qwen2_5_omni_thinker", "voxtral", "granite_speech", "phi4_multimodal"]
+    "family", each(["qwen2_audio", "qwen2_5_omni_thinker", "voxtral", "granite_speech", "phi4_multimodal"])
 )
 def test_so_are_those_of_audio_lms(family: str, monkeypatch: pytest.MonkeyPatch):
     lm = tiny_audio_lm(family).lm

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
+from releases import each
 
-from rba.models.bridge import class_of
+from rba.models.bridge import lacking
 from rba.models.conformance import Finding, Subject, conformance, examine
 from rba.models.conformance_checks import CHECKS
 from rba.models.families import FAMILIES
@@ -37,8 +37,8 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Fin
 
     @cache
     def examined(name: str) -> list[Finding]:
-        if name in FAMILIES and class_of(FAMILIES[name]) is None:
-            pytest.skip(f"transformers {transformers.__version__} has no {FAMILIES[name].model_class}")
+        if name in FAMILIES and (reason := lacking(FAMILIES[name])):
+            pytest.skip(reason)
         return examine_family(name, tmp_path_factory.mktemp(name))
 
     return examined
@@ -51,7 +51,7 @@ def test_every_family_passes(name: str, family: Callable[[str], list[Finding]]):
     assert [f.name for f in found] == [check.name for check in CHECKS]
 
 
-@pytest.mark.parametrize("name", ["qwen2_audio", "phi4_multimodal", "gemma4", "ultravox"])
+@pytest.mark.parametrize("name", each(["qwen2_audio", "phi4_multimodal", "gemma4", "ultravox"]))
 def test_it_passes_in_half_precision(name: str, tmp_path: Path):
     found = findings(load_speechlm(save_tiny_audio_lm(tmp_path, name), "bfloat16"))
     assert {name: f.seen for name, f in found.items() if not f.passed} == {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from releases import each, needs
 from safetensors.torch import load_file, save_file
 
 from rba.alignment.scorer import answer_states, score
@@ -35,7 +36,7 @@ def adapted(model: Any) -> set[str]:
     return {name.removeprefix("base_model.model.model.").replace(".0.", ".").replace(".1.", ".") for name in names}
 
 
-@pytest.mark.parametrize("whole", ["qwen2_5_omni", "qwen3_omni_moe"])
+@pytest.mark.parametrize("whole", each(["qwen2_5_omni", "qwen3_omni_moe"]))
 def test_a_whole_omni_checkpoint_opens_as_its_thinker(whole: str, tmp_path: Path):
     folder = save_tiny_audio_lm(tmp_path, f"{whole}_thinker")
     thinker = logp(load_speechlm(folder, "float32"))
@@ -49,6 +50,7 @@ def test_a_whole_omni_checkpoint_opens_as_its_thinker(whole: str, tmp_path: Path
     assert torch.equal(logp(load_speechlm(folder, "float32")), thinker)
 
 
+@needs("phi4_multimodal")
 def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
     from peft import LoraConfig, get_peft_model
 
@@ -70,12 +72,14 @@ def test_phi_4_hears_through_the_adapter_of_its_checkpoint(tmp_path: Path):
     assert torch.equal(logp(load_speechlm(tmp_path / "aligned", "float32")), logp(opened))
 
 
+@needs("phi4_multimodal")
 def test_no_adapter_is_put_on_the_towers_that_phi_4_holds_in_its_llm():
     places = adapted(tiny_audio_lm("phi4_multimodal"))
     inside = {"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"}
     assert places == {f"layers.{name}" for name in inside}
 
 
+@needs("qwen3_omni_moe_thinker")
 def test_of_blocks_of_experts_the_attention_is_adapted():
     places = {name.removeprefix("language_model.") for name in adapted(tiny_audio_lm("qwen3_omni_moe_thinker"))}
     assert places == {f"layers.self_attn.{name}_proj" for name in "qkvo"}
@@ -91,7 +95,7 @@ def gradients(model: Any, recompute: bool) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
 
 
-@pytest.mark.parametrize("name", ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "ultravox"])
+@pytest.mark.parametrize("name", each(["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "ultravox"]))
 def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str):
     model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)
@@ -103,6 +107,7 @@ def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str
     torch.testing.assert_close(gradients(model, True), plain, atol=1e-4, rtol=1e-4)
 
 
+@needs("gemma4")
 def test_blocks_that_read_each_others_keys_are_not_run_again():
     model = tiny_audio_lm("gemma4")
     add_lora(model, 2, 4, seed=1)
@@ -113,12 +118,19 @@ def test_blocks_that_read_each_others_keys_are_not_run_again():
 def test_a_family_that_the_installed_transformers_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from rba.models.families import FAMILIES
 
-    folder = save_tiny_audio_lm(tmp_path, "voxtral")
-    monkeypatch.setitem(FAMILIES, "voxtral", replace(FAMILIES["voxtral"], model_class="VoxtralOfTomorrow"))
-    with pytest.raises(ModelError, match=r"transformers 5\..* has no Voxtral.*upgrade it"):
+    folder = save_tiny_audio_lm(tmp_path, "qwen2_audio")
+    family = FAMILIES["qwen2_audio"]
+    monkeypatch.setitem(FAMILIES, "qwen2_audio", replace(family, model_class="Qwen2AudioOfTomorrow"))
+    with pytest.raises(ModelError, match=r"transformers 5\..* has no Qwen2-Audio.*upgrade it"):
+        load_speechlm(folder)
+    monkeypatch.setitem(FAMILIES, "qwen2_audio", replace(family, since="5.999"))
+    with pytest.raises(
+        ModelError, match=r"Qwen2-Audio works with transformers 5\.999 and newer, but this is 5\..*upgrade"
+    ):
         load_speechlm(folder)
 
 
+@needs("gemma4")
 def test_a_gemma_4_that_cannot_hear_is_refused():
     import transformers
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from releases import needs
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
 from rba.models import turns
 from rba.models.voxtral import VoxtralTurns, open_turns
 from rba.testing.tekken import SPECIAL, save_tiny_tekken
+
+pytestmark = needs("voxtral")
 
 BOS, EOS, INST, END_INST, PROMPT, END_PROMPT, AUDIO, BEGIN_AUDIO = 1, 2, 3, 4, 17, 18, 24, 25
 

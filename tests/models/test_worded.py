@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from releases import needs
 
 from rba.alignment.scorer import score
 from rba.models.worded import DIGITS, WordedEmbedding, as_wide, unworded, worded
@@ -28,6 +29,7 @@ def test_an_embedding_remembers_and_what_is_no_word_passes_for_the_pad():
     assert as_wide(said, table(torch.tensor([7])), 5) is said
 
 
+@needs("gemma4")
 def test_the_blocks_of_a_gemma_4_read_which_token_a_row_is():
     model = tiny_audio_lm("gemma4")
     (prompt,) = model.text_prompts(["hello"])

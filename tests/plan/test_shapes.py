@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from releases import each
 from transformers import LlamaConfig
 
 from rba.errors import ModelError
@@ -59,7 +60,7 @@ def test_values_that_no_model_can_have_are_refused_in_one_line(tmp_path: Path, f
         shapes.find(name, "lm")
 
 
-@pytest.mark.parametrize("family", sorted(set(BUILDERS) - set(STAND_INS)))
+@pytest.mark.parametrize("family", each(sorted(set(BUILDERS) - set(STAND_INS))))
 def test_the_parts_of_an_audio_lm_are_told_apart(family: str, tmp_path: Path):
     model = tiny_audio_lm(family)
     model.core.config.save_pretrained(tmp_path)
@@ -126,7 +127,7 @@ def test_what_hears_in_a_compact_model_is_told_from_the_rest(family: str, rate: 
     assert (shape.parameters > shape.tower) == (family != "wav2vec2")  # no decoder beside it
 
 
-@pytest.mark.parametrize("family", sorted(set(BUILDERS) - {"voxtral", "granite_speech", "granite_speech_plus"}))
+@pytest.mark.parametrize("family", each(sorted(set(BUILDERS) - {"voxtral", "granite_speech", "granite_speech_plus"})))
 def test_a_second_becomes_as_many_rows_as_the_family_says(family: str):
     """Voxtral fills whole chunks and Granite whole windows: they are near it over longer clips alone."""
     model = tiny_audio_lm(family)

@@ -26,7 +26,7 @@ from rba.lm.preamble import System
 from rba.lm.quantization import NF4, NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.bridge import class_of, first, in_float32, projector_of, with_own_adapter
+from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
 
@@ -202,12 +202,10 @@ def open_audio_lm(
 
 def _of_transformers(family: Family, source: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """A model of transformers' own class, and its processor."""
-    import transformers
-
-    if (model_class := class_of(family)) is None:
-        raise ModelError(f"transformers {transformers.__version__} has no {family.title}", source, "upgrade it")
+    if reason := lacking(family):
+        raise ModelError(reason, source, "upgrade it")
     processor = pkgutil.resolve_name(family.processor)(source)
-    return with_own_adapter(model_class.from_pretrained(source, dtype=dtype), family, source), processor
+    return with_own_adapter(class_of(family).from_pretrained(source, dtype=dtype), family, source), processor
 
 
 def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> AudioLM:

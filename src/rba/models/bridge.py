@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 import torch
@@ -15,6 +16,22 @@ def class_of(family: Family) -> Any:
     """The class of a family's models; None where the installed transformers lacks it."""
     module, _, name = family.model_class.rpartition(":")
     return getattr(importlib.import_module(module or "transformers"), name, None)
+
+
+def lacking(family: Family) -> str:
+    """Why the installed transformers does not work with a family; "" where it does."""
+    import transformers
+
+    here = transformers.__version__
+    if class_of(family) is None:
+        return f"transformers {here} has no {family.title}"
+    if _release(here) < _release(family.since):
+        return f"{family.title} works with transformers {family.since} and newer, but this is {here}"
+    return ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def part(core: Any, path: str) -> Any:

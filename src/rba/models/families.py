@@ -26,7 +26,8 @@ class Family:
     the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
     the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
     model and processor (given the source and the precision) where transformers does not. `title` is for people, `rows`
-    for plans: how many rows for the LLM the published checkpoints make of a second of sound.
+    for plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest
+    release of transformers that it works with, where it is not the lowest that rba takes.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Family:
     processor: str = "transformers:AutoProcessor.from_pretrained"
     opener: str = ""
     rows: float = 25.0
+    since: str = ""
 
 
 _OMNI = Family(
@@ -53,6 +55,7 @@ _OMNI3 = Family(
     ("model.audio_tower.proj1", "model.audio_tower.act", "model.audio_tower.proj2"),
     processor="rba.models.processors:qwen3_omni",
     rows=13.0,
+    since="5.14",
 )
 _PHI = "model.embed_tokens_extend.audio_embed"
 
@@ -78,14 +81,18 @@ FAMILIES: dict[str, Family] = {
         rows=10.0,
     ),
     "voxtral": Family(
-        "Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns", rows=12.5
+        "Voxtral", "VoxtralForConditionalGeneration", processor="rba.models.voxtral:open_turns", rows=12.5, since="5.17"
     ),
     "qwen2_5_omni": _OMNI,
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe": _OMNI3,
     "qwen3_omni_moe_thinker": _OMNI3,
     "gemma4": Family(
-        "Gemma 4", "Gemma4ForConditionalGeneration", "model.embed_audio", processor="rba.models.processors:gemma4"
+        "Gemma 4",
+        "Gemma4ForConditionalGeneration",
+        "model.embed_audio",
+        processor="rba.models.processors:gemma4",
+        since="5.17",
     ),
     "phi4_multimodal": Family(
         "Phi-4-multimodal",
@@ -95,6 +102,7 @@ FAMILIES: dict[str, Family] = {
         adapter="speech-lora",
         processor="rba.models.processors:phi4_multimodal",
         rows=12.5,
+        since="5.8",
     ),
     "ultravox": Family(
         "Ultravox",
