@@ -18,6 +18,7 @@ import torch
 
 from rba.lm.number_format import number_format
 from rba.plan.published import PUBLISHED
+from rba.testing.tiny_utterances import tiny_wave
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
@@ -103,7 +104,7 @@ def test_a_folder_without_annotations_is_refused(tmp_path: Path, monkeypatch: py
 
 def test_a_random_model_has_the_published_shape_and_hears(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    speech = importlib.import_module("speech")
+    random_model = importlib.import_module("random_model").random_model
     name = "Qwen/Qwen2-Audio-7B-Instruct"
     small = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 64}
     small |= {"num_attention_heads": 2, "num_key_value_heads": 2}
@@ -111,9 +112,9 @@ def test_a_random_model_has_the_published_shape_and_hears(monkeypatch: pytest.Mo
     sizes = {"text_config": PUBLISHED[name]["text_config"] | small}
     sizes |= {"audio_config": PUBLISHED[name]["audio_config"] | tower}
     monkeypatch.setitem(PUBLISHED, name, PUBLISHED[name] | sizes)
-    model = speech.open_model(f"random:{name}", False)
+    model = random_model(name)
     assert model.core.config.get_text_config().vocab_size == 156_032 and model.core.dtype == number_format("auto")
-    first, second = speech.prompts(model, speech.utterances(2, 1, True))
+    first, second = model.prompts(model.encode([tiny_wave(0), tiny_wave(1)]))
     assert first.shape[1] == 32 and not torch.equal(first[-20:], second[-20:])
     with pytest.raises(SystemExit, match=r"random:nobody: no published sizes; choose Qwen/Qwen2-Audio"):
-        speech.open_model("random:nobody", False)
+        random_model("nobody")
