@@ -58,7 +58,7 @@ def step_logits(
     sampling, written = Sampling(max_new_tokens=tokens), list[torch.Tensor]()
 
     def write(logits_BV: torch.Tensor, uniform_B: torch.Tensor, how: Sampling) -> torch.Tensor:
-        written.append(logits_BV.float())
+        written.append(logits_BV.float().clone())  # the next step may be written over it
         return draw(logits_BV, uniform_B, how)
 
     count = len(prompts) * group
@@ -149,7 +149,7 @@ def main() -> None:
     args = parser.parse_args()
     speechlm = speech.open_model(args.model, args.tiny)
     prompts = speech.prompts(speechlm, speech.utterances(args.utterances // 2, 2, args.tiny))
-    print(compare_distributions(speechlm.lm, prompts[:4], min(16, args.tokens), args.seed))
+    print(compare_distributions(speechlm.lm, prompts[:4], min(24, args.tokens), args.seed))
     ratios = [compare_speed(speechlm.lm, prompts, group, args) for group in args.groups]
     print(f"ratio: {min(ratios):.2f}")
 

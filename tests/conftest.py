@@ -33,6 +33,15 @@ from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
 
 
+def pytest_configure() -> None:
+    """End where the GPU was asked for and there is none: all would pass without having been on it."""
+    if os.environ.get("RBA_TEST_GPU"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.exit("RBA_TEST_GPU is set, but torch sees no GPU here", returncode=2)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: one that began last would keep one worker long after the other is done."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

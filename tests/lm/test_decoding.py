@@ -10,7 +10,7 @@ from releases import each
 
 from rba.lm import decoding
 from rba.lm.cache import roomy_cache
-from rba.lm.decoding import Replayed, Step, Stepwise, begin, repeatable
+from rba.lm.decoding import Decoding, NotRecorded, Replayed, Step, Stepwise, repeatable
 from rba.lm.generation import Completion, generate, left_pad
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
@@ -57,22 +57,27 @@ def test_logits_are_the_same_while_rows_leave():
             token_B = token_B[1:]
 
 
-def as_recorded(monkeypatch: pytest.MonkeyPatch, record: Callable[[Step], Step]) -> list[type]:
+def as_recorded(monkeypatch: pytest.MonkeyPatch, record: Callable[[Step], Step]) -> list[Decoding]:
     """Let every model be recorded here, by `record`; what was begun, in order."""
-    begun: list[type] = []
+    begun: list[Decoding] = []
 
-    def watched(*args):
-        begun.append(type(found := begin(*args)))
-        return found
+    class Watched(Decoding):
+        def __init__(self, *args):
+            super().__init__(*args)
+            begun.append(self)
 
     plain = repeatable
-    monkeypatch.setattr(decoding, "begin", watched)
-    monkeypatch.setattr(decoding, "graph", record)
-    monkeypatch.setattr(decoding, "_WAITING", set())
+    monkeypatch.setattr(decoding, "Decoding", Watched)
+    monkeypatch.setattr(decoding, "graph", lambda step, device: record(step))
+    monkeypatch.setattr(decoding, "_REFUSED", {})
     monkeypatch.setattr(
         decoding, "repeatable", lambda lm, cache: plain(_OnGpu(lm.model, lm.tokenizer, "", [], lm.weights), cache)
     )
     return begun
+
+
+def ways(begun: list[Decoding]) -> list[type]:
+    return [type(each.way) for each in begun]
 
 
 class _OnGpu(TextLM):
@@ -93,7 +98,7 @@ def test_answers_are_the_same(group: int, monkeypatch: pytest.MonkeyPatch):
     plain = generate(*asked)
     begun = as_recorded(monkeypatch, again)
     same(generate(*asked), plain)
-    assert begun == [Replayed]
+    assert ways(begun) == [Replayed]
     assert len({len(answer.ids) for answers in plain for answer in answers}) > 1  # rows left the batch on the way
 
 
@@ -105,14 +110,14 @@ def test_so_are_those_of_audio_lms(family: str, monkeypatch: pytest.MonkeyPatch)
     plain = generate(lm, PROMPTS, LONG, range(4))
     begun = as_recorded(monkeypatch, again)
     same(generate(lm, PROMPTS, LONG, range(4)), plain)
-    assert begun == [Replayed]
+    assert ways(begun) == [Replayed]
 
 
 def test_layers_with_a_window_are_left_alone(monkeypatch: pytest.MonkeyPatch):
     lm = tiny_audio_lm(window=6).lm
     begun = as_recorded(monkeypatch, again)
     generate(lm, PROMPTS, LONG, range(4))
-    assert begun == [Stepwise]
+    assert ways(begun) == [Stepwise]
 
 
 def test_what_cannot_be_recorded_goes_step_by_step_and_is_not_tried_again(monkeypatch: pytest.MonkeyPatch):
@@ -121,18 +126,50 @@ def test_what_cannot_be_recorded_goes_step_by_step_and_is_not_tried_again(monkey
 
     def waits(step: Step) -> Step:
         step(), tried.append(1)
-        raise RuntimeError("called a synchronizing CUDA operation")
+        raise NotRecorded("called a synchronizing CUDA operation", lasting=True)
 
     begun = as_recorded(monkeypatch, waits)
-    for _ in range(2):
-        assert generate(lm, PROMPTS, LONG, range(4)) == plain
-    assert begun == [Stepwise, Stepwise] and len(tried) == 1
+    with pytest.warns(UserWarning, match="LlamaModel draws step by step, not by a CUDA graph: called a synchronizing"):
+        same(generate(lm, PROMPTS, LONG, range(4)), plain)
+    same(generate(lm, PROMPTS, LONG, range(4)), plain)
+    assert ways(begun) == [Stepwise, Stepwise] and len(tried) == 1
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_where_memory_runs_short_on_the_way_it_goes_on_step_by_step(number: int, monkeypatch: pytest.MonkeyPatch):
+    lm, tried = tiny_text_lm(), []
+    lm.end_ids = list(range(12))
+    plain = generate(lm, PROMPTS, LONG, range(12), 3)
+
+    def short(step: Step) -> Step:
+        step(), tried.append(1)
+        if len(tried) == number:
+            raise NotRecorded("memory is short", lasting=False)
+        return step
+
+    monkeypatch.setattr(decoding, "ROOM", 9)
+    begun = as_recorded(monkeypatch, short)
+    same(generate(lm, PROMPTS, LONG, range(12), 3), plain)
+    assert ways(begun) == [Stepwise] and len(tried) == number
+    same(generate(lm, PROMPTS, LONG, range(12), 3), plain)
+    assert ways(begun) == [Stepwise, Replayed]  # another time there may be memory
+
+
+@pytest.mark.parametrize("room", [1, 8, 13])
+def test_room_is_made_as_it_is_needed(room: int, monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_text_lm()
+    lm.end_ids = list(range(12))
+    plain = generate(lm, PROMPTS, LONG, range(12), 3)
+    monkeypatch.setattr(decoding, "ROOM", room)
+    begun = as_recorded(monkeypatch, again)
+    same(generate(lm, PROMPTS, LONG, range(12), 3), plain)
+    assert ways(begun) == [Replayed]
 
 
 def test_short_answers_are_not_worth_a_recording(monkeypatch: pytest.MonkeyPatch):
     begun = as_recorded(monkeypatch, again)
     generate(tiny_text_lm(), PROMPTS, Sampling(1.0, 1.0, decoding.WORTH), range(4))
-    assert begun == [Stepwise]
+    assert ways(begun) == [Stepwise]
 
 
 def test_divided_or_packed_weights_are_not_recorded():
@@ -144,26 +181,36 @@ def test_divided_or_packed_weights_are_not_recorded():
     assert not repeatable(tiny_text_lm(), cache) or torch.cuda.is_available()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@GPU
 @pytest.mark.parametrize("group", [1, 3])
-def test_a_graph_gives_the_same_answers(group: int, monkeypatch: pytest.MonkeyPatch):
-    lm = tiny_text_lm()
+@pytest.mark.parametrize("family", each(["", "qwen2_audio", "qwen2_5_omni_thinker", "voxtral", "phi4_multimodal"]))
+def test_a_graph_gives_the_same_answers(family: str, group: int, monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_audio_lm(family).lm if family else tiny_text_lm()
     lm.model.to("cuda")
     lm.end_ids = list(range(12))
     asked = (lm, PROMPTS, LONG, list(range(len(PROMPTS) * group)), group)
     recorded = []
-    monkeypatch.setattr(decoding, "graph", lambda step, make=decoding.graph: recorded.append(1) or make(step))
+
+    def counted(step: Step, device: torch.device, make=decoding.graph) -> Step:
+        recorded.append(1)
+        return make(step, device)
+
+    monkeypatch.setattr(decoding, "ROOM", 9)
+    monkeypatch.setattr(decoding, "graph", counted)
     ours = generate(*asked)
-    assert len(recorded) > 1  # once more when rows had left
+    assert len(recorded) > 1  # once more when there was no room left
     monkeypatch.setattr(decoding, "WORTH", 1000)
     same(ours, generate(*asked))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@GPU
 def test_a_step_that_waits_for_the_gpu_is_refused_and_randomness_goes_on():
     def waits() -> torch.Tensor:
         return torch.ones(2, device="cuda").sum().item() * torch.ones(2, device="cuda")
 
-    with pytest.raises(RuntimeError, match="synchroniz"):
-        decoding.graph(waits)
+    with pytest.raises(NotRecorded, match="synchroniz"):
+        decoding.graph(waits, torch.device("cuda"))
     assert len(set(torch.rand(4, device="cuda").tolist())) == 4

@@ -11,7 +11,7 @@ CHUNK = {"cpu": 128, "cuda": 1024}
 """Positions whose logits exist at a time: with few of them a GPU reads the whole head for little work."""
 
 
-def chunks(count: int, device: str) -> Iterator[slice]:
+def chunks(count: int, device: str = "cpu") -> Iterator[slice]:
     """`count` positions in parts for a device of this type."""
     size = CHUNK.get(device, CHUNK["cpu"])
     yield from (slice(start, start + size) for start in range(0, count, size))

@@ -47,7 +47,8 @@ def generate(
     """Sample `group` answers to each prompt (token ids, or embeddings [T, D]); `seeds` holds one seed per answer.
 
     Returns answers as [prompt][member]. Prompts are batched by length; an answer depends on its own seed and on the
-    set of prompts of the call, never on their order.
+    set of prompts of the call, never on their order. On a GPU half precision may round otherwise where memory is short
+    (`rba.lm.decoding`).
     """
     if len(seeds) != len(prompts) * group:
         raise ValueError(f"{len(prompts)} prompts x {group} answers need as many seeds, got {len(seeds)}")
@@ -80,7 +81,7 @@ def _generate_batch(
 ) -> list[Completion]:
     """Prefill the prompts, repeat the cache for the group, decode until every row has ended."""
     from rba.lm.cache import roomy_cache
-    from rba.lm.decoding import Decoding, begin
+    from rba.lm.decoding import Decoding
 
     inputs_BTD, mask_BT = left_pad(embeds)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
@@ -117,10 +118,8 @@ def _generate_batch(
         left = sampling.max_new_tokens - step - 1
         if not live or not left:
             break
-        decoding = decoding or begin(lm, cache, mask_BT, position_B, left)
-        if len(live) < decoding.compact_at * len(rows):
-            index_B = torch.tensor(live, device=lm.device)
-            decoding.keep(index_B)
+        decoding = decoding or Decoding(lm, cache, mask_BT, position_B, left)
+        if (index_B := decoding.compact(live, len(rows))) is not None:
             rows, token_B = [rows[place] for place in live], token_B[index_B]
         logits_BV = decoding.logits(token_B)
     return [_completion(lm, i, p, f) for i, p, f in zip(ids, logprobs, finished)]

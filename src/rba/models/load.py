@@ -95,7 +95,7 @@ def undamaged(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except RbaError:
+    except (RbaError, torch.OutOfMemoryError):
         raise
     except (LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]

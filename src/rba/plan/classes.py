@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from rba.errors import ModelError
+
 Kind = Literal["lm", "audio", "reward", "encoder", "recogniser"]
 Builder = Callable[[Any, str], tuple[Any, Any]]
 
@@ -16,10 +18,12 @@ def _lm(config: Any, name: str) -> tuple[Any, Any]:
 
 
 def _audio(config: Any, name: str) -> tuple[Any, Any]:
-    from rba.models.bridge import class_of, part, projector_of
+    from rba.models.bridge import class_of, lacking, part, projector_of
     from rba.models.families import family_of
 
     family = family_of(config.model_type, name)
+    if reason := lacking(family):
+        raise ModelError(reason, name, "upgrade it")
     model = class_of(family)(getattr(config, "thinker_config", config))
     return model, (part(model, family.tower), projector_of(model, family))
 

@@ -18,7 +18,7 @@ from rba.plan.updates import counter_of, typical
 SMALL = 1e9
 """Weights of a local SpeechLM up to which the probe trains it for a moment."""
 UPDATES = 3
-ANSWERS, TOKENS = 16, 16
+ANSWERS, TOKENS = 16, {"cpu": 16, "cuda": 64}
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -35,7 +35,7 @@ def timed(work: Callable[[], object]) -> float:
 def reached(basis: Basis, device: Device) -> dict[str, float]:
     """Shares of the floor that updates of what the recipe trains first and the drawing of answers reach.
 
-    Answers have their planned lengths, but few are drawn, and short ones: 16 tokens show the pace of a step. Where
+    Answers have their planned lengths, but few are drawn, and short ones: their tokens show the pace of a step. Where
     nothing is trained there are no updates.
     """
     if basis.hearing.decoder is None or basis.hearing.frozen > SMALL:
@@ -71,10 +71,17 @@ def drawn(basis: Basis, speechlm: Any, decoder: Decoder, device: Device) -> floa
     from rba.lm.sampling import Sampling
 
     prompts = _prompts(speechlm, ANSWERS, basis.lengths)
-    limit = Sampling(1.0, 1.0, TOKENS)
+    tokens = TOKENS.get(speechlm.lm.device.type, TOKENS["cpu"])
+    limit = Sampling(1.0, 1.0, tokens)
     endless = replace(speechlm.lm, end_ids=[])
-    spent = timed(lambda: generate(endless, prompts, limit, range(ANSWERS), batch_size=ANSWERS))
-    work = drawing(decoder, ANSWERS, basis.lengths.heard, TOKENS, ANSWERS)
+
+    def draw() -> object:
+        return generate(endless, prompts, limit, range(ANSWERS), batch_size=ANSWERS)
+
+    if speechlm.lm.device.type == "cuda":
+        draw()  # kernels are loaded when they are first used
+    spent = timed(draw)
+    work = drawing(decoder, ANSWERS, basis.lengths.heard, tokens, ANSWERS)
     whole = replace(device, reached={"read": 1.0, "draw": 1.0})
     return min(1.0, sum(whole.seconds(p.flops, p.moved, p.way) for p in work) / device.count / spent)
 
