@@ -79,7 +79,7 @@ class _Rowwise(torch.autograd.Function):
     def forward(ctx: Any, states_ND: torch.Tensor, row: Row) -> torch.Tensor:
         found_N = states_ND.new_empty(len(states_ND), dtype=torch.float32)
         slope_ND = torch.empty_like(states_ND) if ctx.needs_input_grad[0] else None
-        for part in chunks(len(states_ND)):  # as small on a GPU: ten times as much of each is kept as of log-probs
+        for part in chunks(len(states_ND)):  # small on a GPU, too: a position keeps ten times what log-probs do
             if slope_ND is None:
                 found_N[part] = row(states_ND[part], part)
                 continue
