@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,12 +20,13 @@ from transformers.cache_utils import DynamicLayer
 from rba.lm.cache import RoomyLayer, roomy_cache
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
+from rba.lm.packing import Packed
 from rba.lm.quantization import NONE
 from rba.lm.scoring import backbone
 from rba.lm.sharding import Whole
 
 WORTH = 16
-"""Steps from which recording one is worth its time, that of some three steps."""
+"""Steps from which recording one is worth its time, that of some three steps; laying weights out takes one or two."""
 ROOM = 256
 """Tokens that a recording has room for: attention passes over all of it, in use or not."""
 ALIGNED = 8
@@ -45,28 +47,38 @@ class Stepwise:
     """Each step is a forward pass of its own, which lengthens the `cache`.
 
     `mask_BT` [B, T] says which positions of the cache are real, `position_B` [B] is that of each row's last token.
+    Passes are made within `weights`.
     """
 
     compact_at = 0.8
     """The share of live rows below which it pays to leave out the others."""
 
-    def __init__(self, model: Any, cache: DynamicCache, mask_BT: torch.Tensor, position_B: torch.Tensor):
+    def __init__(
+        self,
+        model: Any,
+        cache: DynamicCache,
+        mask_BT: torch.Tensor,
+        position_B: torch.Tensor,
+        weights: AbstractContextManager[None] | None = None,
+    ):
         self._decoder, self._head = backbone(model), vocabulary_head(model)
         self._cache, self._mask_BT, self._position_B = cache, mask_BT, position_B
+        self._weights = weights or nullcontext()
 
     def logits(self, token_B: torch.Tensor) -> torch.Tensor:
         """Logits [B, V] (float32) of what follows these tokens."""
         self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(token_B), 1)], 1)
         self._position_B = self._position_B + 1
-        states_B1D = self._decoder(
-            input_ids=token_B[:, None],
-            attention_mask=self._mask_BT,
-            position_ids=self._position_B[:, None],
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
-        # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
-        return self._head(states_B1D[:, 0].contiguous()).float()
+        with self._weights:
+            states_B1D = self._decoder(
+                input_ids=token_B[:, None],
+                attention_mask=self._mask_BT,
+                position_ids=self._position_B[:, None],
+                past_key_values=self._cache,
+                use_cache=True,
+            ).last_hidden_state
+            # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
+            return self._head(states_B1D[:, 0].contiguous()).float()
 
     def keep(self, index_B: torch.Tensor) -> None:
         """Go on with these rows alone."""
@@ -199,7 +211,8 @@ class Decoding:
             record = partial(graph, device=lm.device)
             self.way = Replayed(lm.model, cache, mask_BT, position_B, steps, record)
         else:
-            self.way = Stepwise(lm.model, cache, mask_BT, position_B)
+            weights = Packed(lm.model, len(mask_BT)) if steps >= WORTH else None
+            self.way = Stepwise(lm.model, cache, mask_BT, position_B, weights)
 
     def logits(self, token_B: torch.Tensor) -> torch.Tensor:
         """Logits [B, V] (float32) of what follows these tokens; the next call may overwrite them."""

@@ -39,7 +39,7 @@ def draw(logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling) -
     """Next tokens [B] by inverse transform sampling of the tempered, nucleus-truncated distribution (exact)."""
     if sampling.temperature == 0:
         return logits_BV.float().max(-1).indices  # on the CPU four times as fast as argmax; of equals the first, too
-    tempered_BV = logits_BV.float() / sampling.temperature
+    tempered_BV = logits_BV.float() if sampling.temperature == 1 else logits_BV.float() / sampling.temperature
     if sampling.top_p >= 1:
         return _invert(tempered_BV.softmax(-1), uniform_B)
     return _draw_nucleus(tempered_BV, uniform_B, sampling.top_p)

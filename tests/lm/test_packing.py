@@ -1,0 +1,110 @@
+"""Weights that are laid out beforehand multiply as the layers themselves do, and only while they are asked to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import Linear
+
+from rba.lm import decoding, packing
+from rba.lm.generation import generate
+from rba.lm.load import TextLM
+from rba.lm.packing import Packed
+from rba.lm.sampling import Sampling
+from rba.testing.tiny_lm import tiny_text_lm
+
+ABLE = torch.cpu.get_capabilities()
+multiplies = pytest.mark.skipif(
+    not (ABLE.get("amx_bf16") or ABLE.get("avx512_bf16")), reason="the CPU does not multiply bfloat16"
+)
+PROMPTS = [[5, 6, 7], [8, 9], [4] * 9]
+
+
+def halves(bias: bool = False) -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(Linear(48, 80, bias=bias), torch.nn.SiLU(), Linear(80, 32, bias=bias)).bfloat16()
+
+
+def half_lm() -> TextLM:
+    lm = tiny_text_lm()
+    lm.model.bfloat16()
+    return lm
+
+
+def replaced(model: torch.nn.Module) -> list[torch.nn.Module]:
+    return [module for module in model.modules() if "forward" in module.__dict__]
+
+
+@multiplies
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [1, 4, 33])
+@torch.no_grad()
+def test_products_are_those_of_the_plain_layers(rows: int, bias: bool):
+    model, states_B1D = halves(bias), torch.randn(rows, 1, 48).bfloat16()
+    plain = model(states_B1D)
+    with Packed(model, rows):
+        assert len(replaced(model)) == 2
+        torch.testing.assert_close(model(states_B1D), plain, atol=0.01, rtol=0.01)
+
+
+@multiplies
+def test_the_layers_are_their_own_again_also_after_an_error():
+    model = halves()
+    packed = Packed(model, 4)
+    with pytest.raises(RuntimeError), packed:
+        model(torch.ones(4, 7).bfloat16())
+    assert not replaced(model)
+    with packed:
+        assert replaced(model)
+    assert not replaced(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_other_number_formats_are_left_alone(dtype: torch.dtype):
+    model = halves().to(dtype)
+    with Packed(model, 4):
+        assert not replaced(model)
+
+
+def test_a_model_that_is_too_large_to_hold_twice_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+    model = halves()
+    monkeypatch.setattr(packing, "MOST", sum(weight.nbytes for weight in model.parameters()) - 1)
+    with Packed(model, 4):
+        assert not replaced(model)
+
+
+@multiplies
+def test_a_forward_that_someone_has_put_there_stays():
+    model = halves()
+    own = model[0].__dict__["forward"] = model[0].forward
+    with Packed(model, 4):
+        assert model[0].__dict__["forward"] is own and replaced(model) == [model[0], model[2]]
+    assert replaced(model) == [model[0]]
+
+
+@multiplies
+def test_answers_follow_weights_that_change_between_draws(monkeypatch: pytest.MonkeyPatch):
+    built: list[Packed] = []
+
+    class Watched(Packed):
+        def __init__(self, model: torch.nn.Module, rows: int):
+            super().__init__(model, rows)
+            built.append(self)
+
+    monkeypatch.setattr(decoding, "Packed", Watched)
+    lm, long = half_lm(), Sampling(1.0, 1.0, decoding.WORTH + 4)
+
+    def drawn() -> list[list[int]]:
+        return [answer.ids for row in generate(lm, PROMPTS, long, range(6), 2) for answer in row]
+
+    before = drawn()
+    with torch.no_grad():
+        for weight in lm.model.parameters():
+            weight.mul_(-1.5)
+    assert drawn() != before and len(built) == 2
+
+
+@multiplies
+def test_a_few_steps_are_not_worth_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding, "Packed", None)
+    generate(half_lm(), PROMPTS, Sampling(1.0, 1.0, decoding.WORTH - 1), range(3))
