@@ -15,8 +15,9 @@ from rba import parallel, runtime
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.meter import measure
+from rba.models import SHIPPED
 from rba.publish import publish
-from rba.recipe import CONNECT, SHIPPED, Recipe
+from rba.recipe import CONNECT, Recipe
 from rba.steps import Step, plan
 from rba.workspace import Workspace, write_text
 

@@ -33,7 +33,6 @@ from rba.speech.settings import SpeechSettings
 from rba.synthesis.settings import SynthesisSettings
 
 CONNECT = "connect"
-SHIPPED = "shipped"
 WHOLE = ("reward",)
 """Keys whose mapping is one value: another recipe or an override replaces it, and adds nothing to it."""
 

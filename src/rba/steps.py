@@ -14,7 +14,8 @@ from rba.alignment.mix import check_task, speech_of, with_mixed
 from rba.alignment.variants import resolve, trained
 from rba.files import local
 from rba.lm.task import NO_TASK
-from rba.recipe import CONNECT, SHIPPED, Recipe
+from rba.models import SHIPPED
+from rba.recipe import CONNECT, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
 from rba.speech.engine import engine_hash

@@ -95,9 +95,9 @@ def _choose(
 
 def model_mark(model: Path | str) -> str:
     """What identifies a SpeechLM: its name, and its files where it is a local folder or the shipped one."""
-    from rba.models.load import SHIPPED as PACKAGED
+    from rba.models import SHIPPED
     from rba.models.load import shipped_folder
 
-    folder = shipped_folder() if str(model) == PACKAGED else local(model)
+    folder = shipped_folder() if str(model) == SHIPPED else local(model)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md") if folder.is_dir() else []
     return fingerprint(str(model), [(str(p.relative_to(folder)), file_hash(p)) for p in files])

@@ -10,8 +10,9 @@ import torch
 from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
 from rba.files import local
+from rba.models import SHIPPED
 from rba.models.connector import Connector, ConnectorConfig
-from rba.models.load import HEARD, SHIPPED, connector_files, shipped_folder
+from rba.models.load import HEARD, connector_files, shipped_folder
 
 
 class Start:

@@ -25,7 +25,8 @@ def heard_by(model: str | Path) -> frozenset[str]:
 
     A checkpoint folder may hold them as `heard_texts.npy` (uint64); without it there are none.
     """
-    from rba.models.load import HEARD, SHIPPED, shipped_folder
+    from rba.models import SHIPPED
+    from rba.models.load import HEARD, shipped_folder
 
     listing = (shipped_folder() if str(model) == SHIPPED else local(model)) / HEARD
     return frozenset(f"{number:016x}" for number in np.load(listing).tolist()) if listing.is_file() else frozenset()

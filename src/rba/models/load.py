@@ -15,12 +15,12 @@ from rba.errors import ModelError, RbaError
 from rba.files import local
 from rba.lm.number_format import AUTO, pick_device
 from rba.lm.quantization import NONE, ROUNDED
+from rba.models import SHIPPED
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
 from rba.models.told import told
 
-SHIPPED = "shipped"
 HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
 
 

@@ -53,8 +53,9 @@ def reached(basis: Basis, device: Device) -> dict[str, float]:
 
 def _opened(basis: Basis) -> Any:
     """The SpeechLM if its weights are here; a connector that is yet to be trained has none."""
+    from rba.models import SHIPPED
     from rba.models.load import load_speechlm
-    from rba.recipe import CONNECT, SHIPPED
+    from rba.recipe import CONNECT
 
     recipe = basis.recipe
     if recipe.model == CONNECT and recipe.connect.connector == "train":

@@ -8,9 +8,10 @@ from pathlib import Path
 from rba.connect.settings import ConnectSettings
 from rba.files import local
 from rba.lm.flops import Decoder
+from rba.models import SHIPPED
 from rba.models.families import FAMILIES, Family
 from rba.plan.shapes import Shape, Shapes
-from rba.recipe import CONNECT, SHIPPED, Recipe
+from rba.recipe import CONNECT, Recipe
 
 FRAMES = 50.0
 """Feature vectors that Whisper's encoder makes of a second."""
