@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="the length of an answer")
     parser.add_argument("--utterances", type=int, default=16, help="an even number up to 16")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=64, help="answers that we draw at once; transformers draws all")
+    parser.add_argument("--batch", type=int, default=128, help="answers that we draw at once; transformers draws all")
     parser.add_argument("--ends", action="store_true", help="let the model end its answers")
     parser.add_argument("--model", default="shipped", help="a SpeechLM checkpoint, or random:NAME")
     parser.add_argument("--seed", type=int, default=0)

@@ -34,7 +34,7 @@ class Packed:
 
     def __exit__(self, *raised: object) -> None:
         for layer, _ in self._forwards:
-            del layer.__dict__["forward"]
+            layer.__dict__.pop("forward", None)  # gone where another thread draws from the same model
 
 
 def _packable(model: torch.nn.Module) -> list[Linear]:
