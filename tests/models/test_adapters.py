@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import pytest
 
 from rba.errors import ModelError
@@ -27,3 +30,17 @@ def test_one_that_is_there_is_trained_on_and_must_be_what_is_asked_for():
     assert {n for n, p in model.named_parameters() if p.requires_grad} == {
         n for n, _ in model.named_parameters() if "lora_" in n
     }
+
+
+def test_saving_one_asks_no_hub_what_its_base_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("peft.utils.other.file_exists", refused)
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 8)
+    speechlm.lm.model.peft_config["default"].base_model_name_or_path = "an/llm"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        speechlm.save(tmp_path)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -69,6 +70,11 @@ def for_inference(speechlm: SpeechLM) -> SpeechLM:
         parameter.requires_grad_(False)
         parameter.data = parameter.data.to(speechlm.lm.model.dtype)
     return speechlm
+
+
+def save_lora(lm: TextLM, folder: Path) -> None:
+    """Write the adapter alone, in PEFT's form; PEFT would otherwise ask the hub whether embeddings belong to it."""
+    lm.model.save_pretrained(folder, save_embedding_layers=False)
 
 
 def lora_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:

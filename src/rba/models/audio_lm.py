@@ -26,6 +26,7 @@ from rba.lm.preamble import System
 from rba.lm.quantization import NF4, NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
+from rba.models.adapters import has_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
@@ -115,8 +116,8 @@ class AudioLM:
         (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
         state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
         save_file(state, folder / PROJECTOR)
-        if hasattr(self.lm.model, "peft_config"):
-            self.lm.model.save_pretrained(folder / "adapter")
+        if has_lora(self.lm):
+            save_lora(self.lm, folder / "adapter")
 
     def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
         """What the model's own forward takes for one spoken request, on its device."""

@@ -15,6 +15,7 @@ from rba.lm import chat
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
 from rba.lm.quantization import NF4
+from rba.models.adapters import has_lora, save_lora
 from rba.models.connector import Connector
 from rba.models.encoder import SpeechEncoder
 
@@ -90,6 +91,6 @@ class CompactSpeechLM:
         state = self.connector.state_dict()
         halves = {k: v.half().contiguous() if v.is_floating_point() else v.to(torch.int32) for k, v in state.items()}
         save_file(halves, folder / "connector.safetensors")
-        if hasattr(self.lm.model, "peft_config"):
-            self.lm.model.save_pretrained(folder / "adapter")
+        if has_lora(self.lm):
+            save_lora(self.lm, folder / "adapter")
             self.lm.tokenizer.save_pretrained(folder)
