@@ -9,14 +9,12 @@ from torch.nn import Linear
 from rba.lm import decoding, packing
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
+from rba.lm.number_format import x86_multiplies_bfloat16
 from rba.lm.packing import Packed
 from rba.lm.sampling import Sampling
 from rba.testing.tiny_lm import tiny_text_lm
 
-ABLE = torch.cpu.get_capabilities()
-multiplies = pytest.mark.skipif(
-    not (ABLE.get("amx_bf16") or ABLE.get("avx512_bf16")), reason="the CPU does not multiply bfloat16"
-)
+multiplies = pytest.mark.skipif(not x86_multiplies_bfloat16(), reason="the CPU does not multiply bfloat16")
 PROMPTS = [[5, 6, 7], [8, 9], [4] * 9]
 
 

@@ -43,6 +43,21 @@ class NotRecorded(Exception):
         self.lasting = lasting
 
 
+def _pass(
+    decoder: Any, head: Any, token_B: torch.Tensor, mask: torch.Tensor, position_B: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
+    """Logits [B, V] (float32) of what follows these tokens; the `cache` takes their keys and values."""
+    states_B1D = decoder(
+        input_ids=token_B[:, None],
+        attention_mask=mask,
+        position_ids=position_B[:, None],
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
+    return head(states_B1D[:, 0].contiguous()).float()
+
+
 class Stepwise:
     """Each step is a forward pass of its own, which lengthens the `cache`.
 
@@ -70,15 +85,7 @@ class Stepwise:
         self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(token_B), 1)], 1)
         self._position_B = self._position_B + 1
         with self._weights:
-            states_B1D = self._decoder(
-                input_ids=token_B[:, None],
-                attention_mask=self._mask_BT,
-                position_ids=self._position_B[:, None],
-                past_key_values=self._cache,
-                use_cache=True,
-            ).last_hidden_state
-            # a contiguous matrix: on a strided [B, 1, D] slice the CPU's linear copies the whole head once a row
-            return self._head(states_B1D[:, 0].contiguous()).float()
+            return _pass(self._decoder, self._head, token_B, self._mask_BT, self._position_B, self._cache)
 
     def keep(self, index_B: torch.Tensor) -> None:
         """Go on with these rows alone."""
@@ -187,14 +194,8 @@ class Replayed:
         """A pass that reads and writes the same tensors every time; made twice, it leaves what it left once."""
         cache = DynamicCache()
         cache.layers = self._layers
-        states_B1D = self._decoder(
-            input_ids=self._token_B[:, None],
-            attention_mask=self._used_BW[:, None, None],
-            position_ids=self._position_B[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        return self._head(states_B1D[:, 0].contiguous()).float()
+        mask_B11W = self._used_BW[:, None, None]
+        return _pass(self._decoder, self._head, self._token_B, mask_B11W, self._position_B, cache)
 
 
 _REFUSED: dict[type, str] = {}

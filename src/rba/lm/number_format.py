@@ -19,10 +19,15 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities()
-    if able.get("architecture") == "x86_64":
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    if torch.cpu.get_capabilities().get("architecture") == "x86_64":
+        return x86_multiplies_bfloat16()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def x86_multiplies_bfloat16() -> bool:
+    """Whether this CPU is an x86 with instructions for products of bfloat16 matrices."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def number_format(name: str, device: torch.device | None = None) -> torch.dtype:

@@ -8,11 +8,12 @@ compiled models alone, behind two operators that are used here as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch.nn import Linear
+
+from rba.lm.number_format import x86_multiplies_bfloat16
 
 MOST = 4 * 2**30
 """Bytes of weights up to which a model's are laid out: they are in memory twice meanwhile."""
@@ -39,8 +40,7 @@ class Packed:
 
 def _packable(model: torch.nn.Module) -> list[Linear]:
     """The plain linear layers of bfloat16 on a CPU that multiplies these in blocks; none of a model beyond `MOST`."""
-    able = torch.cpu.get_capabilities()
-    if not (able.get("amx_bf16") or able.get("avx512_bf16")) or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not x86_multiplies_bfloat16() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return []
     layers = [
         layer
@@ -59,10 +59,8 @@ def _plain(weight: torch.Tensor) -> bool:
 def _forward(layer: Linear, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
     ops: Any = torch.ops.mkldnn
     weight = ops._reorder_linear_weight(layer.weight.detach(), rows)
-    return partial(_product, ops._linear_pointwise, weight, layer.bias)
 
+    def forward(states: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, ops._linear_pointwise(states, weight, layer.bias, "none", [], ""))
 
-def _product(
-    multiply: Callable[..., Any], weight: torch.Tensor, bias: torch.Tensor | None, states: torch.Tensor
-) -> torch.Tensor:
-    return cast(torch.Tensor, multiply(states, weight, bias, "none", [], ""))
+    return forward
