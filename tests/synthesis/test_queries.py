@@ -9,6 +9,7 @@ from rba.lm.preamble import Example, Preamble
 from rba.synthesis.queries import draw_queries, grid, openers, tidy
 from rba.synthesis.settings import SynthesisSettings
 from rba.teachers.local import LocalTeacher
+from rba.teachers.teacher import Reply
 from rba.testing.tiny_lm import tiny_text_lm
 from synthesis.stand_ins import ScriptedTeacher
 
@@ -75,6 +76,19 @@ def test_first_words_can_be_the_users_own():
     assert sorted(first) == [""] * 2 + ["How many"] * 3 + ["Who wrote"] * 3
     with pytest.raises(RecipeError, match="first_words"):
         SynthesisSettings(first_words=(" ",))
+
+
+def test_what_runs_on_after_the_first_line_is_no_request():
+    class RunsOn(ScriptedTeacher):
+        def sample_queries(self, seeds, system, sampling, openers=None):
+            return [Reply("Why is it hot?\n\nIt is", False), Reply("Why is it", False), Reply(" Name a fish.", True)]
+
+    def drawn(first_line):
+        settings = SynthesisSettings(first_line=first_line, shard_size=3)
+        return [(q.text, q.finished) for q in draw_queries(RunsOn(), settings, 1, 0)]
+
+    assert drawn(True) == [("Why is it hot?", True), ("Why is it", False), ("Name a fish.", True)]
+    assert drawn(False)[0] == ("Why is it hot?\n\nIt is", False)
 
 
 def test_a_round_with_a_real_decoder_can_be_made_again():

@@ -53,7 +53,10 @@ def draw_queries(teacher: Teacher, settings: SynthesisSettings, seed: int, index
     seeds = [derive(seed, "query", index, i) for i in range(settings.shard_size)]
     first = _first_words(settings, seed, index)
     replies = teacher.sample_queries(seeds, settings.query_preamble, sampling, first)
-    return [Query(tidy(r.text), r.finished, opener, sampling) for r, opener in zip(replies, first)]
+    written = [(tidy(r.text), r.finished) for r in replies]
+    if settings.first_line:
+        written = [(text.partition("\n")[0], finished or "\n" in text) for text, finished in written]
+    return [Query(text, finished, opener, sampling) for (text, finished), opener in zip(written, first)]
 
 
 def _first_words(settings: SynthesisSettings, seed: int, index: int) -> list[str]:

@@ -28,6 +28,7 @@ class SynthesisSettings:
     query_tokens: int = 64  # longest request in tokens; one that is not ended by then is dropped
     openers: float = 0.0  # share of requests with seeded first words: our extension for small teachers
     first_words: tuple[str, ...] = ()  # what they are drawn from; empty: the package's list
+    first_line: bool = False  # a request is its first line: for a teacher that runs on and answers it
     system: str = ""  # system turn before the pre-query header: the domain; empty: the template's own
     # earlier turns before the pre-query header and before each answer: the domain and the manner, by example
     examples: tuple[Example, ...] = ()
