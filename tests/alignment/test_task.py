@@ -75,6 +75,7 @@ def aligned(folder: Path, method: str, task: TaskSettings = TASK, **changes: obj
     return stage
 
 
+@pytest.mark.weights
 def test_whoever_asks_asks_under_the_task(tmp_path: Path, asked):
     for method in ("rba-group", "kd", "tars"):  # a reward; the token teacher; typed self-samples
         aligned(tmp_path, method)
