@@ -41,8 +41,9 @@ class LetterJudge:
         told = [(self.task.written(text), a, b) for text, a, b in new]
         asked = [PROMPT.format(text=text, a=a, b=b) for text, a, b in told]
         asked += [PROMPT.format(text=text, a=b, b=a) for text, a, b in told]
-        logp_A, logp_B = ([p for p, _ in self._judge.log_likelihood(asked, [x] * len(asked))] for x in "AB")
-        margins = [a - b for a, b in zip(logp_A, logp_B)]
+        # both letters of a question together: a local LLM reads it once
+        logp = [p for p, _ in self._judge.log_likelihood([q for q in asked for _ in "AB"], ["A", "B"] * len(asked))]
+        margins = [a - b for a, b in zip(logp[::2], logp[1::2])]
         for (text, a, b), one, other in zip(new, margins, margins[len(new) :]):
             self._margin[text, a, b] = (one - other) / 2
 

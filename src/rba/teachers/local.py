@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import torch
 
+from rba.alignment.scorer import score
 from rba.lm import chat
 from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
-from rba.lm.scoring import token_logprobs
 from rba.teachers.batches import Batches
 from rba.teachers.teacher import Reply, Teacher, as_request
+
+SCORE_TOKENS = 8192
+"""Padded tokens of responses that are scored in one pass."""
 
 
 class LocalTeacher(Teacher):
@@ -50,13 +53,17 @@ class LocalTeacher(Teacher):
 
     @torch.no_grad()
     def log_likelihood(self, texts: Sequence[str], responses: Sequence[str]) -> list[tuple[float, int]]:
-        """Summed log-prob and tokens of each response followed by the end of turn, given its text in the chat frame."""
+        """Summed log-prob and tokens of each response followed by the end of turn, given its text in the chat frame.
+
+        A text of several responses passes once.
+        """
         prompts = self.batches.prompts(texts)
         answers = self.batches.answers(responses, self.lm.end_ids[0])
         scores = [(0.0, 0)] * len(texts)
         for chosen in self.batches.scores(prompts, answers):
-            embeds = [self.lm.embed(prompts[i]) for i in chosen]
-            for i, logp_R in zip(chosen, token_logprobs(self.lm.model, embeds, [answers[i] for i in chosen])):
+            embeds = {texts[i]: self.lm.embed(prompts[i]) for i in chosen}
+            rows = score(self.lm, [embeds[texts[i]] for i in chosen], [answers[i] for i in chosen], SCORE_TOKENS)
+            for i, logp_R in zip(chosen, rows):
                 scores[i] = (float(logp_R.sum()), len(logp_R))
         return scores
 
