@@ -302,6 +302,17 @@ def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine, key,
     assert done()[0] == stage
 
 
+def test_another_judge_asks_no_model_again(mine, tmp_path):
+    run(mine())
+    answers = tmp_path / "run" / "evaluation" / "part-00000.parquet"
+    answers.write_text("what the models said")
+    done()
+    run(mine("evaluate.judges=[similarity, recall]", "evaluate.opponents=[base]", "evaluate.judge=org/other"))
+    assert done() == ["evaluation", "report"] and answers.is_file()
+    run(mine("evaluate.voices=2"))
+    assert done() == ["evaluation", "report"] and not answers.is_file()
+
+
 def test_another_runs_instructions_can_be_mixed_into_training(mine, tmp_path):
     other = Workspace(tmp_path / "other").stage("speech")
     sound = b"x"

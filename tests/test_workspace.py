@@ -97,6 +97,20 @@ def test_another_fingerprint_begins_anew(stage):
     assert [p.name for p in stage.path.parent.iterdir()] == ["synthesis"]
 
 
+def test_shards_stay_where_only_what_is_made_of_them_has_changed(tmp_workspace):
+    folder = tmp_workspace.stage("evaluation")
+    folder.open("one", shards="answers")
+    fill(folder, 0)
+    folder.complete()
+    changed = again(folder)
+    assert changed.open("two", shards="answers") is False
+    assert changed.has_shard(0) and not changed.is_current("one")
+    changed.complete()
+    assert again(folder).is_current("two")
+    assert again(folder).open("three", shards="other answers") is False
+    assert not again(folder).has_shard(0)
+
+
 def test_half_written_files_of_a_killed_run_are_removed(stage):
     (stage.path / "model").mkdir()
     for name in (".part-00000.parquet.123.partial", "model/.weights.123.partial"):

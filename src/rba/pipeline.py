@@ -90,7 +90,7 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
     folder, mark = workspace.stage(step.name), step.mark(workspace)
     if folder.manifest.get("fingerprint") != mark:
         workspace.forget(step.name)
-    if folder.open(mark):
+    if folder.open(mark, step.shards_mark(workspace)):
         print(f"{step.name}: unchanged, skipped", flush=True)
     else:
         with measure() as cost:

@@ -27,22 +27,35 @@ _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 4, "evaluate": 
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
+_JUDGING = frozenset({"judges", "opponents", "judge", "slow_judge_instructions", "resamples", "embedder"})
+"""Settings of the evaluation that compare answers: the answers themselves stay when they change."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a run: its folder's `name`, the `verb` that runs it alone, its own `facts`, and what it reads."""
+    """One stage of a run: its folder's `name`, the `verb` that runs it alone, its own `facts`, and what it reads.
+
+    `shards` are those of its facts that its shards depend on, where not all of them do.
+    """
 
     name: str
     verb: str
     facts: tuple[Any, ...]
     needs: tuple[str, ...]
     work: Callable[[StageFolder], None]
+    shards: tuple[Any, ...] = ()
 
     def mark(self, workspace: Workspace) -> str:
         """The fingerprint under which the step's output is current."""
+        return self._mark(workspace, self.facts)
+
+    def shards_mark(self, workspace: Workspace) -> str:
+        """The fingerprint under which its shards are current; empty where that is the step's own."""
+        return self._mark(workspace, self.shards) if self.shards else ""
+
+    def _mark(self, workspace: Workspace, facts: tuple[Any, ...]) -> str:
         inputs = [workspace.stage(name).output_hash() for name in self.needs]
-        return fingerprint(_VERSIONS[self.verb], self.name, self.facts, inputs)
+        return fingerprint(_VERSIONS[self.verb], self.name, facts, inputs)
 
 
 def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
@@ -66,8 +79,20 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
     voices += _own_engine(recipe)
 
-    def step(name: str, verb: str, facts: tuple[Any, ...], needs: tuple[str, ...], work: Callable[..., None]) -> Step:
-        return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace))
+    measured = _facts(recipe.evaluate) | judging
+    answered = {key: value for key, value in measured.items() if key not in _JUDGING}
+    asked = (teacher, base, [*aligned], *_benchmark_facts(recipe), *_asked(recipe))
+
+    def step(
+        name: str,
+        verb: str,
+        facts: tuple[Any, ...],
+        needs: tuple[str, ...],
+        work: Callable[..., None],
+        shards: tuple[Any, ...] = (),
+    ) -> Step:
+        own = (*shards, seed) if shards else ()
+        return Step(name, verb, (*facts, seed), needs, partial(work, recipe, workspace), own)
 
     return [
         step("synthesis", "synthesize", (_facts(recipe.synthesis), teacher, *texts, *_taught(recipe)), (), _synthesize),
@@ -86,12 +111,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (
-                _facts(recipe.evaluate) | judging,
-                *(teacher, base, [*aligned], *_benchmark_facts(recipe), *_asked(recipe)),
-            ),
+            (measured, *asked),
             ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
+            (answered, *asked),
         ),
     ]
 

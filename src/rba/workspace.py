@@ -59,17 +59,22 @@ class StageFolder:
         self._worked = float(self.manifest.get("seconds", 0))
         self._opened: float | None = None
 
-    def open(self, mark: str) -> bool:
+    def open(self, mark: str, shards: str = "") -> bool:
         """Begin, resume or reuse the stage for fingerprint `mark`; True if it is complete and needs no work.
 
-        What another fingerprint left behind is removed first; finished shards of the same fingerprint stay. A complete
-        stage that has lost a file since is resumed. Raises WorkspaceError for a folder that is not a stage's.
+        What another fingerprint left behind is removed first; finished shards of the same fingerprint stay, and so do
+        those of another one that were made from the same `shards`, the fingerprint of what shards alone depend on. A
+        complete stage that has lost a file since is resumed. Raises WorkspaceError for a folder that is not a stage's.
         """
         try:
             if self.manifest.get("fingerprint") != mark:
-                self._clear()
-                self.manifest = {"fingerprint": mark, "complete": False, "notes": {}}
-                self._worked = 0.0
+                if shards and self.manifest.get("shards") == shards:
+                    self.manifest |= {"fingerprint": mark, "complete": False}
+                else:
+                    self._clear()
+                    self.manifest = {"fingerprint": mark, "complete": False, "notes": {}}
+                    self.manifest |= {"shards": shards} if shards else {}
+                    self._worked = 0.0
                 self._save()
             for partial in list(self.path.rglob(".*.partial")):
                 shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
