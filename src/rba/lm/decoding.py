@@ -268,7 +268,8 @@ def graph(step: Step, device: torch.device) -> Step:
         finally:
             aside.synchronize()
     recorded = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device), torch.cuda.graph(recorded, stream=aside):
+    # what a reward does on the GPU in a thread of its own is none of the recording's business
+    with torch.cuda.device(device), torch.cuda.graph(recorded, stream=aside, capture_error_mode="thread_local"):
         out = step()
 
     def replay() -> torch.Tensor:
