@@ -56,7 +56,8 @@ def override(tree: Mapping[str, Any], assignments: Sequence[str], whole: Collect
 def build(cls: type[T], tree: Any, key: str = "", default: T | None = None) -> T:
     """A dataclass from a mapping, with strict types; keys left out take `default`'s values, else the class's own.
 
-    Types: str, int, float (whole numbers too), bool, None, Literal, list, tuple, dict, unions and nested dataclasses.
+    Types: str, int, float (whole numbers too), bool, None, Literal, list, tuple, dict (less its keys that are null),
+    unions and nested dataclasses.
     Raises RecipeError with the dotted key for an unknown or missing key, a value of another type, or one that the
     dataclass itself refuses.
     """
@@ -125,7 +126,8 @@ def _convert(hint: Any, value: Any, key: str, below: Any = dataclasses.MISSING) 
     if origin in (list, tuple, Sequence) and isinstance(value, list):
         return _convert_items(origin, arguments, value, key)
     if origin in (dict, Mapping) and isinstance(value, Mapping):
-        return {k: _convert(arguments[1], v, f"{key}.{k}") for k, v in value.items()}
+        # null takes away what the recipe below has under a name of the user's own
+        return {k: _convert(arguments[1], v, f"{key}.{k}") for k, v in value.items() if v is not None}
     if hint in _SCALARS:
         return _convert_scalar(hint, value, key)
     raise _wrong(hint, value, key)
