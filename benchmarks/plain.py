@@ -81,7 +81,7 @@ def sharing_nothing() -> Iterator[None]:
     """Make the trainer take the plain path."""
     with (
         patch("rba.alignment.rollout.generate", generate),
-        patch("rba.alignment.scorer.keeps_everything", lambda lm: False),
+        patch("rba.lm.scorer.keeps_everything", lambda lm: False),
         patch("rba.alignment.policy.chosen_logprobs", chosen_logprobs),
     ):
         yield

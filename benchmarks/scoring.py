@@ -27,12 +27,12 @@ import torch
 from timing import Machine, interleaved, paired_ratio, probe_size, probes
 
 from rba.alignment.optimizer import trained_parameters
-from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.lm.flops import Decoder, Work, row_work, shared_work
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import precision, score
 from rba.models.adapters import add_lora
 from rba.models.speechlm import SpeechLM
 

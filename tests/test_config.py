@@ -163,7 +163,7 @@ def test_an_override_may_give_a_whole_section():
 def test_null_takes_away_what_lies_below_under_a_name_of_the_users_own():
     tree = config.merge({"name": "a", "shares": {"x": 1, "y": 2}}, document.parse("shares: {x: null, z: 3}", "test"))
     assert config.build(Outer, tree).shares == {"y": 2.0, "z": 3.0}
-    with pytest.raises(RecipeError, match="inner.steps"):
+    with pytest.raises(RecipeError, match=r"inner\.steps"):
         config.build(Outer, {"name": "a", "inner": {"steps": None}})
 
 

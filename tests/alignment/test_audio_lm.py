@@ -12,13 +12,13 @@ import pytest
 import torch
 from releases import needs
 
-from rba.alignment.scorer import score
 from rba.alignment.settings import ValidationSettings
 from rba.alignment.stage import align
 from rba.data import audio
 from rba.lm import chat
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import score
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm
 from rba.testing.tiny_utterances import tiny_utterances

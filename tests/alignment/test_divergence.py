@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.alignment.divergence import divergences, generalised_jsd
-from rba.alignment.likelihood import CHUNK
+from rba.lm.likelihood import CHUNK
 
 MANY = CHUNK["cpu"] + 5
 

@@ -10,8 +10,8 @@ import torch
 from rba.alignment.divergence import generalised_jsd
 from rba.alignment.engine import Engine
 from rba.alignment.objectives.objective import TYPED, Divergence, Request, Task, load_objective
-from rba.alignment.scorer import answer_states
 from rba.alignment.token_teacher import own_teacher
+from rba.lm.scorer import answer_states
 from rba.lm.scoring import response_logits, response_states, token_logprobs
 from rba.models.adapters import add_lora, lora_parameters, reference
 
@@ -104,7 +104,7 @@ def test_layers_are_the_same_without_shared_prefixes(adapted: Bench, monkeypatch
     speech = adapted.bank.initial(adapted.groups[0].utterances)
     answers = [ANSWER, SHORT, ANSWER]
     shared = answer_states(adapted.speechlm.lm, speech, answers, 64, layers=True)
-    monkeypatch.setattr("rba.alignment.scorer.keeps_everything", lambda lm: False)
+    monkeypatch.setattr("rba.lm.scorer.keeps_everything", lambda lm: False)
     for a, b in zip(shared, answer_states(adapted.speechlm.lm, speech, answers, 64, layers=True)):
         torch.testing.assert_close(a.last_RD, b.last_RD, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(a.layers_LD, b.layers_LD, atol=1e-5, rtol=1e-4)

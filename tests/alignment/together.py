@@ -25,12 +25,12 @@ from rba.alignment.groups import make_groups
 from rba.alignment.objectives.objective import Request, load_objective
 from rba.alignment.objectives.settings import GrpoSettings
 from rba.alignment.policy import Policy
-from rba.alignment.scorer import score
 from rba.alignment.settings import AdaptiveSettings, AlignSettings, ValidationSettings
 from rba.alignment.stage import align
 from rba.alignment.token_teacher import own_teacher
 from rba.alignment.trainer import Trainer
 from rba.lm import sharding
+from rba.lm.scorer import score
 from rba.lm.scoring import backbone
 from rba.models.adapters import add_lora, lora_parameters
 from rba.testing.tiny_lm import tiny_text_lm

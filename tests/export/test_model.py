@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from export.runs import save_moved
 from rba import cli, document
-from rba.alignment.scorer import score
 from rba.chat import DEFAULT_SAMPLING, ask
 from rba.errors import DataError, WorkspaceError
 from rba.export.model import export_model
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import score
 from rba.lm.task import TaskSettings
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.load import load_speechlm

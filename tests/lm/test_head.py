@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from rba.alignment.likelihood import chosen_logprobs
-from rba.alignment.scorer import score
 from rba.lm.generation import generate
 from rba.lm.head import ShapedHead, vocabulary_head
+from rba.lm.likelihood import chosen_logprobs
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import score
 from rba.lm.scoring import response_logits, token_logprobs
 
 SIZE = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rba.alignment.scorer import score
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError, RecipeError
 from rba.export.model import export_model
 from rba.lm.flops import countable
 from rba.lm.quantization import NF4, NONE, ROUNDED, check, quantize
+from rba.lm.scorer import score
 from rba.models.adapters import add_lora, lora_parameters, reference
 from rba.models.load import load_merged, load_speechlm
 from rba.models.speechlm import SpeechLM

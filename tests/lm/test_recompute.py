@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rba.alignment.scorer import answer_states
 from rba.lm.recompute import recomputed
+from rba.lm.scorer import answer_states
 from rba.lm.scoring import backbone
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.compact import CompactSpeechLM
@@ -52,7 +52,7 @@ def test_states_and_gradients_are_the_same_and_less_is_kept(
     adapted: CompactSpeechLM, shared: bool, dropout: bool, monkeypatch: pytest.MonkeyPatch
 ):
     if not shared:
-        monkeypatch.setattr("rba.alignment.scorer.keeps_everything", lambda lm: False)
+        monkeypatch.setattr("rba.lm.scorer.keeps_everything", lambda lm: False)
     adapted.lm.model.train(dropout)
     plain, light = gradient(adapted, False), gradient(adapted, True)
     for ours, theirs in zip(light[:3], plain[:3]):

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from rba.alignment.policy import Policy, Query
-from rba.alignment.scorer import score
 from rba.alignment.settings import AlignSettings
 from rba.chat import ask
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import add_lora, lora_parameters, reference

@@ -197,7 +197,7 @@ def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
 
 
 def test_sharing_that_changes_log_probs_is_found(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rba.alignment.scorer.shared_rows", lambda prompts: min(map(len, prompts)) - 2)
+    monkeypatch.setattr("rba.lm.scorer.shared_rows", lambda prompts: min(map(len, prompts)) - 2)
     found = finding("shares", tiny_audio_lm())
     assert not found.passed and "from a whole pass each" in found.seen
 

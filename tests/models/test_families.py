@@ -12,8 +12,8 @@ import torch
 from releases import each, needs
 from safetensors.torch import load_file, save_file
 
-from rba.alignment.scorer import answer_states, score
 from rba.errors import ModelError
+from rba.lm.scorer import answer_states, score
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.audio_lm import wrap
 from rba.models.load import load_speechlm

@@ -15,9 +15,9 @@ from export.runs import save_moved
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, WhisperConfig, WhisperModel
 
-from rba.alignment.scorer import score
 from rba.errors import ModelError
 from rba.export.model import export_model
+from rba.lm.scorer import score
 from rba.models.load import load_speechlm
 from rba.models.ultravox_model import Projector, UltravoxConfig, encode
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm

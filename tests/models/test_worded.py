@@ -6,7 +6,7 @@ import pytest
 import torch
 from releases import needs
 
-from rba.alignment.scorer import score
+from rba.lm.scorer import score
 from rba.models.worded import DIGITS, WordedEmbedding, as_wide, unworded, worded
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 

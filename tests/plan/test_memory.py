@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rba.alignment.scorer import answer_states
 from rba.lm.flops import Decoder
+from rba.lm.scorer import answer_states
 from rba.models.adapters import add_lora
 from rba.plan.memory import activations
 from rba.plan.plan import Options, make_plan

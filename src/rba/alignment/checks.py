@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from rba.alignment.groups import Group
-from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.data import audio
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
+from rba.lm.scorer import precision, score
 from rba.models.speechlm import SpeechLM
 
 CLIPS = 8

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from rba.alignment.likelihood import chunks
+from rba.lm.likelihood import chunks
 
 Row = Callable[[torch.Tensor, slice], torch.Tensor]
 

@@ -9,10 +9,10 @@ import torch
 
 from rba.alignment.bank import PromptBank
 from rba.alignment.groups import Group
-from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.lm.generation import generate
+from rba.lm.scorer import precision, score
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 

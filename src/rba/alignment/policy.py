@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 
 from rba.alignment.divergence import divergences
-from rba.alignment.likelihood import chosen_logprobs
 from rba.alignment.objectives.objective import Divergence
-from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
 from rba.lm.head import vocabulary_head
+from rba.lm.likelihood import chosen_logprobs
+from rba.lm.scorer import answer_states, precision
 from rba.models.speechlm import SpeechLM
 
 

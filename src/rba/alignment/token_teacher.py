@@ -14,17 +14,17 @@ from typing import Any, Protocol
 
 import torch
 
-from rba.alignment.likelihood import chosen_logprobs
 from rba.alignment.objectives import available
 from rba.alignment.objectives.objective import load_objective
 from rba.alignment.policy import split
-from rba.alignment.scorer import answer_states, precision
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
 from rba.lm.head import vocabulary_head
+from rba.lm.likelihood import chosen_logprobs
 from rba.lm.load import TextLM, load_lm
 from rba.lm.preamble import System
+from rba.lm.scorer import answer_states, precision
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.services.service import is_service, parse_service

@@ -11,10 +11,10 @@ from rba.alignment.bank import PromptBank
 from rba.alignment.groups import Group
 from rba.alignment.metrics import mean
 from rba.alignment.rollout import Reward
-from rba.alignment.scorer import precision, score
 from rba.alignment.settings import AlignSettings
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import precision, score
 from rba.models.speechlm import SpeechLM
 from rba.rewards.deaf import did_not_hear
 

@@ -9,9 +9,9 @@ from typing import Any
 from rba import parallel
 from rba.alignment.engine import Ask, Engine, prompt_of
 from rba.alignment.objectives.objective import TYPED, Objective, Request, Task
-from rba.alignment.scorer import shared_rows
 from rba.lm.flops import Decoder, Work, countable, matmul_rate, shared_work
 from rba.lm.number_format import number_format
+from rba.lm.scorer import shared_rows
 
 
 @dataclass(frozen=True)

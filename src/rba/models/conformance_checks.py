@@ -13,11 +13,11 @@ import torch
 
 from rba.alignment.checks import LEAST_EFFECT
 from rba.alignment.policy import Policy, Query
-from rba.alignment.scorer import keeps_everything, score
 from rba.alignment.settings import AlignSettings
 from rba.lm import chat
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import add_lora, lora_parameters

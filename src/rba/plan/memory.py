@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rba.alignment.likelihood import CHUNK
 from rba.lm.flops import Decoder
+from rba.lm.likelihood import CHUNK
 from rba.lm.quantization import BYTES as PACKED
 from rba.plan.basis import Basis, cache
 from rba.plan.device import GPU

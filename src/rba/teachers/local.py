@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from rba.alignment.scorer import score
 from rba.lm import chat
 from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
+from rba.lm.scorer import score
 from rba.teachers.batches import Batches
 from rba.teachers.teacher import Reply, Teacher, as_request
 

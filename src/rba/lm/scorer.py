@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from rba.alignment.likelihood import chosen_logprobs
 from rba.lm.attention import short_attention
 from rba.lm.cache import read_cache
 from rba.lm.head import vocabulary_head
+from rba.lm.likelihood import chosen_logprobs
 from rba.lm.load import TextLM
 from rba.lm.number_format import number_format
 from rba.lm.recompute import recomputed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rba.alignment.likelihood import CHUNK, chosen_logprobs
+from rba.lm.likelihood import CHUNK, chosen_logprobs
 
 MANY = CHUNK["cpu"] + 5
 

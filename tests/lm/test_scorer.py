@@ -7,12 +7,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.alignment.scorer import plan_forwards, score, shared_rows
+from rba.lm.scorer import plan_forwards, score, shared_rows
 from rba.lm.scoring import backbone, token_logprobs
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.compact import CompactSpeechLM
+from rba.testing.tiny_speechlm import tiny_speechlm
 
 ANSWERS = [[5, 6, 7, 2], [9], [10, 11, 12, 13, 14, 15, 2], [20, 21], [30, 31, 32]]
+
+
+@pytest.fixture
+def speechlm() -> CompactSpeechLM:
+    """A fresh tiny SpeechLM."""
+    return tiny_speechlm()
 
 
 @pytest.fixture
@@ -88,7 +95,7 @@ def test_gradients_reach_prompts_that_carry_them(adapted: CompactSpeechLM):
 
 
 def test_a_model_with_sliding_windows_takes_the_plain_way(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rba.alignment.scorer.keeps_everything", lambda lm: False)
+    monkeypatch.setattr("rba.lm.scorer.keeps_everything", lambda lm: False)
     prompts = five_prompts(adapted)
     plain = token_logprobs(adapted.lm.model, prompts, ANSWERS)
     torch.testing.assert_close(torch.cat(score(adapted.lm, prompts, ANSWERS, 64)), torch.cat(plain))
