@@ -14,7 +14,7 @@ from rba.alignment.mix import check_task, speech_of, with_mixed
 from rba.alignment.variants import resolve, trained
 from rba.files import local
 from rba.lm.task import NO_TASK
-from rba.models import SHIPPED
+from rba.models import SHIPPED, shipped_folder
 from rba.recipe import CONNECT, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.service import is_service, parse_service
@@ -184,8 +184,7 @@ def _path_mark(name: str) -> Any:
 
 def _shipped_mark() -> str:
     """The state of the connector in the package: a new one makes what was built on it out of date."""
-    folder = Path(__file__).parent / "models" / "shipped"
-    return fingerprint([(p.name, file_hash(p)) for p in sorted(folder.glob("*")) if p.is_file()])
+    return fingerprint([(p.name, file_hash(p)) for p in sorted(shipped_folder().glob("*")) if p.is_file()])
 
 
 def _stage(room: str) -> Callable[..., None]:

@@ -16,8 +16,8 @@ from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import DataError
-from rba.files import local
 from rba.lm.number_format import number_format
+from rba.models import folder_of
 from rba.models.speechlm import SpeechLM
 from rba.workspace import file_hash, fingerprint, keep_only
 
@@ -95,9 +95,6 @@ def _choose(
 
 def model_mark(model: Path | str) -> str:
     """What identifies a SpeechLM: its name, and its files where it is a local folder or the shipped one."""
-    from rba.models import SHIPPED
-    from rba.models.load import shipped_folder
-
-    folder = shipped_folder() if str(model) == SHIPPED else local(model)
+    folder = folder_of(model)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md") if folder.is_dir() else []
     return fingerprint(str(model), [(str(p.relative_to(folder)), file_hash(p)) for p in files])

@@ -26,6 +26,7 @@ from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
 from rba.files import local
+from rba.models import shipped_folder
 from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
@@ -54,8 +55,6 @@ def _copy_shipped(settings: ConnectSettings, folder: StageFolder) -> None:
 
 def shipped_for(settings: ConnectSettings) -> Path:
     """The folder of the shipped connector. Raises ModelError where it belongs to another encoder or LLM."""
-    from rba.models.load import shipped_folder
-
     names = json.loads((shipped_folder() / "speechlm.json").read_text())
     if (names["encoder"], names["llm"]) != (settings.encoder, settings.llm):
         fix = f"use encoder {names['encoder']} and llm {names['llm']}, or connect.connector=train"

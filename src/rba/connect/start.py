@@ -9,10 +9,9 @@ import torch
 
 from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
-from rba.files import local
-from rba.models import SHIPPED
+from rba.models import folder_of
 from rba.models.connector import Connector, ConnectorConfig
-from rba.models.load import HEARD, connector_files, shipped_folder
+from rba.models.load import HEARD, connector_files
 
 
 class Start:
@@ -25,7 +24,7 @@ class Start:
         self.heard = np.empty(0, np.uint64)
         if not settings.start:
             return
-        folder = shipped_folder() if settings.start == SHIPPED else local(settings.start)
+        folder = folder_of(settings.start)
         names, self.state = connector_files(folder)
         if (names["encoder"], names["llm"]) != (settings.encoder, settings.llm):
             fix = f"use encoder {names['encoder']} and llm {names['llm']}, or another connect.start"

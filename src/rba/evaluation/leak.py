@@ -10,7 +10,7 @@ import numpy as np
 from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.errors import DataError
-from rba.files import local
+from rba.models import folder_of
 from rba.rewards.words import wording
 
 
@@ -25,10 +25,9 @@ def heard_by(model: str | Path) -> frozenset[str]:
 
     A checkpoint folder may hold them as `heard_texts.npy` (uint64); without it there are none.
     """
-    from rba.models import SHIPPED
-    from rba.models.load import HEARD, shipped_folder
+    from rba.models.load import HEARD
 
-    listing = (shipped_folder() if str(model) == SHIPPED else local(model)) / HEARD
+    listing = folder_of(model) / HEARD
     return frozenset(f"{number:016x}" for number in np.load(listing).tolist()) if listing.is_file() else frozenset()
 
 

@@ -5,28 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rba.errors import ModelError, RbaError
-from rba.files import local
 from rba.lm.number_format import AUTO, pick_device
 from rba.lm.quantization import NONE, ROUNDED
-from rba.models import SHIPPED
+from rba.models import folder_of
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
 from rba.models.told import told
 
 HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
-
-
-def shipped_folder() -> Path:
-    """The compact SpeechLM that comes with the package (its connector; encoder and LLM are fetched by name)."""
-    return Path(str(resources.files("rba.models") / "shipped"))
 
 
 def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -58,7 +51,7 @@ def load_speechlm(
     (`rba.lm.quantization`); "none" leaves a checkpoint as it was trained, on packed weights or not. Raises ModelError
     where it is none of these or damaged, or its parts do not fit together.
     """
-    folder = shipped_folder() if str(name) == SHIPPED else local(name)
+    folder = folder_of(name)
     if is_published(name):
         from rba.models.audio_lm import open_audio_lm
 

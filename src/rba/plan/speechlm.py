@@ -8,7 +8,7 @@ from pathlib import Path
 from rba.connect.settings import ConnectSettings
 from rba.files import local
 from rba.lm.flops import Decoder
-from rba.models import SHIPPED
+from rba.models import SHIPPED, shipped_folder
 from rba.models.families import FAMILIES, Family
 from rba.plan.shapes import Shape, Shapes
 from rba.recipe import CONNECT, Recipe
@@ -55,7 +55,6 @@ class Hearing:
 def hearing(recipe: Recipe, shapes: Shapes) -> Hearing:
     """The SpeechLM that a recipe aligns. Raises ModelError where there can be none."""
     from rba.connect.stage import shipped_for
-    from rba.models.load import shipped_folder
 
     if recipe.model == CONNECT:
         made = recipe.connect.connector == "train"
