@@ -9,7 +9,7 @@ The judges of this file score each answer by itself, so that the order of the tw
     judge        48 hand-made pairs    AlpacaEval: GPT-4's preferences (benchmarks/judges.py)
                  (judge_accuracy)      all pairs    as long    order of 52 models (Spearman)
     recall       0.89 [0.77, 0.95]     0.74         0.58       0.75
-    similarity   0.79 [0.66, 0.88]     -            -          -
+    similarity   0.79 [0.66, 0.88]     0.57         0.46       0.56          on 100 instructions
     likelihood   0.29 [0.18, 0.43]     -            -          -             SmolLM2-135M as teacher
     letter       0.65 [0.50, 0.77]     -            -          -             SmolLM2-135M as judge
     (length)     0.33                  0.78         0.53       0.63          for comparison: the longer answer wins
