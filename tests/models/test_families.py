@@ -107,9 +107,9 @@ def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str
     torch.testing.assert_close(gradients(model, True), plain, atol=1e-4, rtol=1e-4)
 
 
-@needs("gemma4")
-def test_blocks_that_read_each_others_keys_are_not_run_again():
-    model = tiny_audio_lm("gemma4")
+@pytest.mark.parametrize("name", each(["gemma3n", "gemma4"]))
+def test_blocks_that_read_each_others_keys_are_not_run_again(name: str):
+    model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)
     with pytest.raises(ModelError, match=r"read each other's keys and values.*gradient_checkpointing"):
         gradients(model, True)

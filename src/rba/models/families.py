@@ -25,9 +25,10 @@ class Family:
     transformers); `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of
     the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
     the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
-    model and processor (given the source and the precision) where transformers does not. `title` is for people, `rows`
-    for plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest
-    release of transformers that it works with, where it is not the lowest that rba takes.
+    model and processor (given the source and the precision) where transformers does not, `speechlm` its SpeechLM
+    ("module:class") where that is not the plain `AudioLM`. `title` is for people, `rows` for plans: how many rows for
+    the LLM the published checkpoints make of a second of sound. `since` is the lowest release of transformers that it
+    works with, where it is not the lowest that rba takes.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Family:
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor: str = "transformers:AutoProcessor.from_pretrained"
     opener: str = ""
+    speechlm: str = ""
     rows: float = 25.0
     since: str = ""
 
@@ -87,6 +89,15 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe": _OMNI3,
     "qwen3_omni_moe_thinker": _OMNI3,
+    "gemma3n": Family(
+        "Gemma 3n",
+        "rba.models.gemma3n:Gemma3nForConditionalGeneration",
+        "model.embed_audio",
+        processor="rba.models.processors:gemma3n",
+        speechlm="rba.models.gemma3n:Gemma3n",
+        rows=38.0,  # 188 for every clip: one of 5 s
+        since="5.8",
+    ),
     "gemma4": Family(
         "Gemma 4",
         "Gemma4ForConditionalGeneration",

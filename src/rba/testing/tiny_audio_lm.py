@@ -80,6 +80,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_5_omni_thinker": seeing.omni,
     "qwen3_omni_moe_thinker": seeing.omni3,
     "phi4_multimodal": seeing.phi4,
+    "gemma3n": seeing.gemma3n,
     "gemma4": seeing.gemma4,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
