@@ -80,5 +80,7 @@ def backbone(model: Any) -> Any:
     """The decoder under the vocabulary head, also beneath a PEFT wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = inner.get_decoder() if hasattr(inner, "get_decoder") else inner
+    if decoder is not inner and getattr(decoder, "lm_head", None) is not None:  # a whole causal LM stands in its place
+        return backbone(decoder)
     # some classes of older releases of transformers do not find theirs and return themselves
     return getattr(inner, "model", inner) if decoder is inner else decoder

@@ -225,7 +225,7 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         in_float32(core, family)
     except AttributeError as error:
         fix = "choose a checkpoint that hears"
-        raise ModelError(f"this {family.title} has no audio tower", name, fix) from error
+        raise ModelError(f"this {family.title} cannot hear", name, fix) from error
     fit(core)
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
     kind = pkgutil.resolve_name(family.speechlm) if family.speechlm else AudioLM

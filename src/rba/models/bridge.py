@@ -57,6 +57,8 @@ def projector_of(core: Any, family: Family) -> Any:
 def in_float32(core: Any, family: Family) -> None:
     """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
     first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
+    if not family.tower:
+        return
     # Phi-4 casts what its tower hears to the precision of the projector
     part(core, family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
 

@@ -23,12 +23,12 @@ class Family:
     `model_class` is its class in transformers, or "module:class"; `projector` the path, inside the model, of the module
     between audio tower and LLM, or of the modules that together are it (a name without a dot is an activation of
     transformers); `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of
-    the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
-    the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
-    model and processor (given the source and the precision) where transformers does not, `speechlm` its SpeechLM
-    ("module:class") where that is not the plain `AudioLM`. `title` is for people, `rows` for plans: how many rows for
-    the LLM the published checkpoints make of a second of sound. `since` is the lowest release of transformers that it
-    works with, where it is not the lowest that rba takes.
+    the audio tower, "" where there is none, `adapter` the folder of an adapter that a checkpoint brings along for
+    speech. `audio_kwargs` go to the processor; `processor` names what opens it ("module:function", given the source).
+    `opener` names what opens model and processor (given the source and the precision) where transformers does not,
+    `speechlm` its SpeechLM ("module:class") where that is not the plain `AudioLM`. `title` is for people, `rows` for
+    plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest release
+    of transformers that it works with, where it is not the lowest that rba takes.
     """
 
     title: str
@@ -104,6 +104,22 @@ FAMILIES: dict[str, Family] = {
         "model.embed_audio",
         processor="rba.models.processors:gemma4",
         since="5.17",
+    ),
+    "gemma4_unified": Family(
+        "Gemma 4 Unified",
+        "Gemma4UnifiedForConditionalGeneration",
+        "model.embed_audio",
+        tower="",
+        processor="rba.models.processors:gemma4_unified",
+        since="5.14",
+    ),
+    "nemotron_h_omni": Family(
+        "Nemotron 3 Omni",
+        "NemotronH_Omni_Reasoning_V3",
+        "embed_audio",
+        tower="audio_tower",
+        processor="rba.models.processors:nemotron_omni",
+        rows=12.5,
     ),
     "phi4_multimodal": Family(
         "Phi-4-multimodal",

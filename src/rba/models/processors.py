@@ -47,6 +47,20 @@ def gemma4(source: str) -> Any:
     return _open(Gemma4Processor, source)
 
 
+def gemma4_unified(source: str) -> Any:
+    """Gemma 4 Unified's processor for text and audio, from a folder or hub id."""
+    from transformers import Gemma4UnifiedProcessor
+
+    return _open(Gemma4UnifiedProcessor, source)
+
+
+def nemotron_omni(source: str) -> Any:
+    """Nemotron 3 Omni's processor for text and audio, from a folder or hub id."""
+    from transformers import NemotronH_Omni_Reasoning_V3Processor
+
+    return _open(NemotronH_Omni_Reasoning_V3Processor, source)
+
+
 def without_eyes(kind: Any, ears: Any, tokenizer: Any, chat_template: str | None = None, **sizes: int) -> Any:
     """A processor of the class `kind` made of a feature extractor and a tokenizer; it cannot be given images.
 

@@ -82,6 +82,8 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "phi4_multimodal": seeing.phi4,
     "gemma3n": seeing.gemma3n,
     "gemma4": seeing.gemma4,
+    "gemma4_unified": seeing.gemma4_unified,
+    "nemotron_h_omni": seeing.nemotron_omni,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
 
