@@ -71,6 +71,9 @@ FAMILIES: dict[str, Family] = {
         "Music Flamingo", "MusicFlamingoForConditionalGeneration", audio_kwargs={"padding": "max_length"}
     ),
     "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration", rows=13.0),
+    "fun_asr_nano": Family(
+        "Fun-ASR-Nano", "FunAsrNanoForConditionalGeneration", speechlm="rba.models.fun_asr:FunAsr", rows=16.7
+    ),
     "granite_speech": Family(
         "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", False, "model.encoder", rows=10.0
     ),
