@@ -55,6 +55,7 @@ def agreement(model: Any) -> float:
     [
         ("rba-single", "qwen2_audio"),
         ("rba-group", "qwen2_audio"),
+        pytest.param("rba-single", "gemma3n", marks=needs("gemma3n")),
         pytest.param("rba-single", "gemma4", marks=needs("gemma4")),
         pytest.param("rba-group", "qwen3_omni_moe_thinker", marks=needs("qwen3_omni_moe_thinker")),
         ("rba-group", "ultravox"),

@@ -69,7 +69,17 @@ def test_the_connector_goes_with_it(run, tmp_path):
     assert (tmp_path / "out" / "connector.json").is_file()
 
 
-FAMILIES = ["qwen2_audio", "voxtral", "qwen3_omni_moe_thinker", "phi4_multimodal", "gemma4", "ultravox"]
+FAMILIES = [
+    "qwen2_audio",
+    "voxtral",
+    "qwen3_omni_moe_thinker",
+    "phi4_multimodal",
+    "gemma3n",
+    "gemma4",
+    "gemma4_unified",
+    "nemotron_h_omni",
+    "ultravox",
+]
 
 
 @pytest.mark.parametrize("family", each(FAMILIES))

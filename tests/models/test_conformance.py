@@ -51,7 +51,9 @@ def test_every_family_passes(name: str, family: Callable[[str], list[Finding]]):
     assert [f.name for f in found] == [check.name for check in CHECKS]
 
 
-@pytest.mark.parametrize("name", each(["qwen2_audio", "phi4_multimodal", "gemma4", "ultravox"]))
+@pytest.mark.parametrize(
+    "name", each(["qwen2_audio", "phi4_multimodal", "gemma3n", "gemma4", "gemma4_unified", "ultravox"])
+)
 def test_it_passes_in_half_precision(name: str, tmp_path: Path):
     found = findings(load_speechlm(save_tiny_audio_lm(tmp_path, name), "bfloat16"))
     assert {name: f.seen for name, f in found.items() if not f.passed} == {}
@@ -62,10 +64,10 @@ def test_every_family_has_a_tiny_model_or_is_another_name_of_one():
     assert {entry.title for entry in FAMILIES.values()} == tried
 
 
-def test_sliding_windows_take_the_plain_path_and_say_so(family: Callable[[str], list[Finding]]):
+def test_windows_and_states_take_the_plain_path_and_say_so(family: Callable[[str], list[Finding]]):
     shares = {name: next(f for f in family(name) if f.name == "shares") for name in ROWS}
     plain = {name for name, found in shares.items() if found.seen.startswith("nothing is shared")}
-    assert plain == {"gemma4", WINDOWS}
+    assert plain == {"gemma3n", "gemma4", "gemma4_unified", "nemotron_h_omni", WINDOWS}
 
 
 def test_the_table_of_the_documentation_is_what_the_checks_say(family: Callable[[str], list[Finding]]):

@@ -13,9 +13,12 @@ from releases import each, needs
 from safetensors.torch import load_file, save_file
 
 from rba.errors import ModelError
+from rba.lm.generation import generate
+from rba.lm.sampling import Sampling
 from rba.lm.scorer import answer_states, score
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.audio_lm import wrap
+from rba.models.bridge import class_of
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm, tiny_audio_tokenizer
 from rba.testing.tiny_utterances import tiny_wave
@@ -95,7 +98,10 @@ def gradients(model: Any, recompute: bool) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
 
 
-@pytest.mark.parametrize("name", each(["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "ultravox"]))
+RUN_AGAIN = ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "gemma4_unified", "nemotron_h_omni", "ultravox"]
+
+
+@pytest.mark.parametrize("name", each(RUN_AGAIN))
 def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str):
     model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)
@@ -107,9 +113,9 @@ def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str
     torch.testing.assert_close(gradients(model, True), plain, atol=1e-4, rtol=1e-4)
 
 
-@needs("gemma4")
-def test_blocks_that_read_each_others_keys_are_not_run_again():
-    model = tiny_audio_lm("gemma4")
+@pytest.mark.parametrize("name", each(["gemma3n", "gemma4"]))
+def test_blocks_that_read_each_others_keys_are_not_run_again(name: str):
+    model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)
     with pytest.raises(ModelError, match=r"read each other's keys and values.*gradient_checkpointing"):
         gradients(model, True)
@@ -130,14 +136,26 @@ def test_a_family_that_the_installed_transformers_lacks_is_told(tmp_path: Path, 
         load_speechlm(folder)
 
 
-@needs("gemma4")
-def test_a_gemma_4_that_cannot_hear_is_refused():
-    import transformers
-
+@pytest.mark.parametrize("name", each(["gemma4", "gemma4_unified", "nemotron_h_omni"]))
+def test_one_that_cannot_hear_is_refused(name: str):
     from rba.models.families import FAMILIES
 
-    config, processor = BUILDERS["gemma4"](tiny_audio_tokenizer())
+    config, processor = BUILDERS[name](tiny_audio_tokenizer())
     config.audio_config = None
-    core = transformers.Gemma4ForConditionalGeneration(config)
-    with pytest.raises(ModelError, match="this Gemma 4 has no audio tower"):
-        wrap(core, processor, FAMILIES["gemma4"], "source", "name")
+    core = class_of(FAMILIES[name])(config)
+    with pytest.raises(ModelError, match=f"this {FAMILIES[name].title} cannot hear"):
+        wrap(core, processor, FAMILIES[name], "source", "name")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", each(["gemma3n", "gemma4_unified", "nemotron_h_omni"]))
+def test_answers_are_drawn_in_groups_that_end_at_different_steps(name: str):
+    model = tiny_audio_lm(name)
+    model.lm.end_ids = list(range(60, 100))
+    prompts = model.prompts(model.encode(WAVES))
+    drawn = generate(model.lm, prompts, Sampling(max_new_tokens=24), list(range(8)), group=4)
+    assert len({len(answer.ids) for answers in drawn for answer in answers}) > 2
+    for prompt, answers in zip(prompts, drawn):
+        scored = score(model.lm, [prompt] * 4, [answer.ids for answer in answers], 512)
+        for own, answer in zip(scored, answers):
+            torch.testing.assert_close(own, torch.tensor(answer.logprobs), atol=1e-4, rtol=0)

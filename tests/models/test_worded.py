@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from releases import needs
+from releases import each
 
 from rba.lm.scorer import score
 from rba.models.worded import DIGITS, WordedEmbedding, as_wide, unworded, worded
@@ -29,9 +29,9 @@ def test_an_embedding_remembers_and_what_is_no_word_passes_for_the_pad():
     assert as_wide(said, table(torch.tensor([7])), 5) is said
 
 
-@needs("gemma4")
-def test_the_blocks_of_a_gemma_4_read_which_token_a_row_is():
-    model = tiny_audio_lm("gemma4")
+@pytest.mark.parametrize("name", each(["gemma3n", "gemma4"]))
+def test_the_blocks_of_a_gemma_read_which_token_a_row_is(name: str):
+    model = tiny_audio_lm(name)
     (prompt,) = model.text_prompts(["hello"])
     rows, ids = unworded(prompt)
     assert torch.equal(model.core.model.get_input_embeddings()(ids), rows)

@@ -87,3 +87,9 @@ def roomy_cache(config: Any) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def take_rows(cache: Any, index_B: torch.Tensor) -> None:
+    """Have a cache of a batch be of the rows [B] of it, each as often as it is named."""
+    # layers with recurrent states know this way of choosing rows and no other
+    cache.reorder_cache(index_B)

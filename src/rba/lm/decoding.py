@@ -17,7 +17,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from rba.lm.cache import RoomyLayer, roomy_cache
+from rba.lm.cache import RoomyLayer, roomy_cache, take_rows
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.packing import Packed
@@ -90,7 +90,7 @@ class Stepwise:
     def keep(self, index_B: torch.Tensor) -> None:
         """Go on with these rows alone."""
         self._mask_BT, self._position_B = self._mask_BT[index_B], self._position_B[index_B]
-        self._cache.batch_select_indices(index_B)
+        take_rows(self._cache, index_B)
 
 
 class FixedLayer(DynamicLayer):

@@ -127,6 +127,8 @@ def countable(model: Any) -> bool:
         shape = Decoder.of(model)
     except (AttributeError, RuntimeError):  # transformers raises the second for a size that blocks do not share
         return False
+    if not isinstance(shape.inner, int):  # blocks of several widths
+        return False
     # beside an adapter stand its own two matrices: the weights that it wraps are counted
     llm = backbone(model)
     blocks = getattr(llm, "layers", llm)

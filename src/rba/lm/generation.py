@@ -80,7 +80,7 @@ def _generate_batch(
     lm: TextLM, embeds: list[torch.Tensor], sampling: Sampling, seeds: list[int], group: int
 ) -> list[Completion]:
     """Prefill the prompts, repeat the cache for the group, decode until every row has ended."""
-    from rba.lm.cache import roomy_cache
+    from rba.lm.cache import roomy_cache, take_rows
     from rba.lm.decoding import Decoding
 
     inputs_BTD, mask_BT = left_pad(embeds)
@@ -94,7 +94,7 @@ def _generate_batch(
         use_cache=True,
     ).last_hidden_state
     if group > 1:
-        cache.batch_repeat_interleave(group)
+        take_rows(cache, torch.arange(len(embeds), device=lm.device).repeat_interleave(group))
     # a contiguous matrix, as in `rba.lm.decoding`
     logits_BV = vocabulary_head(lm.model)(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
     mask_BT, position_B = mask_BT.repeat_interleave(group, 0), positions_BT[:, -1].repeat_interleave(group, 0)

@@ -31,7 +31,7 @@ def vocabulary_head(model: Any, bare: bool = False) -> Any:
     Granite divides logits by `logits_scaling`, Cohere multiplies them by `logit_scale`, Falcon-H1 by
     `lm_head_multiplier`, and Gemma bends them under `final_logit_softcapping`. `bare` takes an adapter off the head.
     """
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings() or model.get_decoder().get_output_embeddings()
     head = getattr(head, "base_layer", head) if bare else head
     config = model.config.get_text_config()
 

@@ -63,16 +63,24 @@ def response_states(
     out = backbone(model)(
         inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False, output_hidden_states=layers
     )
-    states = [*out.hidden_states[:-1], out.last_hidden_state] if layers else [out.last_hidden_state]
+    kept = [active(model, layer) for layer in out.hidden_states[:-1]] if layers else []
+    states = [*kept, out.last_hidden_state]
     return [
         [layer_BTD[i, len(prompt) - 1 : len(prompt) - 1 + len(response)] for layer_BTD in states]
         for i, (prompt, response) in enumerate(zip(prompts, responses))
     ]
 
 
+def active(model: Any, states: torch.Tensor) -> torch.Tensor:
+    """A block's states [B, T, D]: of blocks that hand on several streams [S, B, T, D], the one that passes them."""
+    return states[model.config.get_text_config().altup_active_idx] if states.ndim == 4 else states
+
+
 def backbone(model: Any) -> Any:
     """The decoder under the vocabulary head, also beneath a PEFT wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = inner.get_decoder() if hasattr(inner, "get_decoder") else inner
+    if decoder is not inner and getattr(decoder, "lm_head", None) is not None:  # a whole causal LM stands in its place
+        return backbone(decoder)
     # some classes of older releases of transformers do not find theirs and return themselves
     return getattr(inner, "model", inner) if decoder is inner else decoder

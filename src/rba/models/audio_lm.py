@@ -73,8 +73,7 @@ class AudioLM:
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
         before, after = (self.lm.embed(ids) for ids in self._frame(system))
-        pad = self.core.config.get_text_config().pad_token_id
-        heard = [as_wide(self._project(f).to(before), before, pad) for f in features]
+        heard = [as_wide(self._project(f).to(before), before, self._passes_for()) for f in features]
         return [torch.cat([before, rows, after]) for rows in heard]
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
@@ -153,6 +152,10 @@ class AudioLM:
         rows = self.projector(feature[None].to(self.lm.device))
         return rows.reshape(-1, rows.shape[-1])
 
+    def _passes_for(self) -> int:
+        """The token that what is heard is, to blocks that read token ids beside rows."""
+        return int(self.core.config.get_text_config().pad_token_id)
+
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
         return ids == self.lm.tokenizer.convert_tokens_to_ids(self.processor.audio_token)
 
@@ -222,10 +225,11 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
         in_float32(core, family)
     except AttributeError as error:
         fix = "choose a checkpoint that hears"
-        raise ModelError(f"this {family.title} has no audio tower", name, fix) from error
+        raise ModelError(f"this {family.title} cannot hear", name, fix) from error
     fit(core)
     lm = TextLM(core, tokenizer, source, turns.end_ids(tokenizer, core))
-    return AudioLM(core, processor, lm, name, source, family)
+    kind = pkgutil.resolve_name(family.speechlm) if family.speechlm else AudioLM
+    return kind(core, processor, lm, name, source, family)
 
 
 def restore(model: AudioLM, folder: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from rba.models.families import Family
+
+SAFETENSORS = "model.safetensors"
 
 
 def class_of(family: Family) -> Any:
@@ -53,18 +57,23 @@ def projector_of(core: Any, family: Family) -> Any:
 def in_float32(core: Any, family: Family) -> None:
     """Put the projector in float32, since it may be trained, whatever the precision of what stands around it."""
     first(projector_of(core, family).float()).register_forward_pre_hook(_in(torch.float32), with_kwargs=True)
+    if not family.tower:
+        return
     # Phi-4 casts what its tower hears to the precision of the projector
     part(core, family.tower).register_forward_pre_hook(_in(core.dtype), with_kwargs=True)
 
 
 def _in(dtype: Any) -> Any:
-    """A hook that casts what a module is to read, the first of its arguments."""
+    """A hook that casts what a module is to read, the first of its arguments; token ids stay as they are."""
+
+    def number(given: Any) -> Any:
+        return given.to(dtype) if given.is_floating_point() else given
 
     def cast(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
-            return (args[0].to(dtype), *args[1:]), kwargs
+            return (number(args[0]), *args[1:]), kwargs
         name = next(iter(kwargs))
-        return args, {**kwargs, name: kwargs[name].to(dtype)}
+        return args, {**kwargs, name: number(kwargs[name])}
 
     return cast
 
@@ -89,3 +98,12 @@ def file_of(source: str, name: str, subfolder: str = "") -> str | None:
 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     return cached_file(source, name, subfolder=subfolder, **quiet)
+
+
+def weight_files(source: str) -> list[str]:
+    """Where the safetensors files of a folder or hub id lie, fetched if need be. Raises OSError if one is missing."""
+    from transformers.utils import cached_file
+
+    index = file_of(source, f"{SAFETENSORS}.index.json")
+    parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values() if index else [SAFETENSORS]
+    return [str(cached_file(source, name)) for name in sorted(set(parts))]

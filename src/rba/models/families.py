@@ -23,11 +23,12 @@ class Family:
     `model_class` is its class in transformers, or "module:class"; `projector` the path, inside the model, of the module
     between audio tower and LLM, or of the modules that together are it (a name without a dot is an activation of
     transformers); `row_by_row` says that it maps each row of its input to one row for the LLM. `tower` is the path of
-    the audio tower, `adapter` the folder of an adapter that a checkpoint brings along for speech. `audio_kwargs` go to
-    the processor; `processor` names what opens it ("module:function", given the source). `opener` names what opens
-    model and processor (given the source and the precision) where transformers does not. `title` is for people, `rows`
-    for plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest
-    release of transformers that it works with, where it is not the lowest that rba takes.
+    the audio tower, "" where there is none, `adapter` the folder of an adapter that a checkpoint brings along for
+    speech. `audio_kwargs` go to the processor; `processor` names what opens it ("module:function", given the source).
+    `opener` names what opens model and processor (given the source and the precision) where transformers does not,
+    `speechlm` its SpeechLM ("module:class") where that is not the plain `AudioLM`. `title` is for people, `rows` for
+    plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest release
+    of transformers that it works with, where it is not the lowest that rba takes.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Family:
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
     processor: str = "transformers:AutoProcessor.from_pretrained"
     opener: str = ""
+    speechlm: str = ""
     rows: float = 25.0
     since: str = ""
 
@@ -69,6 +71,9 @@ FAMILIES: dict[str, Family] = {
         "Music Flamingo", "MusicFlamingoForConditionalGeneration", audio_kwargs={"padding": "max_length"}
     ),
     "qwen3_asr": Family("Qwen3-ASR", "Qwen3ASRForConditionalGeneration", rows=13.0),
+    "fun_asr_nano": Family(
+        "Fun-ASR-Nano", "FunAsrNanoForConditionalGeneration", speechlm="rba.models.fun_asr:FunAsr", rows=16.7
+    ),
     "granite_speech": Family(
         "Granite Speech", "GraniteSpeechForConditionalGeneration", "model.projector", False, "model.encoder", rows=10.0
     ),
@@ -87,12 +92,37 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe": _OMNI3,
     "qwen3_omni_moe_thinker": _OMNI3,
+    "gemma3n": Family(
+        "Gemma 3n",
+        "rba.models.gemma3n:Gemma3nForConditionalGeneration",
+        "model.embed_audio",
+        processor="rba.models.processors:gemma3n",
+        speechlm="rba.models.gemma3n:Gemma3n",
+        rows=38.0,  # 188 for every clip: one of 5 s
+        since="5.8",
+    ),
     "gemma4": Family(
         "Gemma 4",
         "Gemma4ForConditionalGeneration",
         "model.embed_audio",
         processor="rba.models.processors:gemma4",
         since="5.17",
+    ),
+    "gemma4_unified": Family(
+        "Gemma 4 Unified",
+        "Gemma4UnifiedForConditionalGeneration",
+        "model.embed_audio",
+        tower="",
+        processor="rba.models.processors:gemma4_unified",
+        since="5.14",
+    ),
+    "nemotron_h_omni": Family(
+        "Nemotron 3 Omni",
+        "NemotronH_Omni_Reasoning_V3",
+        "embed_audio",
+        tower="audio_tower",
+        processor="rba.models.processors:nemotron_omni",
+        rows=12.5,
     ),
     "phi4_multimodal": Family(
         "Phi-4-multimodal",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,16 +15,14 @@ from transformers import (
     GenerationConfig,
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils import cached_file
 
 from rba.errors import ModelError
-from rba.models.bridge import file_of
+from rba.models.bridge import file_of, weight_files
 from rba.models.ultravox_model import UltravoxConfig, UltravoxModel
 from rba.models.ultravox_turns import AUDIO_TOKEN, UltravoxTurns, ears
 from rba.weights.resolve import resolve
 
 TOWER, PROJECTOR, LLM = "audio_tower", "multi_modal_projector", "language_model"
-SAFETENSORS = "model.safetensors"
 Weights = dict[str, torch.Tensor]
 
 
@@ -73,15 +69,9 @@ def _tokenizer(config: Any, source: str) -> Any:
 
 def _weights(source: str) -> dict[str, Weights]:
     """The checkpoint's weights by part."""
-    index = file_of(source, f"{SAFETENSORS}.index.json")
-    names = (
-        sorted(set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()))
-        if index
-        else [SAFETENSORS]
-    )
     held: dict[str, Weights] = {TOWER: {}, PROJECTOR: {}, LLM: {}}
-    for name in names:
-        for key, weight in load_file(str(cached_file(source, name))).items():
+    for path in weight_files(source):
+        for key, weight in load_file(path).items():
             part, _, rest = key.partition(".")
             if part not in held:
                 raise ModelError(f"the checkpoint holds {key}, which is no part of an Ultravox", source, _CHOOSE)

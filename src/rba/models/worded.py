@@ -7,6 +7,7 @@ the LLM begins.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -54,18 +55,24 @@ class WordedEmbedding(torch.nn.Module):
 
 def fit(core: Any) -> None:
     """Have a model's embeddings and LLM work here as in its own forward pass, which stays as it is."""
-    llm, table = backbone(core), core.get_input_embeddings()
-    config = core.config.get_text_config()
+    llm, config = backbone(core), core.config.get_text_config()
     if not getattr(config, "hidden_size_per_layer_input", 0):
         return
-    rows, width = WordedEmbedding(table), config.hidden_size
+    parted = hasattr(core, "vocabulary")
+    rows = WordedEmbedding(core.vocabulary() if parted else core.get_input_embeddings())
+    width, known = config.hidden_size, config.vocab_size_per_layer_input
+    alone = len(signature(llm.get_per_layer_inputs).parameters) == 1
     core.get_input_embeddings = lambda: rows
 
     def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = kwargs.get("inputs_embeds")
+        if given is None and parted:  # the LLM's own table is not all of the vocabulary
+            given = rows(kwargs["input_ids"])
         if given is None or given.shape[-1] == width:
             return None
         plain, ids = unworded(given)
-        return args, {**kwargs, "inputs_embeds": plain, "per_layer_inputs": module.get_per_layer_inputs(ids, plain)}
+        ids = ids.where(ids < known, 0)
+        layers = module.get_per_layer_inputs(ids) if alone else module.get_per_layer_inputs(ids, plain)
+        return args, {**kwargs, "input_ids": None, "inputs_embeds": plain, "per_layer_inputs": layers}
 
     llm.register_forward_pre_hook(read, with_kwargs=True)

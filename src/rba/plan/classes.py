@@ -18,6 +18,8 @@ def _lm(config: Any, name: str) -> tuple[Any, Any]:
 
 
 def _audio(config: Any, name: str) -> tuple[Any, Any]:
+    from torch.nn import Module
+
     from rba.models.bridge import class_of, lacking, part, projector_of
     from rba.models.families import family_of
 
@@ -25,7 +27,8 @@ def _audio(config: Any, name: str) -> tuple[Any, Any]:
     if reason := lacking(family):
         raise ModelError(reason, name, "upgrade it")
     model = class_of(family)(getattr(config, "thinker_config", config))
-    return model, (part(model, family.tower), projector_of(model, family))
+    tower = part(model, family.tower) if family.tower else Module()
+    return model, (tower, projector_of(model, family))
 
 
 def _reward(config: Any, name: str) -> tuple[Any, Any]:

@@ -175,7 +175,7 @@ def _tower(model: Any) -> tuple[int, int]:
     """Layers and width of what hears."""
     config = getattr(model.config, "audio_config", None) or getattr(model.config, "encoder_config", model.config)
     layers = ("encoder_layers", "encoder_num_hidden_layers", "num_hidden_layers", "num_layers", "num_blocks")
-    return _first(config, layers), _first(config, ("d_model", "hidden_size", "hidden_dim"))
+    return _first(config, (*layers, "conf_num_hidden_layers")), _first(config, ("d_model", "hidden_size", "hidden_dim"))
 
 
 def _first(config: Any, names: Sequence[str]) -> int:

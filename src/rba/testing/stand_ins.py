@@ -1,4 +1,4 @@
-"""The feature extractor of Granite Speech without torchaudio, which rba does not install."""
+"""Feature extractors of Granite Speech and Fun-ASR-Nano without torchaudio, which rba does not install."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def granite_ears(mels: int) -> Any:
             return BatchFeature({"input_features": pairs_BTF, "audio_embed_sizes": sizes, "input_features_mask": mask})
 
     return GraniteEars()
+
+
+def fun_asr_ears(mels: int) -> Any:
+    """Fun-ASR-Nano's feature extractor with a mel spectrogram of ours; how frames are stacked is the real class's."""
+    from transformers.models.fun_asr_nano.feature_extraction_fun_asr_nano import FunAsrNanoFeatureExtractor
+
+    class FunAsrEars(FunAsrNanoFeatureExtractor):
+        def _extract_fbank_features(self, waveform: torch.Tensor) -> torch.Tensor:
+            return _log_mel(waveform[None], mels)[0]
+
+    return FunAsrEars(feature_size=mels)
 
 
 def _log_mel(waves_BS: torch.Tensor, mels: int) -> torch.Tensor:

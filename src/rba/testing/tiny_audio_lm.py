@@ -73,6 +73,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "glmasr": hearing.glm_asr,
     "musicflamingo": hearing.music_flamingo,
     "qwen3_asr": hearing.qwen3_asr,
+    "fun_asr_nano": hearing.fun_asr_nano,
     "granite_speech": hearing.granite_speech,
     "granite_speech_plus": hearing.granite_speech_plus,
     "voxtral": hearing.voxtral,
@@ -80,9 +81,12 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2_5_omni_thinker": seeing.omni,
     "qwen3_omni_moe_thinker": seeing.omni3,
     "phi4_multimodal": seeing.phi4,
+    "gemma3n": seeing.gemma3n,
     "gemma4": seeing.gemma4,
+    "gemma4_unified": seeing.gemma4_unified,
+    "nemotron_h_omni": seeing.nemotron_omni,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
 
-STAND_INS = ("granite_speech", "granite_speech_plus")
+STAND_INS = ("fun_asr_nano", "granite_speech", "granite_speech_plus")
 """The families whose own processor needs a package that rba does not install: theirs is a stand-in, not to be saved."""

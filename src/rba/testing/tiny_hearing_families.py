@@ -110,6 +110,36 @@ def music_flamingo(tokenizer: Any) -> tuple[Any, Any]:
     return config, MusicFlamingoProcessor(whisper_ears(), tokenizer, chat_template=AUDIO_TEMPLATE, **marks)
 
 
+def fun_asr_nano(tokenizer: Any) -> tuple[Any, Any]:
+    """Fun-ASR-Nano."""
+    from transformers import FunAsrNanoConfig, FunAsrNanoProcessor
+
+    from rba.testing.stand_ins import fun_asr_ears
+
+    config = FunAsrNanoConfig(
+        audio_config={
+            "model_type": "fun_asr_nano_encoder",
+            "num_mel_bins": MELS,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_timestamp_prediction_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        adaptor_config={
+            "hidden_size": WIDTH,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": WIDTH // 4,
+            "projector_hidden_size": 16,
+        },
+        text_config={"model_type": "qwen3", **text_sizes(tokenizer, head_dim=8)},
+        audio_token_id=audio_id(tokenizer),
+    )
+    marks = {"chat_template": AUDIO_TEMPLATE, "audio_token": MARKS["audio_token"]}
+    return config, FunAsrNanoProcessor(fun_asr_ears(MELS), tokenizer, **marks)
+
+
 def granite_speech(tokenizer: Any, kind: str = "GraniteSpeech", **encoder: Any) -> tuple[Any, Any]:
     """Granite Speech, or the `kind` that goes on from it, with more of an `encoder`."""
     import transformers

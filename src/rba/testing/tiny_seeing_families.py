@@ -10,6 +10,7 @@ from rba.testing.tiny_audio_parts import (
     KINDS,
     MARKS,
     MELS,
+    SECONDS,
     WIDTH,
     audio_id,
     text_sizes,
@@ -129,3 +130,120 @@ def gemma4(_: Any) -> tuple[Any, Any]:
     )
     ears = Gemma4AudioFeatureExtractor(feature_size=MELS)
     return config, without_eyes(Gemma4Processor, ears, tokenizer, AUDIO_TEMPLATE)
+
+
+def gemma3n(_: Any) -> tuple[Any, Any]:
+    """Gemma 3n, with a tokenizer of its own: its last letters pass for tokens of images, its marks are of audio."""
+    from transformers import Gemma3nAudioFeatureExtractor, Gemma3nConfig, Gemma3nProcessor
+
+    from rba.models.processors import without_eyes
+
+    tokenizer = tiny_audio_tokenizer(**BOUNDS)
+    first, spare = min(tokenizer.convert_tokens_to_ids([*MARKS.values(), *BOUNDS.values()])), 4
+    rows = 7 * SECONDS
+    sounds, sights = len(tokenizer) + spare - first, 8
+    config = Gemma3nConfig(
+        audio_config={
+            "vocab_size": sounds,
+            "vocab_offset": first,
+            "input_feat_size": MELS,
+            "hidden_size": 16,
+            "conf_num_attention_heads": 2,
+            "conf_num_hidden_layers": 1,
+            "sscp_conv_channel_size": [8, 4],
+        },
+        vision_config={"hidden_size": 16, "vocab_size": sights, "vocab_offset": first - sights},
+        text_config={
+            **text_sizes(tokenizer),
+            "vocab_size": first + sounds,
+            "num_hidden_layers": 4,
+            "head_dim": 8,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "sliding_window": 24,
+            "num_kv_shared_layers": 2,
+            "laurel_rank": 4,
+            "altup_correct_scale": False,  # which is 0 before training and lets no token id through
+            "activation_sparsity_pattern": [0.6, 0.6, 0.0, 0.0],
+            "hidden_size_per_layer_input": 4,
+            "vocab_size_per_layer_input": first - sights,
+            "final_logit_softcapping": 5.0,
+        },
+        audio_soft_tokens_per_image=rows,
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in ("audio", "image")},
+        **{f"{mark}_id": tokenizer.convert_tokens_to_ids(token) for mark, token in BOUNDS.items()},
+    )
+    ears = Gemma3nAudioFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(Gemma3nProcessor, ears, tokenizer, AUDIO_TEMPLATE, audio_seq_length=rows)
+
+
+def gemma4_unified(_: Any) -> tuple[Any, Any]:
+    """Gemma 4 Unified, with a tokenizer of its own."""
+    from transformers import Gemma4UnifiedAudioFeatureExtractor, Gemma4UnifiedConfig, Gemma4UnifiedProcessor
+
+    from rba.models.processors import without_eyes
+
+    tokenizer = tiny_audio_tokenizer(**BOUNDS)
+    config = Gemma4UnifiedConfig(
+        audio_config={},
+        vision_config=None,
+        text_config={
+            **text_sizes(tokenizer),
+            "head_dim": 8,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "sliding_window": 24,
+            "final_logit_softcapping": 5.0,
+        },
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in KINDS},
+    )
+    ears = Gemma4UnifiedAudioFeatureExtractor()
+    return config, without_eyes(Gemma4UnifiedProcessor, ears, tokenizer, AUDIO_TEMPLATE)
+
+
+def nemotron_omni(tokenizer: Any) -> tuple[Any, Any]:
+    """Nemotron 3 Omni, of one block of each kind."""
+    from transformers import (
+        NemotronH_Omni_Reasoning_V3_Config,
+        NemotronH_Omni_Reasoning_V3Processor,
+        ParakeetFeatureExtractor,
+    )
+
+    from rba.models.processors import without_eyes
+
+    sizes = {key: value for key, value in text_sizes(tokenizer).items() if key != "num_hidden_layers"}
+    config = NemotronH_Omni_Reasoning_V3_Config(
+        audio_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "subsampling_conv_channels": 4,
+            "num_mel_bins": MELS,
+            "projection_hidden_size": 16,
+            "projection_bias": False,
+        },
+        vision_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "video_temporal_patch_size": 2,
+        },
+        vision_hidden_size=16,
+        projector_hidden_size=16,
+        text_config={
+            "model_type": "nemotron_h",
+            **sizes,
+            "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"],
+            "head_dim": 8,
+            "ssm_state_size": 8,
+            "time_step_min": 1e-7,  # a floor that transformers knows where it reads, and not where it writes
+            "mamba_num_heads": 8,
+            "mamba_head_dim": 8,
+            "n_groups": 2,
+            "n_routed_experts": 4,
+            "moe_intermediate_size": 16,
+            "moe_shared_expert_intermediate_size": 16,
+        },
+        **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"]) for kind in KINDS},
+    )
+    ears = ParakeetFeatureExtractor(feature_size=MELS)
+    return config, without_eyes(NemotronH_Omni_Reasoning_V3Processor, ears, tokenizer, AUDIO_TEMPLATE)
