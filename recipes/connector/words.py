@@ -91,7 +91,7 @@ def main() -> None:
     uses = deque(rounds(words, options.texts * (LONGEST - 2), rng))
     _, longer = pronounced_words(tokenizer)
     longer = [word for word in longer if len(tokenizer(" " + word)["input_ids"]) == 2]
-    lines = []
+    lines: list[str] = []
     while uses and len(lines) < options.texts:
         own = [uses.popleft() for _ in range(min(len(uses), int(rng.integers(LONGEST - 4, LONGEST + 1))))]
         own.insert(int(rng.integers(len(own))), longer[int(rng.integers(len(longer)))])
