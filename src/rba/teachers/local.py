@@ -61,7 +61,7 @@ class LocalTeacher(Teacher):
         answers = self.batches.answers(responses, self.lm.end_ids[0])
         scores = [(0.0, 0)] * len(texts)
         for chosen in self.batches.scores(prompts, answers):
-            embeds = {texts[i]: self.lm.embed(prompts[i]) for i in chosen}
+            embeds = {text: self.lm.embed(ids) for text, ids in {texts[i]: prompts[i] for i in chosen}.items()}
             rows = score(self.lm, [embeds[texts[i]] for i in chosen], [answers[i] for i in chosen], SCORE_TOKENS)
             for i, logp_R in zip(chosen, rows):
                 scores[i] = (float(logp_R.sum()), len(logp_R))
