@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lm.two_tokenizers import wordpiece
 from services.fault_server import FaultServer, serving
 from services.scoring import scores
 
+from rba.alignment.divergence import generalised_jsd
 from rba.alignment.engine import Engine
-from rba.alignment.objectives.objective import Request, load_objective
+from rba.alignment.groups import plan
+from rba.alignment.objectives.objective import Divergence, Request, Scored, load_objective
 from rba.alignment.objectives.settings import OpdSettings, RbaOpdSettings
 from rba.alignment.settings import AlignSettings
-from rba.alignment.token_teacher import check_served, check_vocabulary, load_token_teacher, own_teacher
+from rba.alignment.token_teacher import (
+    check_served,
+    load_token_teacher,
+    own_teacher,
+    reteller,
+    same_tokens,
+)
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
-from rba.lm.scoring import response_states
+from rba.lm.load import TextLM
+from rba.lm.scoring import response_logits, response_states
+from rba.lm.vocabulary import shared_classes
 from rba.models.adapters import add_lora
 from rba.testing.tiny_lm import save_tiny_lm, tiny_text_lm
 
-from .conftest import SMALL, Bench
+from .conftest import SMALL, Bench, FixedRollouts
 
 
 def test_another_model_with_the_same_tokens_may_teach(bench: Bench, tmp_path: Path):
@@ -37,18 +50,112 @@ def test_another_model_with_the_same_tokens_may_teach(bench: Bench, tmp_path: Pa
     assert not states.requires_grad
 
 
-def test_other_tokens_are_refused_with_the_methods_that_still_work():
-    student, teacher = tiny_text_lm(0), tiny_text_lm(1)
-    teacher.tokenizer.add_tokens(["hello"])
-    with pytest.raises(ModelError, match="another tokenizer") as refusal:
-        check_vocabulary(student, teacher.tokenizer, teacher.end_ids[0], replace(SMALL, token_teacher="other"))
+WORDS = ("hello", "apple", "no", "you")
+
+
+def ask(bench: Bench, settings: AlignSettings, answers: Sequence[Sequence[int]], **wanted: Any) -> list[Scored]:
+    """The answers scored as own ones to voices of the first instruction."""
+    objective = load_objective("opd", settings)
+    task = replace(bench.groups[0].task(), text=bench.groups[0].text)
+    requests = [Request(voice, tuple(ids), "own", voice, **wanted) for voice, ids in enumerate(answers)]
+    engine = Engine(bench.speechlm, bench.bank, settings, load_token_teacher(bench.speechlm, settings, "Be brief."))
+    return engine.score(objective, [task], [requests])[0]
+
+
+def said(bench: Bench, *texts: str) -> list[list[int]]:
+    """Answers in the SpeechLM's tokens."""
+    lm = bench.speechlm.lm
+    return [chat.response_ids(lm.tokenizer, text, lm.end_ids[0]) for text in texts]
+
+
+def plain_logits(bench: Bench, teacher: TextLM, text: str) -> tuple[list[int], torch.Tensor]:
+    """What `teacher` writes for an answer, and its logits [R', V'] at every token of it, the plain way."""
+    prompt = teacher.embed(chat.prompt_ids(teacher.tokenizer, bench.groups[0].text, "Be brief."))
+    ids = chat.response_ids(teacher.tokenizer, text, teacher.end_ids[0])
+    (logits_RV,) = response_logits(teacher.model, [prompt], [ids])
+    return ids, logits_RV
+
+
+@pytest.fixture
+def wordy(tmp_path: Path) -> AlignSettings:
+    """Settings with a teacher that writes some words as one token, where the SpeechLM spells them."""
+    return replace(SMALL, token_teacher=str(save_tiny_lm(tmp_path / "wordy", seed=5, words=WORDS)))
+
+
+def test_a_teacher_that_numbers_the_same_tokens_otherwise_says_the_same(bench: Bench, tmp_path: Path):
+    plain = tiny_text_lm(5)
+    plain.model.save_pretrained(tmp_path / "plain")
+    plain.tokenizer.save_pretrained(tmp_path / "plain")
+    order = torch.cat([torch.arange(3), 3 + torch.randperm(256, generator=torch.Generator().manual_seed(0))])
+    other = tiny_text_lm(5)
+    with torch.no_grad():
+        other.model.get_input_embeddings().weight[order] = plain.model.get_input_embeddings().weight.clone()
+    other.model.save_pretrained(tmp_path / "renumbered")
+    tree = json.loads(other.tokenizer.backend_tokenizer.to_str())
+    tree["model"]["vocab"] = {token: int(order[i]) for token, i in tree["model"]["vocab"].items()}
+    other.tokenizer.save_pretrained(tmp_path / "renumbered")
+    (tmp_path / "renumbered" / "tokenizer.json").write_text(json.dumps(tree))
+    answers, found = said(bench, "an apple?", "\u00e9 no"), []
+    for name in ("plain", "renumbered"):
+        settings = replace(SMALL, token_teacher=str(tmp_path / name))
+        found.append(ask(bench, settings, answers, divergence=Divergence(0.5, 2.0), teacher=True))
+    for here, there in zip(*found):
+        # less by what tells the two tokens without a text apart, which are one class
+        lost_R = here.divergence_R - there.divergence_R
+        assert -1e-6 < float(lost_R.min()) <= float(lost_R.max()) < 0.02 * float(here.divergence_R.min())
+        torch.testing.assert_close(here.logp_teacher_R, there.logp_teacher_R, atol=1e-5, rtol=1e-4)
+
+
+def test_a_teacher_with_other_tokens_reads_the_text_in_its_own(bench: Bench, wordy: AlignSettings):
+    text = "no, hello?"
+    (found,) = ask(bench, wordy, said(bench, text), teacher=True)
+    ids, logits_RV = plain_logits(bench, tiny_text_lm(5, words=WORDS), text)
+    logp_R = logits_RV.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0]
+    assert len(ids) == 6  # no | , | space | hello | ? | end
+    torch.testing.assert_close(found.logp_teacher_R.sum(), logp_R.sum(), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(found.logp_teacher_R[4:9], (logp_R[3] / 5).expand(5), atol=1e-5, rtol=1e-4)
+
+
+def test_its_distributions_are_compared_where_both_stand_at_a_break(bench: Bench, wordy: AlignSettings):
+    text = "no, hello?"
+    teacher = tiny_text_lm(5, words=WORDS)
+    (answer,) = said(bench, text)
+    (found,) = ask(bench, wordy, [answer], divergence=Divergence(1.0))
+    _, theirs_RV = plain_logits(bench, teacher, text)
+    lm = bench.speechlm.lm
+    (own_RV,) = response_logits(lm.model, [bench.bank.initial([bench.groups[0].utterances[0]])[0]], [answer])
+    classes = shared_classes(lm.tokenizer, lm.end_ids, teacher.tokenizer, teacher.end_ids)
+    breaks = [0, 2, 3, 4, 9, 10]
+    plain = generalised_jsd(own_RV[breaks], theirs_RV, 1.0, classes=classes)
+    torch.testing.assert_close(found.divergence_R[breaks], plain, atol=1e-4, rtol=1e-4)
+    assert found.divergence_R.sum() == pytest.approx(float(plain.sum().detach()), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["kd", "gkd", "opd", "rba-opd"])
+def test_a_teacher_with_other_tokens_is_learnt_from(benches: Callable[..., Bench], wordy: AlignSettings, method: str):
+    bench = benches(2, 3)
+    samples = bench.samples()
+    typed = {"opd": OpdSettings(text_weight=0.0), "rba_opd": RbaOpdSettings(preference=0.0, dense=1.0)}
+    settings = replace(wordy, steps=20, lr=2e-2, **typed)
+    steps = plan(bench.groups, 2, 20, 7)
+    teacher = load_token_teacher(bench.speechlm, settings)
+    rollouts = None if method == "kd" else FixedRollouts(steps, samples)
+    bench.trainer(method, settings, teacher=teacher, rollouts=rollouts).run()
+    losses = [record["loss"] for record in bench.records]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_tokens_that_are_no_pieces_of_text_are_refused_with_the_methods_that_still_work():
+    with pytest.raises(ModelError, match="cannot be compared as pieces of text") as refusal:
+        reteller(tiny_text_lm(0), wordpiece(), 0, replace(SMALL, token_teacher="other"))
     assert "dpo, grpo, ppo, rba-group, rba-single, rloo, sft, tars" in str(refusal.value)
 
 
-def test_another_end_of_turn_is_refused():
-    student, teacher = tiny_text_lm(0), replace(tiny_text_lm(1), end_ids=[0])
-    with pytest.raises(ModelError, match="ends its turns"):
-        check_vocabulary(student, teacher.tokenizer, teacher.end_ids[0], replace(SMALL, token_teacher="other"))
+def test_another_end_of_turn_makes_them_other_tokens():
+    student = tiny_text_lm(0)
+    assert same_tokens(student, tiny_text_lm(1).tokenizer, 2)
+    assert not same_tokens(student, tiny_text_lm(1).tokenizer, 0)
+    assert not same_tokens(student, tiny_text_lm(1, words=WORDS).tokenizer, 2)
 
 
 def test_an_adapter_on_the_head_is_not_the_teachers(bench: Bench):
@@ -82,10 +189,17 @@ def test_a_served_teacher_says_of_drawn_tokens_what_a_local_one_does(bench: Benc
         torch.testing.assert_close(from_server, here, atol=1e-4, rtol=1e-4)
 
 
-def test_a_served_teacher_with_other_tokens_is_refused(bench: Bench, served: str):
-    bench.speechlm.lm.tokenizer.add_tokens(["hello"])
-    with pytest.raises(ModelError, match="another tokenizer"):
-        load_token_teacher(bench.speechlm, replace(SMALL, token_teacher=served))
+def test_a_served_teacher_with_other_tokens_says_what_a_local_one_does(
+    bench: Bench, wordy: AlignSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
+    with serving(FaultServer(scores(tiny_text_lm(5, words=WORDS)))) as state:
+        name = f"openai:{state.url}?tokenizer={wordy.token_teacher}#m"
+        sampled = replace(wordy, token_teacher=name, opd=OpdSettings(form="sampled"), methods=("opd",))
+        answers = said(bench, "hello", "an apple?")
+        found = [ask(bench, settings, answers, teacher=True) for settings in (sampled, wordy)]
+    for from_server, here in zip(*found):
+        torch.testing.assert_close(from_server.logp_teacher_R, here.logp_teacher_R, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["kd", "gkd", "opd", "rba-opd"])

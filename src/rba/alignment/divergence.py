@@ -10,20 +10,28 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from rba.lm.likelihood import chunks
+from rba.lm.vocabulary import Classes
 
 Row = Callable[[torch.Tensor, slice], torch.Tensor]
 
 
 def generalised_jsd(
-    logits_NV: torch.Tensor, teacher_NV: torch.Tensor, beta: float, temperature: float = 1.0
+    logits_NV: torch.Tensor,
+    teacher_NV: torch.Tensor,
+    beta: float,
+    temperature: float = 1.0,
+    classes: Classes | None = None,
 ) -> torch.Tensor:
     """beta KL(T || M) + (1 - beta) KL(pi || M) with M = beta T + (1 - beta) pi, nats [N] (GKD, arXiv 2306.13649).
 
     Its ends are taken as TRL does: beta 0 is the forward KL(T || pi), beta 1 the reverse KL(pi || T). `temperature`
-    divides both logits; the divergence is not multiplied by its square.
+    divides both logits; the divergence is not multiplied by its square. Logits over two vocabularies are compared by
+    the masses of their shared `classes`.
     """
     own_NV = (logits_NV.float() / temperature).log_softmax(-1)
     other_NV = (teacher_NV.float() / temperature).log_softmax(-1)
+    if classes is not None:
+        own_NV, other_NV = classes.masses(own_NV), classes.masses(other_NV, other=True)
     if beta == 0:
         return _kl(other_NV, own_NV)
     if beta == 1:
@@ -44,6 +52,7 @@ def divergences(
     teacher_ND: torch.Tensor,
     beta: float,
     temperature: float = 1.0,
+    classes: Classes | None = None,
 ) -> torch.Tensor:
     """`generalised_jsd` [N] (float32) from last hidden states; keeps the graph to `states_ND`, none to the teacher's.
 
@@ -55,14 +64,14 @@ def divergences(
         own_CV = head(states_CD)
         with torch.no_grad():
             other_CV = teacher_head(teacher_ND[part].to(teacher_head.weight.dtype))
-        common = min(own_CV.shape[-1], other_CV.shape[-1])
-        return generalised_jsd(own_CV[:, :common], other_CV[:, :common], beta, temperature)
+        common = min(own_CV.shape[-1], other_CV.shape[-1]) if classes is None else None
+        return generalised_jsd(own_CV[:, :common], other_CV[:, :common], beta, temperature, classes)
 
     with torch.autocast(states_ND.device.type, enabled=False):
         states_ND = states_ND.to(head.weight.dtype)
         if type(head) is torch.nn.Linear and not any(p.requires_grad for p in head.parameters()):
             return _Rowwise.apply(states_ND, row)
-        pieces = []
+        pieces = [states_ND.new_zeros(0, dtype=torch.float32)]
         for part in chunks(len(states_ND)):
             pieces.append(checkpoint(row, states_ND[part], part, use_reentrant=False))
         return torch.cat(pieces)

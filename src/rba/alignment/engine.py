@@ -93,17 +93,18 @@ class Engine:
         keys = {i: (t.text, r.ids) for i, (t, r) in enumerate(asked) if r.teacher or r.divergence}
         said = list(dict.fromkeys(keys[i] for i, (_, r) in enumerate(asked) if r.teacher))
         kinds = list(dict.fromkeys(r.divergence for _, r in asked if r.divergence))
-        answers, taught = [ids for _, ids in said], []
+        taught: list[Taught] = []
         if kinds:
             assert isinstance(self.teacher, LocalTokenTeacher), "the stage gives no other to such objectives"
             different = list(dict.fromkeys(keys.values()))
             read = dict(zip(different, self.teacher.states([t for t, _ in different], [ids for _, ids in different])))
-            spoken = self.teacher.logprobs_of(answers, [read[key] for key in said])
+            spoken = self.teacher.logprobs_of([ids for _, ids in said], [read[key] for key in said])
             for kind in kinds:
                 rows = [i for i, (_, r) in enumerate(asked) if r.divergence == kind]
-                taught.append(Taught(kind, rows, torch.cat([read[keys[i]] for i in rows]), self.teacher.head))
+                answers = [asked[i][1].ids for i in rows]
+                taught.append(self.teacher.taught(kind, rows, answers, [read[keys[i]] for i in rows]))
         else:
-            spoken = self.teacher.logprobs([text for text, _ in said], answers) if said else []
+            spoken = self.teacher.logprobs([text for text, _ in said], [ids for _, ids in said]) if said else []
         logp = dict(zip(said, spoken))
         return {i: logp[keys[i]] for i, (_, r) in enumerate(asked) if r.teacher}, taught
 

@@ -19,17 +19,24 @@ from rba.alignment.settings import AlignSettings
 from rba.lm.head import vocabulary_head
 from rba.lm.likelihood import chosen_logprobs
 from rba.lm.scorer import answer_states, precision
+from rba.lm.vocabulary import Classes
 from rba.models.speechlm import SpeechLM
 
 
 @dataclass(frozen=True)
 class Taught:
-    """Measure the divergence `kind` of the answers numbered `rows` from a teacher: its states [N, D] and its head."""
+    """Measure the divergence `kind` of the answers numbered `rows` from a teacher: its states [N, D] and its head.
+
+    The states belong to all tokens of these answers one after another, or to the `places` [N] among them, if given;
+    elsewhere the divergence counts as 0. A teacher with other tokens is compared by `classes`.
+    """
 
     kind: Divergence
     rows: Sequence[int]
     states_ND: torch.Tensor
     head: Any
+    places_N: torch.Tensor | None = None
+    classes: Classes | None = None
 
 
 @dataclass(frozen=True)
@@ -92,12 +99,18 @@ class Policy(torch.nn.Module):
             logp = split(query.answers, partial(chosen_logprobs, self._head), states)
         divergence: list[torch.Tensor | None] = [None] * len(states)
         for asked in query.taught:
-            own_ND = torch.cat([states[i] for i in asked.rows])
-            kind = asked.kind
-            found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, kind.beta, kind.temperature)
-            for i, row in zip(asked.rows, found_N.split([len(query.answers[i]) for i in asked.rows])):
+            found_R = self._diverge(torch.cat([states[i] for i in asked.rows]), asked)
+            for i, row in zip(asked.rows, found_R.split([len(query.answers[i]) for i in asked.rows])):
                 divergence[i] = row
         return Measured(logp, states, [row.layers_LD for row in found], divergence)
+
+    def _diverge(self, states_RD: torch.Tensor, asked: Taught) -> torch.Tensor:
+        """The divergence [R] at every token of the answers asked about."""
+        kind, places_N = asked.kind, asked.places_N
+        own_ND = states_RD if places_N is None else states_RD[places_N]
+        settings = (kind.beta, kind.temperature, asked.classes)
+        found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, *settings)
+        return found_N if places_N is None else found_N.new_zeros(len(states_RD)).index_put((places_N,), found_N)
 
     @property
     def _head(self) -> Any:

@@ -1,8 +1,9 @@
 """The teacher of token-level objectives: it reads the typed request and judges every token of an answer to it.
 
-A model in memory gives whole distributions; one behind a server gives the log-probs of the tokens that were drawn. It
-needs the student's vocabulary. By default it is the SpeechLM's own LLM with its adapters switched off: no second
-copy is in memory.
+A model in memory gives whole distributions; one behind a server gives the log-probs of the tokens that were drawn. By
+default it is the SpeechLM's own LLM with its adapters switched off: no second copy is in memory. A model with other
+tokens reads the same text in its own; it is compared at the breaks that both have (`rba.lm.retelling`), by classes of
+tokens (`rba.lm.vocabulary`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any, Protocol
 import torch
 
 from rba.alignment.objectives import available
-from rba.alignment.objectives.objective import load_objective
-from rba.alignment.policy import split
+from rba.alignment.objectives.objective import Divergence, load_objective
+from rba.alignment.policy import Taught, split
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
@@ -24,7 +25,9 @@ from rba.lm.head import vocabulary_head
 from rba.lm.likelihood import chosen_logprobs
 from rba.lm.load import TextLM, load_lm
 from rba.lm.preamble import System
+from rba.lm.retelling import Reteller
 from rba.lm.scorer import answer_states, precision
+from rba.lm.vocabulary import Classes, shared_classes, token_bytes
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.services.service import is_service, parse_service
@@ -44,7 +47,10 @@ class TokenTeacher(Protocol):
 
 
 class LocalTokenTeacher(TokenTeacher):
-    """A causal LM `lm` that reads what `prompts` makes of typed requests, inside the context `still`."""
+    """A causal LM `lm` that reads what `prompts` makes of typed requests, inside the context `still`.
+
+    One with other tokens than the student's reads answers as `retell` writes them, and is compared by `classes`.
+    """
 
     lm: TextLM
 
@@ -54,8 +60,11 @@ class LocalTokenTeacher(TokenTeacher):
         prompts: Callable[[Sequence[str]], list[torch.Tensor]],
         still: Callable[[], AbstractContextManager[None]],
         settings: AlignSettings,
+        retell: Reteller | None = None,
+        classes: Classes | None = None,
     ):
         self.lm, self.prompts, self.still, self.settings = lm, prompts, still, settings
+        self.retell, self.classes = retell, classes
 
     @property
     def head(self) -> Any:
@@ -70,30 +79,65 @@ class LocalTokenTeacher(TokenTeacher):
     @torch.no_grad()
     def logprobs_of(self, answers: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The same from the answers' `states`, where they are at hand."""
-        return split(answers, partial(chosen_logprobs, self.head), states) if answers else []
+        told = _told(self.retell, answers)
+        return _spread(self.retell, answers, split(told, partial(chosen_logprobs, self.head), states)) if told else []
 
     def states(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """The last hidden states [R_i, D] that predict each token of the answers to typed requests; no gradients."""
+        """The last hidden states [R'_i, D] that predict each token, as this teacher writes it, of the answers to typed
+        requests; no gradients."""
         if not texts:
             return []
         different = list(dict.fromkeys(texts))
         read = dict(zip(different, self.prompts(different)))
+        prompts, told = [read[text] for text in texts], _told(self.retell, answers)
         with self.still(), torch.no_grad(), precision(self.lm, self.settings.dtype):
-            rows = answer_states(self.lm, [read[text] for text in texts], answers, self.settings.batch_tokens)
+            rows = answer_states(self.lm, prompts, told, self.settings.batch_tokens)
         return [row.last_RD for row in rows]
+
+    def taught(
+        self, kind: Divergence, rows: Sequence[int], answers: Sequence[Sequence[int]], states: Sequence[torch.Tensor]
+    ) -> Taught:
+        """What the policy is to be measured with at the tokens of `answers`, numbered `rows`, given their `states`."""
+        if self.retell is None:
+            return Taught(kind, rows, torch.cat(list(states)), self.head)
+        places, found, start = list[int](), list[torch.Tensor](), 0
+        for answer, states_RD in zip(answers, states):
+            told = self.retell(answer)
+            alike = [told.chunks[i] for i in told.comparable]
+            places += [start + chunk.start for chunk in alike]
+            found.append(states_RD[[chunk.other_start for chunk in alike]])
+            start += len(answer)
+        places_N = torch.tensor(places, dtype=torch.long, device=self.lm.device)
+        return Taught(kind, rows, torch.cat(found), self.head, places_N, self.classes)
 
 
 class ServedTokenTeacher(TokenTeacher):
-    """A model behind a server, asked for the log-probs of given tokens; it gives no distributions."""
+    """A model behind a server, asked for the log-probs of given tokens; it gives no distributions.
+
+    One with other tokens than the student's is asked about answers as `retell` writes them.
+    """
 
     lm = None
 
-    def __init__(self, teacher: ServerTeacher, device: torch.device):
-        self.teacher, self.device = teacher, device
+    def __init__(self, teacher: ServerTeacher, device: torch.device, retell: Reteller | None = None):
+        self.teacher, self.device, self.retell = teacher, device, retell
 
     def logprobs(self, texts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Log-probs [R_i] of each token of the answers. Raises ModelError for a server that gives none."""
-        return [torch.tensor(row, device=self.device) for row in self.teacher.token_logprobs(texts, answers)]
+        rows = self.teacher.token_logprobs(texts, _told(self.retell, answers))
+        return _spread(self.retell, answers, [torch.tensor(row, device=self.device) for row in rows])
+
+
+def _told(retell: Reteller | None, answers: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Answers as the teacher writes them."""
+    return [answer if retell is None else retell(answer).ids for answer in answers]
+
+
+def _spread(
+    retell: Reteller | None, answers: Sequence[Sequence[int]], logps: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Log-probs of answers' tokens as the teacher writes them, over the tokens that the student wrote."""
+    return [logp if retell is None else retell(answer).spread(logp) for answer, logp in zip(answers, logps)]
 
 
 def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> LocalTokenTeacher:
@@ -105,24 +149,30 @@ def own_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = ""
 def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: System = "") -> TokenTeacher:
     """The teacher that `align.token_teacher` names, or the SpeechLM's own LLM, under `system`.
 
-    Raises ModelError for a model that cannot be loaded, and for one whose tokens are not the SpeechLM's, RecipeError as
-    `check_served` does.
+    Raises ModelError for a model that cannot be loaded, and for one whose tokens cannot be compared with the
+    SpeechLM's, RecipeError as `check_served` does.
     """
-    name = settings.token_teacher
+    name, student = settings.token_teacher, speechlm.lm
     if not name:
         return own_teacher(speechlm, settings, system)
     if is_service(name):
         check_served(settings)
         served = ServerTeacher(parse_service(name), system)
-        check_vocabulary(speechlm.lm, served.tokenizer, chat.end_ids(served.tokenizer)[0], settings)
-        return ServedTokenTeacher(served, speechlm.lm.device)
+        end = chat.end_ids(served.tokenizer)[0]
+        retell = (
+            None if same_tokens(student, served.tokenizer, end) else reteller(student, served.tokenizer, end, settings)
+        )
+        return ServedTokenTeacher(served, student.device, retell)
     lm = load_lm(name, settings.dtype)
-    check_vocabulary(speechlm.lm, lm.tokenizer, lm.end_ids[0], settings)
 
     def prompts(texts: Sequence[str]) -> list[torch.Tensor]:
         return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system)) for text in texts]
 
-    return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
+    if same_tokens(student, lm.tokenizer, lm.end_ids[0]):
+        return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
+    retell = reteller(student, lm.tokenizer, lm.end_ids[0], settings)
+    classes = shared_classes(student.tokenizer, student.end_ids, lm.tokenizer, lm.end_ids)
+    return LocalTokenTeacher(lm, prompts, torch.no_grad, settings, retell, classes.to(student.device))
 
 
 def check_served(settings: AlignSettings) -> None:
@@ -134,13 +184,22 @@ def check_served(settings: AlignSettings) -> None:
             raise RecipeError(what, f"align.token_teacher {settings.token_teacher}", fix)
 
 
-def check_vocabulary(student: TextLM, other: Any, end: int, settings: AlignSettings) -> None:
-    """Raise ModelError unless the student writes with the tokens of tokenizer `other` and ends a turn with `end`."""
+def same_tokens(student: TextLM, other: Any, end: int) -> bool:
+    """Whether the student writes with the tokens of tokenizer `other` and ends a turn with `end`."""
     own = student.tokenizer
-    same = own.get_vocab() == other.get_vocab() and own(_PROBE)["input_ids"] == other(_PROBE)["input_ids"]
-    if same and student.end_ids[0] == end:
-        return
-    why = "ends its turns with another token" if same else "has another tokenizer"
+    if own.get_vocab() != other.get_vocab() or student.end_ids[0] != end:
+        return False
+    return bool(own(_PROBE)["input_ids"] == other(_PROBE)["input_ids"])
+
+
+def reteller(student: TextLM, other: Any, end: int, settings: AlignSettings) -> Reteller:
+    """What retells the student's answers in the tokens of `other`, which ends a turn with `end`.
+
+    Raises ModelError where the tokens of either are no pieces of text.
+    """
+    if token_bytes(student.tokenizer) and token_bytes(other):
+        return Reteller(student.tokenizer, student.end_ids, other, end)
     works = [name for name in available() if not load_objective(name, settings).needs_teacher]
-    fix = f"its distributions cannot be compared: leave align.token_teacher empty, or use {', '.join(works)}"
-    raise ModelError(f"the token teacher {why} than {student.name}", settings.token_teacher, fix)
+    fix = f"leave align.token_teacher empty, or use {', '.join(works)}"
+    what = f"the token teacher has other tokens than {student.name}, and they cannot be compared as pieces of text"
+    raise ModelError(what, settings.token_teacher, fix)

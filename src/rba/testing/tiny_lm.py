@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,19 @@ CHAT_TEMPLATE = (
 )
 
 
-def tiny_tokenizer() -> Any:
-    """One token per byte after three special tokens: 259 ids, any text survives the round trip."""
+def tiny_tokenizer(words: Sequence[str] = ()) -> Any:
+    """One token per byte after three special tokens: 259 ids, any text survives the round trip.
+
+    `words` (of ASCII letters) get tokens of their own, as do all their beginnings.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *letters])}
-    core = Tokenizer(models.BPE(vocabulary, []))
+    merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+    vocabulary |= {left + right: len(vocabulary) + i for i, (left, right) in enumerate(merges)}
+    core = Tokenizer(models.BPE(vocabulary, merges))
     core.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -33,12 +39,12 @@ def tiny_tokenizer() -> Any:
     return tokenizer
 
 
-def tiny_text_lm(seed: int = 0, hidden: int = 32, layers: int = 2) -> TextLM:
+def tiny_text_lm(seed: int = 0, hidden: int = 32, layers: int = 2, words: Sequence[str] = ()) -> TextLM:
     """A random float32 Llama ready to generate; the same weights for the same seed, the global generator untouched."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = tiny_tokenizer()
+    tokenizer = tiny_tokenizer(words)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -59,9 +65,9 @@ def tiny_text_lm(seed: int = 0, hidden: int = 32, layers: int = 2) -> TextLM:
     return TextLM(model, tokenizer, f"tiny-{seed}", chat.end_ids(tokenizer, model))
 
 
-def save_tiny_lm(folder: str | Path, seed: int = 0) -> Path:
+def save_tiny_lm(folder: str | Path, seed: int = 0, words: Sequence[str] = ()) -> Path:
     """Save the tiny LM as a checkpoint folder that `load_lm` and `load_teacher` open."""
-    lm = tiny_text_lm(seed)
+    lm = tiny_text_lm(seed, words=words)
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     return Path(folder)
