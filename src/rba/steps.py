@@ -24,6 +24,8 @@ from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 4, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
+_COMPARED = 1
+"""Raised when the evaluation makes other rows of the same answers, which then stay."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
@@ -111,7 +113,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (measured, *asked),
+            (measured, _COMPARED, *asked),
             ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
             (answered, *asked),

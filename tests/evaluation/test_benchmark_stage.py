@@ -91,3 +91,6 @@ def test_the_stage_says_test_requests_again_under_conditions(tmp_path: Path):
     assert {r.model for r in found if r.metric == "recall"} >= {"base", "sft", "cascade", "text"}
     assert {r.condition for r in found if r.metric == "clean_share"} <= {"noise-0"}
     assert {r.n for r in found if r.metric == "recall" and r.model == "base"} == {2}
+    won = {(r.condition, r.model, r.against) for r in found if r.metric == "win_rate:recall"}
+    assert won >= {(name, "sft", "base") for name in asked.conditions.names}
+    assert {r.metric for r in found if r.metric.startswith("lc_")} == {"lc_win_rate:recall", "lc_win_rate:similarity"}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from evaluation.stand_ins import EchoTeacher, WordEmbedder
@@ -65,6 +66,18 @@ def test_identical_answers_are_even_consistent_and_no_better():
     assert found["other", "consistency", ""].value == pytest.approx(1)
     row = found["other", "delta_recall", "base"]
     assert (row.value, row.low, row.high) == (0, 0, 0)
+
+
+def test_win_rates_within_some_cells_count_those_alone():
+    quiet = {UTTERANCES[0].id}
+    mixed = [*spoken("base", half), *spoken("other", lambda u: u.response if u.id in quiet else "nothing")]
+    sheet = metrics.make_sheet(lay_out(UTTERANCES, mixed, {}), WordEmbedder(), 200, seed=0)
+    judge = load_judge("recall")
+    for wanted, value in ((quiet, 1.0), ({u.id for u in UTTERANCES} - quiet, 0.0)):
+        within = np.array([u.id in wanted for u in sheet.cells.utterances])
+        rows = list(contests.win_rates(sheet, judge, ("base",), 0, "quiet", within))
+        (row,) = [r for r in rows if r.metric == "win_rate:recall" and r.model == "other"]
+        assert (row.condition, row.value) == ("quiet", value)
 
 
 def test_the_share_of_the_gap_that_is_closed():

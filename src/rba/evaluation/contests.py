@@ -9,6 +9,7 @@ import numpy as np
 from rba.data.seeds import derive
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER
+from rba.evaluation.disturbances import ALL
 from rba.evaluation.judge import Judge
 from rba.evaluation.length_control import difficulty_term, length_controlled
 from rba.evaluation.metrics import Sheet
@@ -16,24 +17,32 @@ from rba.evaluation.results import Result
 from rba.evaluation.winrate import preferences
 
 
-def win_rates(sheet: Sheet, judge: Judge, opponents: Sequence[str], limit: int = 0) -> Iterator[Result]:
+def win_rates(
+    sheet: Sheet,
+    judge: Judge,
+    opponents: Sequence[str],
+    limit: int = 0,
+    condition: str = ALL,
+    within_M: np.ndarray | None = None,
+) -> Iterator[Result]:
     """Win-rate rows of all models but the teacher against each opponent; lengths are in characters.
 
     Against the teacher a judge that needs a reference compares with the teacher's *second* answer, since its first is
     the one on trial; instructions without a second answer are left out. With `limit` above 0 only the first voice of
-    that many instructions is judged.
+    that many instructions is judged; with `within_M` only those cells are, and the rows are those of `condition`.
     """
     cells = sheet.cells
     for opponent in opponents:
         if opponent not in cells.answers:
             continue
         references, mask_M = _references(cells, judge, opponent)
-        mask_M &= _limited(cells, limit, sheet.seed)
+        mask_M &= _limited(cells, limit, sheet.seed) & (True if within_M is None else within_M)
         players = [model for model in cells.answers if model not in (opponent, TEACHER)]
         if mask_M.any() and players:
             wins_KM = np.stack([_judge(cells, judge, m, opponent, references, mask_M) for m in players])
             for k, player in enumerate(players):
-                yield from _rows(sheet, judge.name, player, opponent, wins_KM[k], np.delete(wins_KM, k, axis=0))
+                others_KM = np.delete(wins_KM, k, axis=0)
+                yield from _rows(sheet, judge.name, player, opponent, wins_KM[k], others_KM, condition)
 
 
 def _references(cells: Cells, judge: Judge, opponent: str) -> tuple[list[str], np.ndarray]:
@@ -63,11 +72,17 @@ def _judge(
 
 
 def _rows(
-    sheet: Sheet, judge: str, model: str, opponent: str, wins_M: np.ndarray, others_KM: np.ndarray
+    sheet: Sheet,
+    judge: str,
+    model: str,
+    opponent: str,
+    wins_M: np.ndarray,
+    others_KM: np.ndarray,
+    condition: str,
 ) -> Iterator[Result]:
     cells, judged_M = sheet.cells, np.isfinite(wins_M)
     n = sheet.count(wins_M, judged_M)
-    yield from sheet.row(model, f"win_rate:{judge}", sheet.mean(wins_M, judged_M), n, opponent)
+    yield from sheet.row(model, f"win_rate:{judge}", sheet.mean(wins_M, judged_M), n, opponent, condition)
     if not judged_M.any():
         return
     lengths = [len(a) - len(b) for a, b in zip(cells.said(model), cells.said(opponent))]
@@ -77,4 +92,4 @@ def _rows(
         sheet.bootstrap.weights_SN[:, cells.owner[judged_M]],
         difficulty_term(others_KM[:, judged_M]),
     )
-    yield from sheet.row(model, f"lc_win_rate:{judge}", controlled, n, opponent)
+    yield from sheet.row(model, f"lc_win_rate:{judge}", controlled, n, opponent, condition)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,7 @@ def run(
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
         found += metrics.robustness_rows(sheet, settings.conditions.names)
+        found += _contests(sheet, settings, loaders, embedder, task)
         if task.translates:
             members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
             found += translation_rows(sheet, members, task.language)
@@ -137,6 +138,22 @@ def measure(
             made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
     return made
+
+
+def _contests(
+    sheet: metrics.Sheet,
+    settings: EvaluateSettings,
+    loaders: Loaders,
+    embedder: RememberingEmbedder,
+    task: TaskSettings,
+) -> Iterator[Result]:
+    """Win rates under each listening condition, by the judges that read with no LLM."""
+    members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
+    for name in settings.judges:
+        if name not in SLOW_JUDGES:
+            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, task=task)
+            for condition, within_M in members.items():
+                yield from win_rates(sheet, judge, settings.opponents, 0, condition, within_M)
 
 
 def _telling(loaders: Loaders, task: TaskSettings) -> Loaders:
