@@ -116,6 +116,11 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(mine, mo
     ("override", "says"),
     [
         ("align={methods: [kd], token_teacher: 'openai:http://h/v1#m'}", "kd as it is set needs whole distributions"),
+        (
+            "align.variants={own: {method: kd, token_teacher: 'openai:http://h/v1#m'}}",
+            "kd as it is set needs whole distributions",
+        ),
+        ("align.variants={own: {method: grpo, judge: 'openai:http://h/v1'}}", "#model"),
         ("align.reward_model=openai:http://h/v1#m", "reward_model"),
         ("teacher=openai:http://h/v1?retry=2#m", "retry.*choose from"),
         ("evaluate.cascade=openai:http://h/v1", "#model"),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rba import parallel, runtime
+from rba.alignment.variants import resolve, trained
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.meter import measure
@@ -140,18 +141,19 @@ def check_models(recipe: Recipe) -> None:
     from rba.synthesis.texts import read_texts
     from rba.weights.registry import find
 
-    if is_service(name := recipe.align.reward_model):
-        what = "a server gives no reward model's score"
-        raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
-    if is_service(recipe.align.token_teacher):
-        from rba.alignment.token_teacher import check_served
+    trainings = [resolve(recipe.align, name)[1] for name in trained(recipe.align)]
+    for settings in trainings:
+        if is_service(name := settings.reward_model):
+            what = "a server gives no reward model's score"
+            raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
+        if is_service(settings.token_teacher):
+            from rba.alignment.token_teacher import check_served
 
-        check_served(recipe.align)
+            check_served(settings)
+    used = ((s.token_teacher, s.judge, s.reward_model) for s in (recipe.align, *trainings))
     for name in (
         recipe.teacher,
-        recipe.align.token_teacher,
-        recipe.align.judge,
-        recipe.align.reward_model,
+        *dict.fromkeys(name for names in used for name in names),
         recipe.evaluate.judge,
         recipe.evaluate.cascade,
         recipe.speech.gate_asr if recipe.speech.gate else "",
@@ -162,8 +164,9 @@ def check_models(recipe: Recipe) -> None:
             find(name)
     if recipe.synthesis.texts:
         read_texts(recipe.synthesis.texts)
-    for name in filter(is_custom, parse_weights(recipe.align.reward)):
-        load_custom(name)
+    for reward in dict.fromkeys(s.reward for s in (recipe.align, *trainings)):
+        for name in filter(is_custom, parse_weights(reward)):
+            load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):
         return
     fix = f'give "{CONNECT}" (the connect stage\'s), "{SHIPPED}", a checkpoint folder or an audio LM of transformers'
