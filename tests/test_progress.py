@@ -10,7 +10,7 @@ from pathlib import Path
 
 import rba
 from rba import progress as progress_module
-from rba.progress import progress
+from rba.progress import batches, progress
 
 NESTED = """
 from rba.progress import progress
@@ -32,6 +32,14 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(monkeypatch, capsys):
     assert lines[0] == "speech: 10/40, 10 s, 30 s left  fine"
     assert lines[-1] == "speech: 40/40, 40 s, 0 s left  fine"
     assert len(lines) == 4
+
+
+def test_batches_hold_everything_in_order_and_are_shown_where_there_are_several(capsys):
+    assert [list(part) for part in batches("judging", range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert "judging: 7/7" in capsys.readouterr().err
+    assert [list(part) for part in batches("judging", range(3), 3)] == [[0, 1, 2]]
+    assert list(batches("judging", [], 3)) == []
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_inside_is_passed_on():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rba import parallel
+
+Item = TypeVar("Item")
 
 
 class Progress(Protocol):
@@ -66,3 +68,14 @@ def progress(title: str, total: int) -> Iterator[Progress]:
     tail = (TimeRemainingColumn(), TextColumn("{task.fields[remark]}"))
     with RichProgress(*columns, *tail, console=Console(stderr=True)) as bar:
         yield _Bar(bar, bar.add_task(title, total=total, remark=""))
+
+
+def batches(title: str, items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """`items` in batches of `size`; where there is more than one, their progress is shown."""
+    if len(items) <= size:
+        yield from [items] if items else []
+        return
+    with progress(title, len(items)) as bar:
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
+            bar.advance(len(items[start : start + size]))

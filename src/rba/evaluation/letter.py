@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rba.evaluation.pairwise import QUESTION
+from rba.evaluation.pairwise import BATCH, QUESTION
 from rba.lm.task import NO_TASK, TaskSettings
+from rba.progress import batches
 
 PROMPT = QUESTION + " Reply with A or B and nothing else."
 TIE = 1e-6
@@ -25,27 +26,29 @@ class LetterJudge:
     needs_reference = False
 
     def __init__(self, judge: Any | Callable[[], Any], task: TaskSettings = NO_TASK):
-        self._judge, self.task = judge, task
+        self._judge: Any = judge
+        self.task = task
         self._margin: dict[_Pair, float] = {}
 
     def prepare(
         self, texts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str], references: Sequence[str]
     ) -> None:
-        """Score the pairs that are new, all at once, in both orders."""
-        wanted = [(text, *sorted((a, b))) for text, a, b in zip(texts, answers_a, answers_b)]
+        """Score the pairs that are new in both orders."""
+        wanted: list[_Pair] = [(text, min(a, b), max(a, b)) for text, a, b in zip(texts, answers_a, answers_b)]
         new = [pair for pair in dict.fromkeys(wanted) if pair not in self._margin]
-        if not new:
-            return
-        if callable(self._judge):
+        if new and callable(self._judge):
             self._judge = self._judge()
-        told = [(self.task.written(text), a, b) for text, a, b in new]
+        for part in batches(f"reading two answers ({self.name})", new, BATCH):
+            self._margin |= zip(part, self._margins(part))
+
+    def _margins(self, pairs: Sequence[_Pair]) -> list[float]:
+        told = [(self.task.written(text), a, b) for text, a, b in pairs]
         asked = [PROMPT.format(text=text, a=a, b=b) for text, a, b in told]
         asked += [PROMPT.format(text=text, a=b, b=a) for text, a, b in told]
         # both letters of a question together: a local LLM reads it once
         logp = [p for p, _ in self._judge.log_likelihood([q for q in asked for _ in "AB"], ["A", "B"] * len(asked))]
         margins = [a - b for a, b in zip(logp[::2], logp[1::2])]
-        for (text, a, b), one, other in zip(new, margins, margins[len(new) :]):
-            self._margin[text, a, b] = (one - other) / 2
+        return [(one - other) / 2 for one, other in zip(margins, margins[len(pairs) :])]
 
     def prefer(self, text: str, answer_a: str, answer_b: str, reference: str) -> float:
         """1 or 0 by the sign of the margin in nats, 0.5 where it is below 1e-6."""
