@@ -313,6 +313,16 @@ def test_another_judge_asks_no_model_again(mine, tmp_path):
     assert done() == ["evaluation", "report"] and not answers.is_file()
 
 
+def test_other_rows_of_the_same_answers_ask_no_model_again(mine, tmp_path, monkeypatch):
+    run(mine())
+    answers = tmp_path / "run" / "evaluation" / "part-00000.parquet"
+    answers.write_text("what the models said")
+    done()
+    monkeypatch.setattr("rba.steps._compared", lambda recipe: [2])
+    run(mine())
+    assert done() == ["evaluation", "report"] and answers.is_file()
+
+
 def test_another_runs_instructions_can_be_mixed_into_training(mine, tmp_path):
     other = Workspace(tmp_path / "other").stage("speech")
     sound = b"x"

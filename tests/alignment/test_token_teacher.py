@@ -24,8 +24,8 @@ from rba.alignment.token_teacher import (
     check_served,
     load_token_teacher,
     own_teacher,
-    reteller,
     same_tokens,
+    vocabularies,
 )
 from rba.errors import ModelError, RecipeError
 from rba.lm import chat
@@ -124,7 +124,7 @@ def test_its_distributions_are_compared_where_both_stand_at_a_break(bench: Bench
     _, theirs_RV = plain_logits(bench, teacher, text)
     lm = bench.speechlm.lm
     (own_RV,) = response_logits(lm.model, [bench.bank.initial([bench.groups[0].utterances[0]])[0]], [answer])
-    classes = shared_classes(lm.tokenizer, lm.end_ids, teacher.tokenizer, teacher.end_ids)
+    classes = shared_classes(*vocabularies(lm, teacher.tokenizer, teacher.end_ids, wordy))
     breaks = [0, 2, 3, 4, 9, 10]
     plain = generalised_jsd(own_RV[breaks], theirs_RV, 1.0, classes=classes)
     torch.testing.assert_close(found.divergence_R[breaks], plain, atol=1e-4, rtol=1e-4)
@@ -145,9 +145,38 @@ def test_a_teacher_with_other_tokens_is_learnt_from(benches: Callable[..., Bench
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_what_it_cannot_write_counts_for_nothing(bench: Bench, wordy: AlignSettings):
+    half = bench.speechlm.lm.tokenizer("\u00e9", add_special_tokens=False)["input_ids"][:1]
+    answers = [half, [*half, *said(bench, "hello")[0]], said(bench, "hello")[0]]
+    found = ask(bench, wordy, answers, divergence=Divergence(1.0), teacher=True)
+    for scored, unsaid in zip(found, (1, 7, 0)):
+        torch.testing.assert_close(scored.logp_teacher_R[:unsaid], scored.logp_R[:unsaid].detach())
+        assert not scored.divergence_R[:unsaid].any() and scored.divergence_R[unsaid:].any() == (
+            unsaid < len(scored.logp_R)
+        )
+    (alone,) = ask(bench, wordy, answers[-1:], teacher=True)
+    torch.testing.assert_close(found[-1].logp_teacher_R, alone.logp_teacher_R, atol=1e-5, rtol=1e-4)
+    assert ask(bench, wordy, [half], divergence=Divergence(1.0))[0].divergence_R.tolist() == [0.0]
+
+
+def test_a_head_that_is_padded_or_trained_takes_part(bench: Bench, wordy: AlignSettings):
+    answers = said(bench, "no, hello?")
+    (plain,) = ask(bench, wordy, answers, divergence=Divergence(0.5))
+    lm = bench.speechlm.lm
+    lm.model.resize_token_embeddings(len(lm.tokenizer) + 5, mean_resizing=False)
+    with torch.no_grad():  # rows that no text has, all but impossible
+        lm.model.get_output_embeddings().weight[-5:] = 0
+    lm.model.get_output_embeddings().weight.requires_grad_(True)
+    (padded,) = ask(bench, wordy, answers, divergence=Divergence(0.5))
+    assert (padded.divergence_R > 0).sum() == (plain.divergence_R > 0).sum()
+    torch.testing.assert_close(padded.divergence_R, plain.divergence_R, atol=0.05, rtol=0.2)
+    padded.divergence_R.sum().backward()
+    assert lm.model.get_output_embeddings().weight.grad.abs().sum() > 0
+
+
 def test_tokens_that_are_no_pieces_of_text_are_refused_with_the_methods_that_still_work():
     with pytest.raises(ModelError, match="cannot be compared as pieces of text") as refusal:
-        reteller(tiny_text_lm(0), wordpiece(), 0, replace(SMALL, token_teacher="other"))
+        vocabularies(tiny_text_lm(0), wordpiece(), [0], replace(SMALL, token_teacher="other"))
     assert "dpo, grpo, ppo, rba-group, rba-single, rloo, sft, tars" in str(refusal.value)
 
 

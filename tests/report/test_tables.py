@@ -63,6 +63,16 @@ def test_conditions_are_columns() -> None:
     assert breakdown.by_condition(rows[:1]) == []
 
 
+def test_win_rates_under_conditions_have_a_table_for_each_judge() -> None:
+    rows = [
+        row("sft", f"win_rate:{judge}", 0.6, condition=condition, against="base")
+        for judge in ("recall", "similarity")
+        for condition in ("clean", "noise-0")
+    ]
+    titles = [table.title for table in breakdown.by_condition(rows)]
+    assert len(set(titles)) == 2 and all("against Base judge: " in title for title in titles)
+
+
 def test_the_sentence_gives_the_interval_and_admits_chance() -> None:
     rows = [row("base", "recall", 0.3), row("sft", "recall", 0.35), row("rba-group", "recall", 0.4, 0.38, 0.42)]
     rows += [row("rba-group", "delta_recall", 0.1, 0.05, 0.15, against="base")]

@@ -68,7 +68,7 @@ class Engine:
         said, taught = self._teacher(asked)
         found = self._measure(asked, taught)
         return [
-            Scored(r, logp, ref, divergence, said.get(i), states if r.states else None, layers)
+            Scored(r, logp, ref, divergence, _where_said(said.get(i), logp), states if r.states else None, layers)
             for i, ((_, r), ref, logp, states, layers, divergence) in enumerate(zip(asked, logp_ref, *found))
         ]
 
@@ -107,6 +107,11 @@ class Engine:
             spoken = self.teacher.logprobs([text for text, _ in said], [ids for _, ids in said]) if said else []
         logp = dict(zip(said, spoken))
         return {i: logp[keys[i]] for i, (_, r) in enumerate(asked) if r.teacher}, taught
+
+
+def _where_said(teacher_R: torch.Tensor | None, logp_R: torch.Tensor) -> torch.Tensor | None:
+    """The teacher's log-probs; of tokens that it cannot write the policy's own, so that they count for nothing."""
+    return None if teacher_R is None else torch.where(teacher_R.isnan(), logp_R.detach(), teacher_R)
 
 
 def cost(task: Task, requests: Sequence[Request], rows: Callable[[str, str], int]) -> int:

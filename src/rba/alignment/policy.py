@@ -123,5 +123,5 @@ def split(
     states: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
     """Log-probs of many answers' tokens in one call, answer by answer."""
-    labels_N = torch.tensor([token for row in answers for token in row], device=states[0].device)
+    labels_N = torch.tensor([token for row in answers for token in row], dtype=torch.long, device=states[0].device)
     return list(logprobs(torch.cat(list(states)), labels_N).split([len(row) for row in answers]))

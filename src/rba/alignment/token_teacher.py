@@ -27,7 +27,7 @@ from rba.lm.load import TextLM, load_lm
 from rba.lm.preamble import System
 from rba.lm.retelling import Reteller
 from rba.lm.scorer import answer_states, precision
-from rba.lm.vocabulary import Classes, shared_classes, token_bytes
+from rba.lm.vocabulary import Classes, Vocabulary, read_vocabulary, shared_classes
 from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.services.service import is_service, parse_service
@@ -37,7 +37,10 @@ _PROBE = "Naïve 12,345 words;\n\tsome `code` = {1: 'a'}?"
 
 
 class TokenTeacher(Protocol):
-    """What answers to typed requests are measured with; `lm` is the model where it is in memory."""
+    """What answers to typed requests are measured with; `lm` is the model where it is in memory.
+
+    Log-probs of tokens that it cannot write are NaN.
+    """
 
     lm: TextLM | None
 
@@ -89,10 +92,13 @@ class LocalTokenTeacher(TokenTeacher):
             return []
         different = list(dict.fromkeys(texts))
         read = dict(zip(different, self.prompts(different)))
-        prompts, told = [read[text] for text in texts], _told(self.retell, answers)
+        told = _told(self.retell, answers)
+        written = [i for i, row in enumerate(told) if row]  # half a character is nothing that could be written
+        asked = [read[texts[i]] for i in written], [told[i] for i in written]
         with self.still(), torch.no_grad(), precision(self.lm, self.settings.dtype):
-            rows = answer_states(self.lm, prompts, told, self.settings.batch_tokens)
-        return [row.last_RD for row in rows]
+            rows = iter(answer_states(self.lm, *asked, self.settings.batch_tokens))
+            nothing_RD = self.lm.embed([])
+        return [next(rows).last_RD if row else nothing_RD for row in told]
 
     def taught(
         self, kind: Divergence, rows: Sequence[int], answers: Sequence[Sequence[int]], states: Sequence[torch.Tensor]
@@ -158,11 +164,11 @@ def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: Syst
     if is_service(name):
         check_served(settings)
         served = ServerTeacher(parse_service(name), system)
-        end = chat.end_ids(served.tokenizer)[0]
-        retell = (
-            None if same_tokens(student, served.tokenizer, end) else reteller(student, served.tokenizer, end, settings)
-        )
-        return ServedTokenTeacher(served, student.device, retell)
+        ends = chat.end_ids(served.tokenizer)
+        if same_tokens(student, served.tokenizer, ends[0]):
+            return ServedTokenTeacher(served, student.device)
+        own, other = vocabularies(student, served.tokenizer, ends, settings)
+        return ServedTokenTeacher(served, student.device, Reteller(own, other))
     lm = load_lm(name, settings.dtype)
 
     def prompts(texts: Sequence[str]) -> list[torch.Tensor]:
@@ -170,8 +176,9 @@ def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: Syst
 
     if same_tokens(student, lm.tokenizer, lm.end_ids[0]):
         return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
-    retell = reteller(student, lm.tokenizer, lm.end_ids[0], settings)
-    classes = shared_classes(student.tokenizer, student.end_ids, lm.tokenizer, lm.end_ids)
+    own, other = vocabularies(student, lm.tokenizer, lm.end_ids, settings)
+    classes = shared_classes(own, other)
+    retell = Reteller(own, other, classes)
     return LocalTokenTeacher(lm, prompts, torch.no_grad, settings, retell, classes.to(student.device))
 
 
@@ -192,13 +199,16 @@ def same_tokens(student: TextLM, other: Any, end: int) -> bool:
     return bool(own(_PROBE)["input_ids"] == other(_PROBE)["input_ids"])
 
 
-def reteller(student: TextLM, other: Any, end: int, settings: AlignSettings) -> Reteller:
-    """What retells the student's answers in the tokens of `other`, which ends a turn with `end`.
+def vocabularies(
+    student: TextLM, other: Any, ends: Sequence[int], settings: AlignSettings
+) -> tuple[Vocabulary, Vocabulary]:
+    """The vocabularies of the student and of tokenizer `other`, whose turns end with `ends`.
 
     Raises ModelError where the tokens of either are no pieces of text.
     """
-    if token_bytes(student.tokenizer) and token_bytes(other):
-        return Reteller(student.tokenizer, student.end_ids, other, end)
+    own, found = read_vocabulary(student.tokenizer, student.end_ids), read_vocabulary(other, ends)
+    if own and found:
+        return own, found
     works = [name for name in available() if not load_objective(name, settings).needs_teacher]
     fix = f"leave align.token_teacher empty, or use {', '.join(works)}"
     what = f"the token teacher has other tokens than {student.name}, and they cannot be compared as pieces of text"

@@ -1,11 +1,12 @@
-"""What the tokens of two vocabularies say, and the finest classes in which next-token distributions compare.
+"""What the tokens of two vocabularies say, and the classes in which their next-token distributions are compared.
 
-A model that goes on with a token goes on with its text, and so with the first token that the *other* vocabulary writes
-that text with. Each token is joined with that first token of the other vocabulary; what is joined, also through others,
-is one class. Where a text can be continued in both vocabularies, both distributions have a mass for every class, and
-no finer division has one for both. A word that both write as one token is a class of its own; words that one
-vocabulary has and the other spells share a class with the piece that they begin with. By the data-processing inequality
-a divergence between the masses of classes is never above that between the distributions.
+A model that goes on with a token goes on with its text, and so, as a rule, with the token that the *other* vocabulary
+begins that text with. Each token is joined with that first token of the other vocabulary; what is joined, also through
+others, is one class, and both distributions give each class a mass. A word that both write as one token is a class of
+its own; words that one vocabulary has and the other spells share a class with the piece that they begin with.
+
+A longer word may begin with another piece than the token alone ("total" and "totalitarian"): where the tokens that two
+models write are of different classes although they say the same text, the classes do not compare them.
 """
 
 from __future__ import annotations
@@ -18,36 +19,61 @@ from typing import Any
 import torch
 
 NOTHING = -1
-LEAST = 1e-12
+LEAST = 1e-30
 """A mass that a class is taken to have at least, so that its logarithm is finite."""
+SPACE = "\u2581"
+"""What SentencePiece writes for a space."""
 
 
-def token_bytes(tokenizer: Any) -> list[bytes]:
-    """The bytes that each token adds to a text, by id; special tokens add none.
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, the bytes that each of its tokens adds to a text, by id, and the ids that end a turn, own one first.
 
-    Empty for a tokenizer whose tokens are not pieces of text in UTF-8 (neither byte-level nor SentencePiece's).
+    Special tokens and ends add no bytes. `leads` says that a text is written as if a space stood before it.
+    """
+
+    tokenizer: Any
+    table: Sequence[bytes]
+    ends: Sequence[int]
+    leads: bool
+
+    def said(self, token: int) -> bytes:
+        """The bytes of a token; none of ids that the tokenizer does not know (a padded head may draw them)."""
+        return self.table[token] if token < len(self.table) else b""
+
+    def write(self, text: str) -> list[int]:
+        """The tokens of a text; what looks like a special token in it is spelled."""
+        found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(found["input_ids"])
+
+
+def read_vocabulary(tokenizer: Any, ends: Sequence[int]) -> Vocabulary | None:
+    """The vocabulary of a tokenizer whose turns end with `ends`.
+
+    None if its tokens are not pieces of text in UTF-8 (neither byte-level nor SentencePiece's).
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     kinds = _kinds(json.loads(backend.to_str())["decoder"]) if backend is not None else set()
     if not kinds & {"ByteLevel", "Metaspace", "ByteFallback"}:
-        return []
-    byte_level = "ByteLevel" in kinds
-    read = _byte_level() if byte_level else None
-    found = [b""] * len(tokenizer)
-    added = tokenizer.added_tokens_decoder
-    special = {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
-    for token, i in tokenizer.get_vocab().items():
-        if i in special:
-            continue
-        if i in added:
-            found[i] = token.encode()
-        elif read is not None:
-            found[i] = bytes(read.get(char, 0) for char in token)
-        elif len(token) == 6 and token.startswith("<0x"):
-            found[i] = bytes([int(token[3:5], 16)])
-        else:
-            found[i] = token.replace("\u2581", " ").encode()
-    return found
+        return None
+    read = _byte_level() if "ByteLevel" in kinds else None
+    ids, added = tokenizer.get_vocab(), tokenizer.added_tokens_decoder
+    silent = {*ends, *tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
+    table = [b""] * (1 + max(ids.values()))
+    for token, i in ids.items():
+        if i not in silent:
+            table[i] = _bytes(token, read, i in added)
+    letter = b"".join(table[i] for i in tokenizer("a", add_special_tokens=False)["input_ids"])
+    return Vocabulary(tokenizer, table, [end for end in ends if end < len(table)], letter == b" a")
+
+
+def _bytes(token: str, read: dict[str, int] | None, added: bool) -> bytes:
+    """What a token says; `read` are the characters of byte-level tokenizers. An added one stands as it is written."""
+    if read is not None:
+        return token.encode() if added else bytes(read.get(char, 0) for char in token)
+    if len(token) == 6 and token.startswith("<0x"):
+        return bytes([int(token[3:5], 16)])
+    return token.replace(SPACE, " ").encode()
 
 
 def _kinds(decoder: Any) -> set[str]:
@@ -66,27 +92,26 @@ def _byte_level() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(rest)}
 
 
-def first_pieces(own: Any, own_bytes: Sequence[bytes], other_bytes: Sequence[bytes]) -> torch.Tensor:
-    """For each token of another vocabulary the id of the token of `own` that its text begins with [V'] (long).
+def first_pieces(own: Vocabulary, texts: Sequence[bytes]) -> torch.Tensor:
+    """The id of the token that `own` begins each text with [N] (long).
 
-    `NOTHING` for tokens without a text and for those whose text begins with no token of `own`.
+    `NOTHING` for empty texts and those that begin with no token of `own`.
     """
-    ids = {text: i for i, text in reversed(list(enumerate(own_bytes))) if text}
+    ids = {text: i for i, text in reversed(list(enumerate(own.table))) if text}
     longest = max(map(len, ids), default=0)
-    found = [ids.get(text, NOTHING) if text else NOTHING for text in other_bytes]
-    split = [i for i, text in enumerate(other_bytes) if text and found[i] == NOTHING]
-    texts = [other_bytes[i].decode(errors="replace") for i in split]
-    written = own(texts, add_special_tokens=False)["input_ids"] if texts else []
+    found = [ids.get(text, NOTHING) if text else NOTHING for text in texts]
+    split = [i for i, text in enumerate(texts) if text and found[i] == NOTHING]
+    whole = [texts[i].decode(errors="replace") for i in split]
+    written = own.tokenizer(whole, add_special_tokens=False)["input_ids"] if whole else []
     for i, pieces in zip(split, written):
-        text = other_bytes[i]
-        first = own_bytes[pieces[0]] if pieces else b""
-        if first and text.startswith(first):
+        first = own.said(pieces[0]) if pieces else b""
+        if first and texts[i].startswith(first):
             found[i] = pieces[0]
             continue
         # part of a character, or a text that is written otherwise where nothing stands before it
-        sizes = range(min(longest, len(text)), 0, -1)
-        found[i] = next((ids[text[:size]] for size in sizes if text[:size] in ids), NOTHING)
-    return torch.tensor(found)
+        sizes = range(min(longest, len(texts[i])), 0, -1)
+        found[i] = next((ids[texts[i][:size]] for size in sizes if texts[i][:size] in ids), NOTHING)
+    return torch.tensor(found, dtype=torch.long)
 
 
 @dataclass(frozen=True)
@@ -116,18 +141,15 @@ class Classes:
         return empty_CK.index_add(1, of_V[: kept_CV.shape[-1]], kept_CV).clamp_min(LEAST).log()
 
 
-def shared_classes(own: Any, own_ends: Sequence[int], other: Any, other_ends: Sequence[int]) -> Classes:
-    """The classes of two tokenizers that `token_bytes` can read; the tokens that end a turn are one."""
+def shared_classes(own: Vocabulary, other: Vocabulary) -> Classes:
+    """The classes of two vocabularies; the tokens that end a turn are one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    own_bytes, other_bytes = token_bytes(own), token_bytes(other)
-    size, width = len(own_bytes), len(other_bytes)
-    to_other = first_pieces(other, other_bytes, own_bytes)
-    to_own = first_pieces(own, own_bytes, other_bytes)
-    joined = [(i, size + j) for i, j in enumerate(to_other.tolist()) if j != NOTHING]
-    joined += [(j, size + i) for i, j in enumerate(to_own.tolist()) if j != NOTHING]
-    ends = [*own_ends, *(size + end for end in other_ends)]
+    size, width = len(own.table), len(other.table)
+    joined = [(i, size + j) for i, j in enumerate(first_pieces(other, own.table).tolist()) if j != NOTHING]
+    joined += [(j, size + i) for i, j in enumerate(first_pieces(own, other.table).tolist()) if j != NOTHING]
+    ends = [*own.ends, *(size + end for end in other.ends)]
     joined += [(ends[0], end) for end in ends[1:]]
     rows, columns = torch.tensor(joined).T.numpy()
     graph = coo_array(([True] * len(joined), (rows, columns)), shape=(size + width, size + width))

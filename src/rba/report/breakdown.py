@@ -11,7 +11,7 @@ from rba.report.tables import ALL, Line, Table, column_of, lay_out, select
 
 BY_CONDITION = (
     *("recall", "delta_recall", "f1", "delta_f1", "similarity", "text_share", "clean_share", "gap_closed"),
-    *("transcript_wer", "deaf"),
+    *("win_rate", "lc_win_rate", "transcript_wer", "deaf"),
 )
 """What is shown condition by condition."""
 
@@ -49,7 +49,6 @@ def by_condition(rows: Sequence[Result]) -> list[Table]:
         own = [row for row in rows if column_of(row) == kind]
         spread = {(row.model, replace(kind, condition=row.condition or ALL)): row for row in own}
         columns = [replace(kind, condition=c or ALL) for c in conditions]
-        against = f" against {names.model_name(kind.against)}" if kind.under else ""
-        title = f"{names.place_name(rows[0].benchmark, '')}: {kind.metric.name}{against}"
+        title = " ".join([f"{names.place_name(rows[0].benchmark, '')}: {kind.metric.name}", *kind.under])
         made.append(lay_out(spread, [c for c in columns if any(c == found for _, found in spread)], title))
     return made
