@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rba import parallel, runtime
-from rba.alignment.variants import resolve, trained
+from rba.alignment.variants import resolve
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.meter import measure
@@ -141,7 +141,7 @@ def check_models(recipe: Recipe) -> None:
     from rba.synthesis.texts import read_texts
     from rba.weights.registry import find
 
-    trainings = [resolve(recipe.align, name)[1] for name in trained(recipe.align)]
+    trainings = [recipe.align, *(resolve(recipe.align, name)[1] for name in recipe.align.variants)]
     for settings in trainings:
         if is_service(name := settings.reward_model):
             what = "a server gives no reward model's score"
@@ -150,10 +150,10 @@ def check_models(recipe: Recipe) -> None:
             from rba.alignment.token_teacher import check_served
 
             check_served(settings)
-    used = ((s.token_teacher, s.judge, s.reward_model) for s in (recipe.align, *trainings))
+    named = [name for s in trainings for name in (s.token_teacher, s.judge, s.reward_model)]
     for name in (
         recipe.teacher,
-        *dict.fromkeys(name for names in used for name in names),
+        *dict.fromkeys(named),
         recipe.evaluate.judge,
         recipe.evaluate.cascade,
         recipe.speech.gate_asr if recipe.speech.gate else "",
@@ -164,7 +164,7 @@ def check_models(recipe: Recipe) -> None:
             find(name)
     if recipe.synthesis.texts:
         read_texts(recipe.synthesis.texts)
-    for reward in dict.fromkeys(s.reward for s in (recipe.align, *trainings)):
+    for reward in dict.fromkeys(s.reward for s in trainings):
         for name in filter(is_custom, parse_weights(reward)):
             load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):

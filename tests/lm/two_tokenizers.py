@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rba.testing.tiny_lm import spelled
+
 
 def sentencepiece(words: tuple[str, ...] = ("\u2581hello", "\u2581you")) -> Any:
     """Llama 2's kind: a mark for spaces, one before the text, bytes for what has no token; `words` are whole tokens."""
@@ -13,7 +15,7 @@ def sentencepiece(words: tuple[str, ...] = ("\u2581hello", "\u2581you")) -> Any:
     mark = "\u2581"
     letters = [mark, *(chr(i) for i in range(0x21, 0x7F))]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
-    merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+    merges = spelled(words)
     tokens += [left + right for left, right in merges]
     core = Tokenizer(
         models.BPE({token: i for i, token in enumerate(tokens)}, merges, unk_token="<unk>", byte_fallback=True)

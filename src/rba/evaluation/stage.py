@@ -84,7 +84,7 @@ def run(
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
         found += metrics.robustness_rows(sheet, settings.conditions.names)
-        found += _contests(sheet, settings, loaders, embedder, task)
+        found += _contests(sheet, settings, embedder)
         if task.translates:
             members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
             found += translation_rows(sheet, members, task.language)
@@ -140,18 +140,12 @@ def measure(
     return made
 
 
-def _contests(
-    sheet: metrics.Sheet,
-    settings: EvaluateSettings,
-    loaders: Loaders,
-    embedder: RememberingEmbedder,
-    task: TaskSettings,
-) -> Iterator[Result]:
+def _contests(sheet: metrics.Sheet, settings: EvaluateSettings, embedder: RememberingEmbedder) -> Iterator[Result]:
     """Win rates under each listening condition, by the judges that read with no LLM."""
     members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
     for name in settings.judges:
         if name not in SLOW_JUDGES:
-            judge = load_judge(name, teacher=loaders.teacher, embedder=embedder, task=task)
+            judge = load_judge(name, embedder=embedder)
             for condition, within_M in members.items():
                 yield from win_rates(sheet, judge, settings.opponents, 0, condition, within_M)
 

@@ -86,10 +86,10 @@ def _kinds(decoder: Any) -> set[str]:
 
 
 def _byte_level() -> dict[str, int]:
-    """The characters that byte-level tokenizers write bytes with: printable ones as they are, others from U+0100 on."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(rest)}
+    """The characters that byte-level tokenizers write bytes with."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {char: byte for byte, char in bytes_to_unicode().items()}
 
 
 def first_pieces(own: Vocabulary, texts: Sequence[bytes]) -> torch.Tensor:
@@ -135,10 +135,9 @@ class Classes:
         Columns beyond those that a tokenizer has tokens for (padded heads) belong to class 0.
         """
         of_V = self.other_V if other else self.own_V
-        of_V = torch.nn.functional.pad(of_V, (0, max(0, logp_CV.shape[-1] - len(of_V))))
-        kept_CV = logp_CV[:, : len(of_V)].exp()
-        empty_CK = kept_CV.new_zeros(len(kept_CV), self.count)
-        return empty_CK.index_add(1, of_V[: kept_CV.shape[-1]], kept_CV).clamp_min(LEAST).log()
+        of_V = torch.nn.functional.pad(of_V, (0, logp_CV.shape[-1] - len(of_V)))
+        empty_CK = logp_CV.new_zeros(len(logp_CV), self.count)
+        return empty_CK.index_add(1, of_V, logp_CV.exp()).clamp_min(LEAST).log()
 
 
 def shared_classes(own: Vocabulary, other: Vocabulary) -> Classes:

@@ -16,6 +16,11 @@ CHAT_TEMPLATE = (
 )
 
 
+def spelled(words: Sequence[str]) -> list[tuple[str, str]]:
+    """The merges by which a byte-pair tokenizer makes a token of each word and of each of its beginnings."""
+    return list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+
+
 def tiny_tokenizer(words: Sequence[str] = ()) -> Any:
     """One token per byte after three special tokens: 259 ids, any text survives the round trip.
 
@@ -26,7 +31,7 @@ def tiny_tokenizer(words: Sequence[str] = ()) -> Any:
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *letters])}
-    merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+    merges = spelled(words)
     vocabulary |= {left + right: len(vocabulary) + i for i, (left, right) in enumerate(merges)}
     core = Tokenizer(models.BPE(vocabulary, merges))
     core.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
