@@ -7,6 +7,7 @@ log-prob is the sum of its tokens' in either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,11 +47,12 @@ class Retelling:
 
         NaN for tokens that the other cannot write.
         """
-        parts = [logp_R[c.other_start : c.other_stop].sum() / (c.stop - c.start) for c in self.chunks]
-        unsaid = [c.other_start == c.other_stop for c in self.chunks]
-        counts = torch.tensor([c.stop - c.start for c in self.chunks], device=logp_R.device)
-        told = torch.stack(parts).masked_fill(torch.tensor(unsaid, device=logp_R.device), torch.nan)
-        return told.repeat_interleave(counts)
+        said = logp_R.tolist()  # at once: on a GPU every chunk would be several small kernels
+        told = list[float]()
+        for c in self.chunks:
+            share = sum(said[c.other_start : c.other_stop]) / (c.stop - c.start)
+            told += [share if c.other_start < c.other_stop else math.nan] * (c.stop - c.start)
+        return torch.tensor(told, dtype=logp_R.dtype, device=logp_R.device)
 
 
 class Reteller:
