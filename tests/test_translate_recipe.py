@@ -71,7 +71,7 @@ def test_its_whole_path_is_walked_by_tiny_models(tmp_path: Path, monkeypatch: py
             [*SIZES, f"output={tmp_path / 'run'}", f"teacher=openai:{state.url}#teacher", f"model={model}"],
         )
         workspace = Workspace(run(recipe))
-    given = set(read_texts("recipes/translate/sentences.txt"))
+    given = {row.text for row in read_texts("recipes/translate/sentences.txt")}
     rows = workspace.stage("synthesis").read(Instruction)
     assert {row.text for row in rows} <= given and all(row.response.startswith("uno dos ") for row in rows)
     spoken = {u.id for u in workspace.stage("speech").read(Utterance) if u.split == "train"}

@@ -11,10 +11,11 @@ import pytest
 
 from rba.data.instruction import Instruction
 from rba.errors import DataError
+from rba.lm.task import TaskSettings
 from rba.synthesis import filters, stage
 from rba.synthesis.answers import why_dropped
 from rba.synthesis.settings import SynthesisSettings
-from rba.synthesis.texts import read_texts
+from rba.synthesis.texts import Given, read_texts
 from rba.teachers.teacher import Reply
 from rba.workspace import StageFolder
 from synthesis.stand_ins import ScriptedTeacher, WordEmbedder
@@ -52,14 +53,21 @@ def test_plain_lines_and_json_lines_are_read_alike(tmp_path):
     rows = "\n".join(json.dumps({"id": i, "text": f" {text} "}) for i, text in enumerate(PLAIN))
     (tmp_path / "texts.jsonl").write_text(rows + "\n\n")
     (tmp_path / "texts.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
-    assert read_texts(tmp_path / "texts.jsonl") == PLAIN == read_texts(written(tmp_path / "texts.txt", PLAIN))
-    assert read_texts(tmp_path / "texts.jsonl.gz") == PLAIN
+    wanted = [Given(text) for text in PLAIN]
+    assert read_texts(tmp_path / "texts.jsonl") == wanted == read_texts(written(tmp_path / "texts.txt", PLAIN))
+    assert read_texts(tmp_path / "texts.jsonl.gz") == wanted
+
+
+def test_json_lines_may_hold_answers(tmp_path):
+    rows = [{"text": "A cat?", "response": " Yes. "}, {"text": "A dog?", "response": None}, {"text": "A cow?"}]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert read_texts(tmp_path / "texts.jsonl") == [Given("A cat?", "Yes."), Given("A dog?"), Given("A cow?")]
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text(tmp_path):
     for name, line in (("texts.txt", "A cat."), ("texts.jsonl", '{"text": "A cat."}')):
         (tmp_path / name).write_text(f"{line}\n", encoding="utf-8-sig")
-        assert read_texts(tmp_path / name) == ["A cat."]
+        assert read_texts(tmp_path / name) == [Given("A cat.")]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_text(tmp_path):
         ("t.jsonl", b'{"text": "A cat."}\n\n["A dog."]\n', r"t\.jsonl, line 3"),
         ("t.ndjson", b'{"sentence": "A cat."}\n', r"t\.ndjson, line 1"),
         ("t.jsonl", b'{"text": " "}\n', r"t\.jsonl, line 1"),
+        ("t.jsonl", b'{"text": "A cat.", "response": ["Yes"]}\n', r"response is no text.*t\.jsonl, line 1"),
         ("t.txt", b"A cat.\nUn ni\xf1o.\n", r"not UTF-8.*t\.txt, line 2"),
         ("t.txt", b"\n \n", r"no text.*t\.txt"),
         ("t.txt", None, r"cannot read the texts.*t\.txt"),
@@ -92,6 +101,44 @@ def test_the_texts_of_a_file_fill_the_splits_and_the_teacher_answers_them(tmp_pa
     assert {r.source for r in rows} == {"file"}
     other = {r.text for r in made(tmp_path / "other", settings, seed=2).read(Instruction)}
     assert len(other) == 16 and other != {r.text for r in rows}
+
+
+def paired(path: Path, count: int) -> str:
+    """The plain texts, the first `count` of them with an answer."""
+    answers = [{"response": f"uno {text[4:7]} tres"} for text in PLAIN[:count]] + [{}] * (len(PLAIN) - count)
+    path.write_text("\n".join(json.dumps({"text": text} | answer) for text, answer in zip(PLAIN, answers)))
+    return str(path)
+
+
+def test_answers_of_the_file_are_kept_and_the_teacher_gives_the_others(tmp_path):
+    settings = replace(SETTINGS, texts=paired(tmp_path / "texts.jsonl", 9))
+    rows = made(tmp_path / "run", settings).read(Instruction)
+    assert len(rows) == 16 and {r.source for r in rows} == {"file", "pair"}
+    for r in rows:
+        given = r.text in PLAIN[:9]
+        told = Translator().replies([r.text], None, [0])[0].text
+        assert (r.response, r.source) == ((f"uno {r.text[4:7]} tres", "pair") if given else (told, "file"))
+
+
+def test_answers_of_the_file_pass_the_filters(tmp_path):
+    (tmp_path / "texts.jsonl").write_text(
+        "\n".join(json.dumps({"text": text, "response": text if i < 2 else "uno dos"}) for i, text in enumerate(PLAIN))
+    )
+    folder = made(tmp_path / "run", replace(SETTINGS, texts=str(tmp_path / "texts.jsonl")))
+    assert {r.text for r in folder.read(Instruction)} == set(PLAIN[2:])
+    assert folder.notes["dropped"] == {"echoing answer": 2}
+
+
+def test_where_the_file_answers_all_no_teacher_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("rba.teachers.load.load_teacher", lambda *_: pytest.fail("there is nothing to write"))
+    monkeypatch.setattr("rba.lm.embedder.SentenceEmbedder", lambda name: WordEmbedder())
+    settings = replace(SETTINGS, texts=paired(tmp_path / "texts.jsonl", len(PLAIN)))
+    folder = StageFolder(tmp_path / "run")
+    folder.open("mark")
+    stage.run(settings, folder=folder, seed=1, teacher="any", task=TaskSettings(language="es"))
+    assert {r.source for r in folder.read(Instruction)} == {"pair"}
+    with pytest.raises(DataError, match=r"18 texts make 18 of 99 instructions.*texts\.jsonl"):
+        stage.run(replace(settings, train=93), folder=StageFolder(tmp_path / "more"), seed=1, teacher="any")
 
 
 def test_a_stage_that_was_stopped_ends_with_the_same_rows(tmp_path):

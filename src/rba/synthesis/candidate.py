@@ -8,14 +8,15 @@ import numpy as np
 
 from rba.data.instruction import Instruction, instruction_id
 
-SOURCE, FILE = "magpie", "file"
+SOURCE, FILE, PAIR = "magpie", "file", "pair"
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A request and what became of it; `reason` says why it was dropped, "" for an instruction.
 
-    `source` is "magpie" for one that the teacher wrote, "file" for one of `synthesis.texts`.
+    `source` is "magpie" for one that the teacher wrote, "file" for one of `synthesis.texts`, "pair" for one with an
+    answer from there, too.
 
     `vector` holds the float16 embedding of an instruction, so that a resumed run compares with the very same numbers.
     """

@@ -11,21 +11,29 @@ from rba.data.instruction import instruction_id
 from rba.data.seeds import derive, rng
 from rba.lm.task import ENGLISH
 from rba.synthesis import answers, filters
-from rba.synthesis.candidate import FILE, Candidate
+from rba.synthesis.candidate import FILE, PAIR, Candidate
 from rba.synthesis.duplicates import KeptTexts, why_duplicate
 from rba.synthesis.queries import draw_queries, tidy
 from rba.synthesis.settings import SynthesisSettings
 from rba.synthesis.split import Splitter
 from rba.synthesis.tags import DROPPED_TOPICS, Embedder, Tagger
-from rba.synthesis.texts import read_texts
-from rba.teachers.teacher import Teacher
+from rba.synthesis.texts import Given, read_texts
+from rba.teachers.teacher import Reply, Teacher
 
 
 class Synthesiser:
-    """Makes rounds of candidates and remembers which were kept, so that each is new and each split fills up."""
+    """Makes rounds of candidates and remembers which were kept, so that each is new and each split fills up.
+
+    The teacher may be None where a file has the requests and all their answers.
+    """
 
     def __init__(
-        self, settings: SynthesisSettings, seed: int, teacher: Teacher, embedder: Embedder, language: str = ENGLISH
+        self,
+        settings: SynthesisSettings,
+        seed: int,
+        teacher: Teacher | None,
+        embedder: Embedder,
+        language: str = ENGLISH,
     ):
         self.settings, self.seed, self.teacher, self.embedder = settings, seed, teacher, embedder
         self.language = language
@@ -58,7 +66,16 @@ class Synthesiser:
         if self.texts is not None:
             start = index * self.settings.shard_size
             given = self.texts[start : start + self.settings.shard_size]
-            return [Candidate(text, filters.why_dropped(text, True, self.settings), source=FILE) for text in given]
+            return [
+                Candidate(
+                    g.text,
+                    filters.why_dropped(g.text, True, self.settings),
+                    g.response,
+                    source=PAIR if g.response else FILE,
+                )
+                for g in given
+            ]
+        assert self.teacher, "only a file makes it needless"
         queries = draw_queries(self.teacher, self.settings, self.seed, index)
         return [
             Candidate(
@@ -91,11 +108,12 @@ class Synthesiser:
         return candidates
 
     def _answered(self, candidates: list[Candidate], index: int) -> list[Candidate]:
-        """The teacher's answer to each, or the reason why it is of no use."""
-        texts = [c.text for c in candidates]
+        """The file's or the teacher's answer to each, or the reason why it is of no use."""
+        texts = [c.text for c in candidates if not c.response]
         seeds = [derive(self.seed, "answer", index, instruction_id(text)) for text in texts]
         long, most = self.settings.long_answers, self.settings.max_answer_words
-        replies = self.teacher.replies(texts, self.settings.answer, seeds) if texts else []
+        asked = iter(self.teacher.replies(texts, self.settings.answer, seeds) if self.teacher and texts else ())
+        replies = [Reply(c.response) if c.response else next(asked) for c in candidates]
         return [
             replace(
                 c,
@@ -115,6 +133,6 @@ class Synthesiser:
         return replace(candidate, split=split, reason=reason)
 
 
-def _shuffled(texts: Sequence[str], seed: int) -> list[str]:
-    """The texts of a file as requests, in seeded order."""
-    return [tidy(texts[i]) for i in rng(seed, "texts").permutation(len(texts))]
+def _shuffled(texts: Sequence[Given], seed: int) -> list[Given]:
+    """What a file gives as requests, in seeded order."""
+    return [replace(texts[i], text=tidy(texts[i].text)) for i in rng(seed, "texts").permutation(len(texts))]

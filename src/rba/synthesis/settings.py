@@ -22,7 +22,9 @@ class SynthesisSettings:
     train: int = 512  # instructions to align on
     validation: int = 64  # instructions that pick the checkpoint
     test: int = 128  # instructions held out for evaluation
-    texts: str = ""  # file of requests: one a line, or JSON lines with a "text", also as .gz; empty: the teacher writes
+    # file of requests: one a line, or JSON lines with a "text" and, if it is not for the teacher to give, the answer as
+    # "response"; also as .gz; empty: the teacher writes
+    texts: str = ""
     temperatures: tuple[float, ...] = (1.0, 1.1, 1.2)  # of requests: each round takes one temperature ...
     top_ps: tuple[float, ...] = (0.99, 1.0)  # ... and one nucleus from this grid, in seeded order
     query_tokens: int = 64  # longest request in tokens; one that is not ended by then is dropped

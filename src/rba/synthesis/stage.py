@@ -18,6 +18,7 @@ from rba.synthesis.notes import dropped, summary
 from rba.synthesis.rounds import Synthesiser
 from rba.synthesis.settings import SynthesisSettings
 from rba.synthesis.tags import Embedder
+from rba.synthesis.texts import read_texts
 from rba.teachers.teacher import Teacher
 from rba.workspace import StageFolder
 
@@ -47,8 +48,10 @@ def run(
     from rba.teachers.spread import spread
 
     system = task.teaching(settings.answer_preamble)
-    held: AbstractContextManager[Teacher]
-    if cluster and not is_service(teacher):  # a server is asked from here: it is a cluster of its own
+    held: AbstractContextManager[Teacher | None]
+    if settings.texts and all(given.response for given in read_texts(settings.texts)):
+        held = nullcontext()  # there is nothing for a teacher to write
+    elif cluster and not is_service(teacher):  # a server is asked from here: it is a cluster of its own
         held = spread(teacher, settings.batch, system, cluster, math.ceil(settings.shard_size / settings.batch))
     else:
         held = nullcontext(load_teacher(teacher, settings.batch, system))
@@ -62,11 +65,12 @@ def synthesise(
     settings: SynthesisSettings,
     folder: StageFolder,
     seed: int,
-    teacher: Teacher,
+    teacher: Teacher | None,
     embedder: Embedder,
     language: str = ENGLISH,
 ) -> None:
-    """The stage with its parts given: any `Teacher`, any `Embedder`; answers are in `language`."""
+    """The stage with its parts given: any `Teacher` (None where a file has all answers), any `Embedder`; answers are in
+    `language`."""
     candidates = _all_rounds(settings, folder, Synthesiser(settings, seed, teacher, embedder, language))
     instructions = [c.instruction() for c in candidates if not c.reason]
     for start in range(0, len(instructions), SHARD_ROWS):
@@ -88,7 +92,8 @@ def _all_rounds(settings: SynthesisSettings, folder: StageFolder, maker: Synthes
             if not maker.has_round(index):
                 raise _used_up(candidates, settings)
             if index >= most or (index >= HOPELESS_AFTER and not kept):
-                raise _nothing_usable(maker.teacher.name, candidates, settings)
+                name = maker.teacher.name if maker.teacher else ""
+                raise _nothing_usable(name, candidates, settings) if name else _used_up(candidates, settings)
             candidates += _round(folder.path / "rounds" / f"round-{index:05d}.parquet", index, maker)
             bar.advance(len(maker.kept.labels) - kept, f"{len(candidates)} drawn")
             index += 1
