@@ -17,9 +17,9 @@ from rba.lm.task import NO_TASK
 from rba.models import SHIPPED, shipped_folder
 from rba.recipe import CONNECT, Recipe
 from rba.rewards.custom import code_hashes
-from rba.services.service import is_service, parse_service
+from rba.services.mark import llm_mark
 from rba.speech.engine import engine_hash
-from rba.weights.mark import file_mark, weights_mark
+from rba.weights.mark import file_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 4, "evaluate": 3}
@@ -176,9 +176,7 @@ def _model_mark(name: str) -> str:
         return name
     if name == SHIPPED:
         return _shipped_mark()
-    if is_service(name):
-        return parse_service(name).identity
-    return weights_mark(name)
+    return llm_mark(name)
 
 
 def _path_mark(name: str) -> Any:

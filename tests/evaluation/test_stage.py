@@ -73,6 +73,16 @@ def test_judges_that_read_share_one_teacher(tmp_workspace):
     assert log.loaded.count("teacher") == 2  # to answer again, and to judge
 
 
+def test_what_judges_that_read_have_said_is_not_asked_again(tmp_workspace):
+    settings = replace(SETTINGS, judges=("recall", "letter"), teacher_again=0)
+    place = evaluate(tmp_workspace, Log(), settings=settings).path / "results.json"
+    whole = place.read_bytes()
+    place.unlink()  # as if stopped before it was written
+    log = Log()
+    evaluate(tmp_workspace, log, settings=settings)
+    assert place.read_bytes() == whole and "teacher" not in log.loaded
+
+
 def test_every_figure_is_there(finished):
     rows = finished[2]
     have = {(r.model, r.metric, r.against) for r in rows}

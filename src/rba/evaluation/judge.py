@@ -23,6 +23,7 @@ another, with a strong teacher.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from rba.errors import RecipeError
@@ -88,18 +89,21 @@ def load_judge(
     embedder: Any | Callable[[], Any] = None,
     judge: Any | Callable[[], Any] = None,
     task: TaskSettings = NO_TASK,
+    kept: Path | None = None,
+    mark: str = "",
 ) -> Judge:
     """The judge `name` of `JUDGES`; the models themselves or what loads them.
 
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
     the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it is
-    to reply A rather than B, both told the `task`. The last three need no reference. "bleu", "bleu-zh", "bleu-char" and
-    "chrf" are the rewards of that name. Raises RecipeError for an unknown name.
+    to reply A rather than B, both told the `task`; what they said is kept in the folder `kept`, if given, for the LLM
+    that `mark` identifies. The last three need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards
+    of that name. Raises RecipeError for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
     if name == "pairwise":
-        return PairJudge(judge, task)
+        return PairJudge(judge, task, kept, mark)
     if name == "letter":
-        return LetterJudge(judge, task)
+        return LetterJudge(judge, task, kept, mark)
     return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")

@@ -31,8 +31,12 @@ from rba.evaluation.translations import translation_rows
 from rba.lm.preamble import System
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.progress import progress
+from rba.services.mark import llm_mark
 from rba.speech.settings import SpeechSettings
 from rba.workspace import StageFolder
+
+VERDICTS = "verdicts"
+"""What judges with an LLM said, in the stage's folder."""
 
 
 def run(
@@ -79,7 +83,8 @@ def run(
     cells = lay_out(chosen, answers, texts)
     folder.note("compared", {"utterances": len(cells.utterances), "instructions": cells.n})
     embedder = RememberingEmbedder(loaders.embedder)
-    found = measure(cells, settings, seed, loaders, embedder, task)
+    mark = llm_mark(settings.judge or teacher)
+    found = measure(cells, settings, seed, loaders, embedder, task, folder.path / VERDICTS, mark)
     if elsewhere:
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
@@ -122,8 +127,10 @@ def measure(
     loaders: Loaders,
     embedder: RememberingEmbedder,
     task: TaskSettings = NO_TASK,
+    kept: Path | None = None,
+    mark: str = "",
 ) -> list[Result]:
-    """All result rows of the answers in `cells`."""
+    """All result rows of the answers in `cells`; judges with an LLM use `kept` and `mark` as `load_judge` does."""
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
         made = list(metrics.rows(sheet, embedder))
@@ -133,7 +140,7 @@ def measure(
         teacher = cache(loaders.teacher)
         reader = cache(loaders.judge) if loaders.judge else lambda: teacher().told("")
         for name in settings.judges:
-            judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task)
+            judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task, kept=kept, mark=mark)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             bar.advance(1, name)
