@@ -164,21 +164,18 @@ def load_token_teacher(speechlm: SpeechLM, settings: AlignSettings, system: Syst
     if is_service(name):
         check_served(settings)
         served = ServerTeacher(parse_service(name), system)
-        ends = chat.end_ids(served.tokenizer)
-        if same_tokens(student, served.tokenizer, ends[0]):
-            return ServedTokenTeacher(served, student.device)
-        own, other = vocabularies(student, served.tokenizer, ends, settings)
-        return ServedTokenTeacher(served, student.device, Reteller(own, other))
+        apart = vocabularies(student, served.tokenizer, chat.end_ids(served.tokenizer), settings)
+        return ServedTokenTeacher(served, student.device, Reteller(*apart) if apart else None)
     lm = load_lm(name, settings.dtype)
 
     def prompts(texts: Sequence[str]) -> list[torch.Tensor]:
         return [lm.embed(chat.prompt_ids(lm.tokenizer, text, system)) for text in texts]
 
-    if same_tokens(student, lm.tokenizer, lm.end_ids[0]):
+    apart = vocabularies(student, lm.tokenizer, lm.end_ids, settings)
+    if not apart:
         return LocalTokenTeacher(lm, prompts, torch.no_grad, settings)
-    own, other = vocabularies(student, lm.tokenizer, lm.end_ids, settings)
-    classes = shared_classes(own, other)
-    retell = Reteller(own, other, classes)
+    classes = shared_classes(*apart)
+    retell = Reteller(*apart, classes)
     return LocalTokenTeacher(lm, prompts, torch.no_grad, settings, retell, classes.to(student.device))
 
 
@@ -201,11 +198,13 @@ def same_tokens(student: TextLM, other: Any, end: int) -> bool:
 
 def vocabularies(
     student: TextLM, other: Any, ends: Sequence[int], settings: AlignSettings
-) -> tuple[Vocabulary, Vocabulary]:
-    """The vocabularies of the student and of tokenizer `other`, whose turns end with `ends`.
+) -> tuple[Vocabulary, Vocabulary] | None:
+    """The vocabularies of the student and of tokenizer `other`, whose turns end with `ends`; None if they are one.
 
-    Raises ModelError where the tokens of either are no pieces of text.
+    Raises ModelError where they differ and the tokens of either are no pieces of text.
     """
+    if same_tokens(student, other, ends[0]):
+        return None
     own, found = read_vocabulary(student.tokenizer, student.end_ids), read_vocabulary(other, ends)
     if own and found:
         return own, found
