@@ -26,6 +26,7 @@ from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
 from rba.evaluation.settings import EvaluateSettings
 from rba.files import local
+from rba.inputs import is_url
 from rba.lm.preamble import Preamble
 from rba.lm.task import TaskSettings
 from rba.rewards.spec import parse_weights
@@ -81,6 +82,9 @@ class Recipe:
             raise RecipeError("no model of this run has this name", f"evaluate.opponents: {name}", fix)
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
+        if is_url(self.output):
+            fix = "name a folder, and put the run there with rba upload"
+            raise RecipeError("a run folder is on this machine", f"output {self.output}", fix)
 
     @property
     def folder(self) -> Path:

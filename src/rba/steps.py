@@ -13,6 +13,7 @@ from rba import config
 from rba.alignment.mix import check_task, speech_of, with_mixed
 from rba.alignment.variants import resolve, trained
 from rba.files import local
+from rba.inputs import given, is_url
 from rba.lm.task import NO_TASK
 from rba.models import SHIPPED, shipped_folder
 from rba.recipe import CONNECT, Recipe
@@ -65,7 +66,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     parts = tuple(
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
-    connector = (_shipped_mark(), *parts, [file_mark(local(name)) for name in recipe.connect.corpus.files])
+    connector = (_shipped_mark(), *parts, [file_mark(given(name)) for name in recipe.connect.corpus.files])
     judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
     gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)}
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
@@ -74,9 +75,9 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     mixed = [speech_of(run).output_hash() for run in recipe.align.mix]
 
     told = [recipe.task.prompt] if recipe.task.prompt else []  # marks of runs without a task hold nothing of it
-    given = local(recipe.synthesis.texts)
-    texts = [file_hash(given)] if recipe.synthesis.texts and given.is_file() else []
-    voices = [_path_mark(path) for path in (recipe.speech.references, recipe.speech.engine.partition(":")[2])]
+    source = given(recipe.synthesis.texts)
+    texts = [file_hash(source)] if recipe.synthesis.texts and source.is_file() else []
+    voices = [_input_mark(recipe.speech.references), _path_mark(recipe.speech.engine.partition(":")[2])]
     voices += _own_engine(recipe)
 
     measured = _facts(recipe.evaluate) | judging
@@ -159,8 +160,8 @@ def _benchmark_facts(recipe: Recipe) -> list[Any]:
     """The state of the benchmarks' local data, and the engine and speakers that say what comes as text."""
     if not recipe.evaluate.benchmarks:
         return []
-    marks = [_path_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
-    speakers = _path_mark(recipe.speech.references)
+    marks = [_input_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
+    speakers = _input_mark(recipe.speech.references)
     return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe)]
 
 
@@ -177,6 +178,11 @@ def _model_mark(name: str) -> str:
     if name == SHIPPED:
         return _shipped_mark()
     return llm_mark(name)
+
+
+def _input_mark(name: str) -> Any:
+    """As `_path_mark`, for data that may lie behind a URL: the state of their copy."""
+    return _path_mark(str(given(name)) if is_url(name) else name)
 
 
 def _path_mark(name: str) -> Any:

@@ -25,7 +25,7 @@ from rba.connect.settings import (
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
-from rba.files import local
+from rba.inputs import given
 from rba.models import shipped_folder
 from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
@@ -75,7 +75,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
 
     start = Start(settings)
     for name in settings.corpus.files:
-        read_rows(local(name))  # a fault in a file is told before the LLM is loaded
+        read_rows(given(name))  # a fault in a file is told before the LLM is loaded
     lm = load_lm(settings.llm)
     mark = speech_mark(settings, seed, start.heard)
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
@@ -117,7 +117,7 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
 
 def speech_mark(settings: ConnectSettings, seed: int, heard: np.ndarray) -> str:
     """The fingerprint of the corpus and its encoded speech; of an encoder or LLM in a local folder its files count."""
-    words = [file_hash(Path(name)) for name in settings.corpus.files if Path(name).is_file()]
+    words = [file_hash(path) for path in map(given, settings.corpus.files) if path.is_file()]
     models = weights_mark(settings.encoder), weights_mark(settings.llm)
     return fingerprint(config.to_tree(settings.corpus), words, *models, seed, heard.tobytes().hex())
 
@@ -179,7 +179,7 @@ def _sources(settings: CorpusSettings, lm: Any, seed: int) -> Iterator[tuple[str
     from rba.progress import progress
 
     for name in settings.files:
-        yield part_name(name), read_rows(local(name))
+        yield part_name(name), read_rows(given(name))
     if settings.templated:
         yield TEMPLATED, list(templated(settings.templated, seed, *pronounced_words(lm.tokenizer)))
     if settings.self_synthesised:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rba.connect.corpus_file import read_rows
-from rba.files import local
+from rba.inputs import given
 from rba.lm.flops import shared_work
 from rba.plan.basis import Basis
 from rba.plan.drawing import drawing
@@ -44,7 +44,7 @@ def plan_connect(basis: Basis, speed: float | None = None) -> Stage:
 
 def _lines(name: str) -> int:
     """The texts of a corpus file; 0 for one that is not here."""
-    path = local(name)
+    path = given(name)
     return len(read_rows(path)) if path.is_file() else 0
 
 

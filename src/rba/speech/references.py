@@ -11,7 +11,7 @@ import soundfile
 from rba.data import audio, seeds
 from rba.data.instruction import SPLITS
 from rba.errors import DataError, RecipeError
-from rba.files import local
+from rba.inputs import given
 from rba.speech.speaker import Speaker, speaker, split_of
 
 MIN_SECONDS = 3.0
@@ -69,7 +69,7 @@ def find_speaker(name: str, references: str = "") -> Speaker:
 @functools.lru_cache(maxsize=4)
 def _people(folder: str) -> tuple[Speaker, ...]:
     """Everybody in the folder, by name. Raises RecipeError where there is no clip at all."""
-    root = local(folder)
+    root = given(folder)
     places = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     people = tuple(_person(place, clip) for place in places if (clip := _clip(place)))
     if not people:

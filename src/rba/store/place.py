@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rba.errors import RecipeError, StoreError
-from rba.files import disk_full
+from rba.files import disk_full, fingerprint
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 """What opens the URLs of the most used stores for fsspec."""
@@ -47,6 +47,22 @@ class Place:
             found = self._fs.find(self._root, detail=True)
         return {path[len(self._root) + 1 :]: facts["size"] for path, facts in found.items()}
 
+    def states(self) -> dict[str, str]:
+        """What tells whether an object was changed, by its name below the URL; "" where the URL is one object's own.
+
+        Empty where nothing is there.
+        """
+        with self._asked():
+            self._fs.invalidate_cache()
+            try:
+                own = self._fs.info(self._root)
+            except FileNotFoundError:
+                return {}
+            if own["type"] == "file":
+                return {"": fingerprint(own)}
+            found = self._fs.find(self._root, detail=True)
+        return {path[len(self._root) + 1 :]: fingerprint(facts) for path, facts in sorted(found.items())}
+
     def read(self, name: str) -> bytes | None:
         """An object's content; None where there is none."""
         with self._asked():
@@ -77,7 +93,7 @@ class Place:
                 self._fs.rm_file(self._at(name))
 
     def _at(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        return f"{self._root}/{name}" if name else self._root
 
     @contextlib.contextmanager
     def _asked(self) -> Iterator[None]:

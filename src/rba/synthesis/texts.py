@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rba.data.text_lines import text_lines, text_row
 from rba.errors import DataError
-from rba.files import local
+from rba.inputs import given
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -30,16 +30,16 @@ def read_texts(path: str | Path) -> list[Given]:
     Either may be gzipped (`.jsonl.gz`). Raises DataError, with file and line, for a line that is no UTF-8, no JSON
     object, has no text or an answer that is none, and for a file that is missing or empty.
     """
-    place = local(path)
+    place = given(path)
     rows = text_lines(place, "the texts (synthesis.texts)")
     if not rows:
         raise DataError("the file holds no text", str(path), "write one text a line")
     if place.name.lower().removesuffix(".gz").endswith(JSON_LINES):
-        return [_given(line, where) for where, line in rows]
+        return [_row(line, where) for where, line in rows]
     return [Given(text) for _, text in rows]
 
 
-def _given(line: str, where: str) -> Given:
+def _row(line: str, where: str) -> Given:
     row = text_row(line, where)
     response = row.get("response") or ""
     if not isinstance(response, str):

@@ -10,7 +10,7 @@ from typing import Any
 from rba.errors import DataError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.tables import READERS, Placed, Record, placed, read
-from rba.files import local
+from rba.inputs import given
 
 
 def records(settings: BenchmarkSettings) -> Iterator[Placed]:
@@ -20,7 +20,7 @@ def records(settings: BenchmarkSettings) -> Iterator[Placed]:
     any of those endings, and as parquet shards `<split>-*`. Anything else is a hub id. Raises DataError where there are
     none or they cannot be read.
     """
-    path = local(settings.source)
+    path = given(settings.source)
     if not path.exists():
         yield from placed(_hub(settings), settings.source)
         return
@@ -34,7 +34,7 @@ def records(settings: BenchmarkSettings) -> Iterator[Placed]:
 
 def folder_of(settings: BenchmarkSettings) -> Path:
     """The folder that paths of clips are relative to."""
-    path = local(settings.source)
+    path = given(settings.source)
     return path.parent if path.is_file() else path
 
 

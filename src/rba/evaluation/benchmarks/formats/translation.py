@@ -12,7 +12,7 @@ from rba.errors import DataError, RecipeError
 from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-from rba.files import local
+from rba.inputs import given
 
 
 def load_pairs(settings: BenchmarkSettings) -> Iterator[Item]:
@@ -85,7 +85,7 @@ def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
     from rba import document
 
     source, target = _pair(settings)
-    folder = local(settings.source) / f"{source}-{target}" / "data" / settings.split
+    folder = given(settings.source) / f"{source}-{target}" / "data" / settings.split
     stem = folder / "txt" / settings.split
     try:
         segments: Any = document.parse(tables.text_of(stem.with_suffix(".yaml")), str(stem))
