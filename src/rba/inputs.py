@@ -42,7 +42,7 @@ def _fetched(url: str) -> Path:
     place = Place(url)
     there = place.states()
     if not there:
-        raise DataError("there is nothing at this URL", url, "check its spelling")
+        raise DataError("there is nothing at this URL", url, "check its spelling and the network")
     name = PurePosixPath(place.url.split("?")[0]).name or "input"
     copy = kept.root() / "inputs" / fingerprint(place.url, there) / name
     if copy.exists():

@@ -9,7 +9,10 @@ from pathlib import Path
 from rba.errors import RecipeError, StoreError
 from rba.files import disk_full, fingerprint
 
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+PACKAGES = {
+    **{"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"},
+    **{"http": "aiohttp requests", "https": "aiohttp requests"},
+}
 """What opens the URLs of the most used stores for fsspec."""
 
 
