@@ -86,8 +86,16 @@ def test_what_was_not_fetched_whole_is_not_taken(url: str, monkeypatch: pytest.M
         patch.setattr(Place, "get", get)
         with pytest.raises(KeyboardInterrupt):
             given(f"{url}/people")
-    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
+    assert not list((tmp_path / "cache").rglob("people"))
     assert len(list(given(f"{url}/people").iterdir())) == 3
+    assert not list((tmp_path / "cache").rglob("*.arriving"))
+
+
+def test_names_that_lead_out_of_the_folder_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(Place, "states", lambda self: {"a.txt": "1", "../b.txt": "2"})
+    with pytest.raises(DataError, match="leads out of the folder"):
+        given(f"memory://{uuid.uuid4().hex}")
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

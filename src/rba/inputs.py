@@ -6,15 +6,19 @@ run, and what was made from the old one is then out of date.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from rba.errors import DataError
 from rba.files import fingerprint, local, refusal
 from rba.progress import progress
+
+if TYPE_CHECKING:
+    from rba.store.place import Place
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -36,6 +40,8 @@ def given(path: str | Path) -> Path:
 @cache
 def _fetched(url: str) -> Path:
     """The copy of a file or a folder; asked for once a process, so that a run sees one state of it."""
+    from filelock import FileLock
+
     from rba.store.place import Place
     from rba.weights import cache as kept
 
@@ -45,23 +51,28 @@ def _fetched(url: str) -> Path:
         raise DataError("there is nothing at this URL", url, "check its spelling and the network")
     name = PurePosixPath(place.url.split("?")[0]).name or "input"
     copy = kept.root() / "inputs" / fingerprint(place.url, there) / name
-    if copy.exists():
-        return copy
-    arriving = copy.parent / f".{name}.{os.getpid()}.arriving"
+    for part in there:
+        if part.startswith("/") or ".." in part.split("/"):
+            raise DataError("an object's name leads out of the folder", f"{place.url}/{part}", "rename it there")
     try:
-        with progress(f"fetching {name}", len(there)) as bar:
-            for part in there:
-                target = arriving / part if part else arriving
-                target.parent.mkdir(parents=True, exist_ok=True)
-                place.get(part, target)
-                bar.advance()
-        if not copy.exists():  # another process may have been faster
-            arriving.replace(copy)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(copy.parent / ".lock"):  # another process may be at it
+            if not copy.exists():
+                _fetch(place, list(there), copy)
     except OSError as error:
         raise refusal("cannot keep an input", copy, error) from error
-    finally:
-        if arriving.is_dir():
-            shutil.rmtree(arriving, ignore_errors=True)
-        else:
-            arriving.unlink(missing_ok=True)
     return copy
+
+
+def _fetch(place: Place, parts: Sequence[str], copy: Path) -> None:
+    """Bring all parts under another name, which a stop leaves behind and the next call empties."""
+    arriving = copy.with_name(f".{copy.name}.arriving")
+    if arriving.is_dir():
+        shutil.rmtree(arriving)
+    with progress(f"fetching {copy.name}", len(parts)) as bar:
+        for part in parts:
+            target = arriving / part if part else arriving
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place.get(part, target)
+            bar.advance()
+    arriving.replace(copy)
