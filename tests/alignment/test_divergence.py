@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rba.alignment.divergence import divergences, generalised_jsd
 from rba.lm.likelihood import CHUNK
+from rba.lm.vocabulary import Classes
 
 MANY = CHUNK["cpu"] + 5
 
@@ -65,3 +66,18 @@ def test_no_gradient_is_computed_where_none_is_wanted():
     head = torch.nn.Linear(6, 11, bias=False).requires_grad_(False)
     with torch.no_grad():
         assert not divergences(head, torch.randn(3, 6), head, torch.randn(3, 6), 1.0).requires_grad
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_classes_of_the_same_masses_do_not_diverge_however_many_tokens_they_have(beta: float, temperature: float):
+    """A temperature that heated tokens would give the class of 40 more mass in the teacher's vocabulary."""
+    classes = Classes(torch.tensor([1, 2, 3]), torch.tensor([1, 2] + [3] * 40), 4)
+    masses_3 = torch.tensor([0.7, 0.29, 0.01])
+    own_NV = masses_3.log()[None] + 5.0
+    teacher_NV = torch.cat([masses_3[:2], masses_3[2:].repeat(40) / 40]).log()[None]
+    found_N = generalised_jsd(own_NV, teacher_NV, beta, temperature, classes)
+    torch.testing.assert_close(found_N, torch.zeros(1), atol=1e-6, rtol=0)
+    plain_N = generalised_jsd(own_NV, torch.tensor([[0.1, 0.2, 0.7]]).log(), beta, temperature)
+    merged_N = generalised_jsd(own_NV, torch.tensor([[0.1, 0.2] + [0.7 / 40] * 40]).log(), beta, temperature, classes)
+    torch.testing.assert_close(merged_N, plain_N)

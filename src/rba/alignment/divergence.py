@@ -25,13 +25,16 @@ def generalised_jsd(
     """beta KL(T || M) + (1 - beta) KL(pi || M) with M = beta T + (1 - beta) pi, nats [N] (GKD, arXiv 2306.13649).
 
     Its ends are taken as TRL does: beta 0 is the forward KL(T || pi), beta 1 the reverse KL(pi || T). `temperature`
-    divides both logits; the divergence is not multiplied by its square. Logits over two vocabularies are compared by
+    divides both log-probs; the divergence is not multiplied by its square. Logits over two vocabularies are compared by
     the masses of their shared `classes`.
     """
-    own_NV = (logits_NV.float() / temperature).log_softmax(-1)
-    other_NV = (teacher_NV.float() / temperature).log_softmax(-1)
+    own_NV, other_NV = logits_NV.float(), teacher_NV.float()
     if classes is not None:
-        own_NV, other_NV = classes.masses(own_NV), classes.masses(other_NV, other=True)
+        # before the temperature: one that heats tokens would give a class the more mass the more tokens it has, and a
+        # thousand words that the teacher would never say would be one likely piece for the student
+        own_NV = classes.masses(own_NV.log_softmax(-1))
+        other_NV = classes.masses(other_NV.log_softmax(-1), other=True)
+    own_NV, other_NV = (own_NV / temperature).log_softmax(-1), (other_NV / temperature).log_softmax(-1)
     if beta == 0:
         return _kl(other_NV, own_NV)
     if beta == 1:
