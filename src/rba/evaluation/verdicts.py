@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rba.files import fingerprint
-from rba.workspace import refusal, write_text
+from rba.files import fingerprint, refusal, write_text
 
 Pair = tuple[str, str, str]
 """A request and two answers to it."""
