@@ -291,7 +291,13 @@ def test_the_real_stages_take_what_the_fakes_take(room, fake):
 
 
 @pytest.mark.parametrize(
-    ("key", "stage"), [("teacher", "synthesis"), ("evaluate.cascade", "evaluation"), ("speech.gate_asr", "speech")]
+    ("key", "stage"),
+    [
+        ("teacher", "synthesis"),
+        ("evaluate.cascade", "evaluation"),
+        ("speech.gate_asr", "speech"),
+        ("align.rollout_server", "align/sft"),
+    ],
 )
 def test_a_server_asked_faster_changes_nothing_and_another_model_does(mine, key, stage):
     run(mine(f"{key}=openai:http://h/v1#m"))

@@ -57,7 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_store(verbs.add_parser("download", help="copy a run back from an object store, to go on with it"), up=False)
     _add_chat(verbs.add_parser("chat", help="talk to a model: type, or give recordings"))
     _add_check(verbs.add_parser("check", help="whether a SpeechLM does all that rba needs of it"))
-    _add_models(verbs.add_parser("models", help="the registry of models: list, fetch, path"))
+    _add_models(
+        verbs.add_parser("models", help="the registry of models: list, fetch, path; a SpeechLM's LLM by itself")
+    )
     return parser
 
 
@@ -145,6 +147,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="every model with its size, licence and whether it is in the cache")
     for action, text in (("fetch", "download, check and convert a model"), ("path", "print where a model lies")):
         actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
+    alone = actions.add_parser("llm", help="write a SpeechLM's LLM by itself, for a rollout server")
+    alone.add_argument("name", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id')
+    alone.add_argument("folder", metavar="FOLDER", help="the folder to write, new or empty")
     parser.set_defaults(call=_models)
 
 
@@ -241,10 +246,17 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
     from rba.weights.registry import find
     from rba.weights.resolve import fetch, models_table, path
 
-    if args.action == "fetch":
+    if args.action == "llm":
+        from rba.export.llm import write_llm
+
+        write_llm(args.name, Path(args.folder))
+        print(f"the LLM of {args.name} in {args.folder}")
+    elif args.action == "fetch":
         print(fetch(find(args.name).name))
     elif args.action == "path":
         print(path(find(args.name).name))

@@ -150,7 +150,7 @@ def check_models(recipe: Recipe) -> None:
             from rba.alignment.token_teacher import check_served
 
             check_served(settings)
-    named = [name for s in trainings for name in (s.token_teacher, s.judge, s.reward_model)]
+    named = [name for s in trainings for name in (s.token_teacher, s.judge, s.reward_model, s.rollout_server)]
     for name in (
         recipe.teacher,
         *dict.fromkeys(named),

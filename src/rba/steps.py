@@ -135,7 +135,8 @@ def _align_facts(recipe: Recipe, name: str) -> tuple[Any, ...]:
     """The method and settings that `name` is trained with, and the state of the code and models that they name."""
     method, settings = resolve(recipe.align, name)
     facts = {k: v for k, v in _facts(settings).items() if k not in ("methods", "variants")}
-    facts |= {key: _model_mark(facts[key]) if facts[key] else "" for key in ("judge", "reward_model", "token_teacher")}
+    models = ("judge", "reward_model", "token_teacher", "rollout_server")
+    facts |= {key: _model_mark(facts[key]) if facts[key] else "" for key in models}
     return method, facts, code_hashes(settings.reward)
 
 

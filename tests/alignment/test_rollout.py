@@ -85,7 +85,7 @@ def test_answers_follow_the_policy_only_where_they_are_refreshed(bench: Bench, t
 
 def test_kept_answers_are_read_back_and_not_drawn_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     first = rollouts(bench, tmp_path).tasks(0)[0]
-    monkeypatch.setattr("rba.alignment.rollout.generate", None)
+    monkeypatch.setattr("rba.alignment.sampler.generate", None)
     assert rollouts(bench, tmp_path).tasks(0)[0] == first
 
 
@@ -93,7 +93,7 @@ def test_answers_drawn_for_a_method_without_rewards_serve_one_with(bench: Bench,
     without = rollouts(bench, tmp_path)
     without.reward = None
     assert all(s.reward is None for t in without.tasks(0)[0] for s in t.samples)
-    monkeypatch.setattr("rba.alignment.rollout.generate", None)
+    monkeypatch.setattr("rba.alignment.sampler.generate", None)
     assert all(s.reward is not None for t in rollouts(bench, tmp_path).tasks(0)[0] for s in t.samples)
 
 

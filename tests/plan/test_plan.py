@@ -214,6 +214,16 @@ def test_work_behind_a_server_costs_nothing_here(toy: Planner, bare: Path):
     assert stage(plan, "synthesis").peak(served=True) > 0
 
 
+def test_self_samples_behind_a_server_cost_nothing_here(toy: Planner):
+    online = ("align.methods=[grpo]", "align.refresh=online", "align.answers=2")
+    here, away = (toy(*online, *more) for more in ((), ("align.rollout_server=openai:http://localhost:1/v1#policy",)))
+    drawn = [item(plan, "align/grpo", "self-samples drawn") for plan in (here, away)]
+    assert [found.served for found in drawn] == [False, True]
+    assert drawn[0].flops == drawn[1].flops > 0
+    parts = [{part.what for part in stage(plan, "align/grpo").memory} for plan in (here, away)]
+    assert parts[0] - parts[1] == {"keys and values", "logits of a step"}
+
+
 def test_reading_binds_where_few_answers_are_drawn_at_once(toy: Planner):
     """One answer at a time reads all weights for every token; eight together read them once."""
     slow, fast = (toy(f"synthesis.batch={n}") for n in (1, 8))

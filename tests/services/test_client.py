@@ -65,6 +65,15 @@ def test_a_second_run_asks_nothing_and_equal_requests_are_asked_once():
     assert (again.usage.cached, again.usage.tokens_in) == (2, 0)
 
 
+def test_what_changes_the_servers_state_is_asked_every_time_and_not_kept():
+    with serving(FaultServer(echo)) as state:
+        asking = client(state)
+        for _ in range(2):
+            assert asking.post_all("load", [ask(1)], read, keep=False) == ["about item 1"]
+        assert state.attempts.total() == 2
+        assert cache.read(cache.key_of(asking.service, "load", ask(1))) is None
+
+
 def test_what_was_answered_before_a_failure_is_kept():
     broken = {"on": True}
 

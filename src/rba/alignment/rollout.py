@@ -18,10 +18,9 @@ from rba import parallel, runtime
 from rba.alignment.bank import PromptBank
 from rba.alignment.groups import Group
 from rba.alignment.objectives.objective import Sample, Task
+from rba.alignment.sampler import Draw, LocalSampler, Sampler
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds, shards
-from rba.lm.generation import generate
-from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 
@@ -76,7 +75,8 @@ class Rollouts:
     Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. Answers
     of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
     and so do other methods, where all of them come from the initial model and share the folder; their rewards are told
-    apart by `mark`. `bare` says that the initial model has no adapter of its own.
+    apart by `mark`. `bare` says that the initial model has no adapter of its own. The model in memory draws, unless
+    another `sampler` is given.
 
     Processes that work together divide the drawing; the leader alone keeps answers and rewards them, all at once.
     """
@@ -90,6 +90,7 @@ class Rollouts:
         reward: Reward | None,
         folder: Path,
         seed: int,
+        sampler: Sampler | None = None,
         bare: bool = True,
         typed: bool = False,
         mark: str = "",
@@ -97,6 +98,7 @@ class Rollouts:
         self.speechlm, self.bank, self.plan, self.settings = speechlm, bank, plan, settings
         self.reward, self.folder, self.seed, self.bare = reward, folder, seed, bare
         self.typed, self.mark = typed, mark
+        self.sampler = sampler or LocalSampler(speechlm, settings)
         self._round, self._samples = -1, dict[str, list[Sample]]()
 
     def tasks(self, step: int) -> tuple[list[Task], bool]:
@@ -149,9 +151,9 @@ class Rollouts:
 
     def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
         """The answers to every utterance, or to every typed request, drawn by all processes together."""
-        world = parallel.world()
-        with self.speechlm.lm.weights.in_step():
-            mine = self._draw_part(groups[world.rank :: world.size], number, typed)
+        world, as_initial = parallel.world(), number == 0 and self.bare
+        with self.sampler.now(as_initial) as draw, self.speechlm.lm.weights.in_step():
+            mine = self._draw_part(draw, groups[world.rank :: world.size], number, typed, as_initial)
         parts = parallel.gathered(mine)
         if world.size == 1:
             return parts[0]
@@ -159,38 +161,35 @@ class Rollouts:
         place = {group.id: i for i, group in enumerate(order)}
         return sorted((row for part in parts for row in part), key=lambda row: place[row.instruction_id])
 
-    def _draw_part(self, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
-        """The same from this process alone, from the policy as it is now."""
+    def _draw_part(
+        self, draw: Draw, groups: Sequence[Group], number: int, typed: bool, as_initial: bool
+    ) -> list[Drawn]:
+        """The same from this process alone."""
         if not groups:
             return []
-        # before the first update a new adapter changes nothing: it is left out to save its work
-        as_initial = number == 0 and self.bare
-        with torch.no_grad(), reference(self.speechlm) if as_initial else nullcontext():
-            if not typed:
-                spoken = [(group, name) for group in groups for name in group.utterances]
-                names = [name for _, name in spoken]
-                prompts = self.bank.initial(names) if as_initial else self.bank.current(names)
-                return self._answers(spoken, prompts, number, self.settings.answers)
-            drawn = []
-            for voices in sorted({len(group.utterances) for group in groups}):
-                asked = [(group, group.id) for group in groups if len(group.utterances) == voices]
-                prompts = self.speechlm.text_prompts([group.text for group, _ in asked])
-                drawn += self._answers(asked, prompts, number, voices * self.settings.answers)
-            return drawn
+        if not typed:
+            spoken = [(group, name) for group in groups for name in group.utterances]
+            names = [name for _, name in spoken]
+            prompts = self.bank.initial(names) if as_initial else self.bank.current(names)
+            return self._answers(draw, spoken, prompts, number, self.settings.answers)
+        drawn = []
+        for voices in sorted({len(group.utterances) for group in groups}):
+            asked = [(group, group.id) for group in groups if len(group.utterances) == voices]
+            prompts = self.speechlm.text_prompts([group.text for group, _ in asked])
+            drawn += self._answers(draw, asked, prompts, number, voices * self.settings.answers)
+        return drawn
 
     def _answers(
-        self, asked: Sequence[tuple[Group, str]], prompts: Sequence[torch.Tensor], number: int, count: int
+        self, draw: Draw, asked: Sequence[tuple[Group, str]], prompts: Sequence[torch.Tensor], number: int, count: int
     ) -> list[Drawn]:
         marks = [
             seeds.derive(self.seed, "rollout", number, name, *((member,) if member else ()))
             for _, name in asked
             for member in range(count)
         ]
-        size = self.settings.rollout_batch
-        answers = generate(self.speechlm.lm, prompts, self.settings.sample, marks, group=count, batch_size=size)
         return [
             Drawn(name, group.id, number, member, a.text, a.ids, a.logprobs, a.finished)
-            for (group, name), row in zip(asked, answers)
+            for (group, name), row in zip(asked, draw(prompts, marks, count))
             for member, a in enumerate(row)
         ]
 

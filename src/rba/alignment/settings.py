@@ -21,6 +21,7 @@ from rba.alignment.variants import check as check_variants
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
 from rba.rewards.spec import parse_weights
+from rba.services.service import is_service
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class AlignSettings:
     sharding: Literal["none", "fsdp"] = "none"
     gradient_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more work
     rollout_batch: int = 64  # answers generated at once
+    rollout_server: str = ""  # vLLM that draws the self-samples, openai:http://host:8000/v1#model; empty: drawn here
     features_in_memory: float = 8.0  # GiB of encoded speech held in memory; more is read from its files as needed
     checkpoint_minutes: float = 5.0
 
@@ -190,6 +192,8 @@ class AlignSettings:
     def _check_parts(self) -> None:
         a, v = self.adaptive, self.validation
         _check(self.quantize == "none" or self.sharding == "none", "quantize", "packed weights cannot be divided")
+        served = not self.rollout_server or is_service(self.rollout_server)
+        _check(served, "rollout_server", "write openai:http://host:8000/v1#model")
         _check(self.lora.rank > 0 or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
         _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")
         _check(0 < a.backoff < 1 < a.recover, "adaptive", "0 < backoff < 1 < recover")

@@ -17,6 +17,7 @@ from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import Objective, load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.rollout import Reward, Rollouts
+from rba.alignment.sampler import Sampler, load_sampler
 from rba.alignment.settings import AlignSettings, LoraSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
@@ -157,7 +158,8 @@ def align(
     rollouts = None
     if objective.needs_samples:
         kept = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
-        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, bare)
+        sampler = load_sampler(speechlm, settings, folder.path / "served")
+        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, sampler, bare)
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
@@ -208,13 +210,25 @@ def _rollouts(
     reward: Reward | None,
     folder: Path,
     seed: int,
+    sampler: Sampler,
     bare: bool,
 ) -> Rollouts:
     """What draws the objective's self-samples and keeps them in `folder`."""
     extra = objective.reward_terms
     mark = f"{fingerprint(dict(extra))[:8]}-" if extra else ""
-    typed = objective.needs_typed
-    return Rollouts(speechlm, data.learnt, data.plan, settings, reward, folder, seed, bare=bare, typed=typed, mark=mark)
+    return Rollouts(
+        speechlm,
+        data.learnt,
+        data.plan,
+        settings,
+        reward,
+        folder,
+        seed,
+        sampler,
+        bare=bare,
+        typed=objective.needs_typed,
+        mark=mark,
+    )
 
 
 def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None) -> None:

@@ -25,6 +25,7 @@ RESERVED = (*TAKEN, "teacher-again")
 
 SAMPLED_BY = (
     *("sample", "answers", "reward", "reward_scaling", "embedder", "reward_model", "judge", "rollout_batch"),
+    "rollout_server",
     *("instructions", "voices", "prompt", "groups_per_step", "steps"),
 )
 """Settings that the initial model's self-samples and their rewards depend on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -122,9 +123,10 @@ def _generate_batch(
         if (index_B := decoding.compact(live, len(rows))) is not None:
             rows, token_B = [rows[place] for place in live], token_B[index_B]
         logits_BV = decoding.logits(token_B)
-    return [_completion(lm, i, p, f) for i, p, f in zip(ids, logprobs, finished)]
+    return [completion(lm.tokenizer, i, p, f) for i, p, f in zip(ids, logprobs, finished)]
 
 
-def _completion(lm: TextLM, ids: list[int], logprobs: list[float], finished: bool) -> Completion:
-    text = lm.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
+def completion(tokenizer: Any, ids: list[int], logprobs: list[float], finished: bool) -> Completion:
+    """An answer of these tokens, with its text."""
+    text = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
     return Completion(ids, logprobs, finished, text.strip())

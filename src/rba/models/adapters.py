@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +13,10 @@ import torch
 from rba.errors import ModelError
 from rba.lm.load import TextLM
 from rba.models.speechlm import SpeechLM
+
+ADAPTER = "adapter_model.safetensors"
+_BLOCKS = re.compile(r"^base_model\.model\.(?:.*?\.)?layers\.(?=\d)")
+"""Where the blocks begin in the name of an adapter's weight, inside whatever holds the LLM."""
 
 
 def has_lora(lm: TextLM) -> bool:
@@ -75,6 +81,20 @@ def for_inference(speechlm: SpeechLM) -> SpeechLM:
 def save_lora(lm: TextLM, folder: Path) -> None:
     """Write the adapter alone, in PEFT's form; PEFT would otherwise ask the hub whether embeddings belong to it."""
     lm.model.save_pretrained(folder, save_embedding_layers=False)
+
+
+def save_lora_alone(lm: TextLM, folder: Path) -> None:
+    """Write the adapter as one of the LLM alone, as a causal LM of its own class holds it, whatever it stands in."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    config = next(iter(lm.model.peft_config.values()))
+    state = get_peft_model_state_dict(lm.model, save_embedding_layers=False)
+    alone = {_BLOCKS.sub("base_model.model.model.layers.", name): value for name, value in state.items()}
+    save_file({name: value.detach().cpu().contiguous() for name, value in alone.items()}, folder / ADAPTER)
+    # the pattern of what is adapted names modules of the whole
+    names = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in alone})
+    replace(config, target_modules=names, inference_mode=True).save_pretrained(str(folder))
 
 
 def lora_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:

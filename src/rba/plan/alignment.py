@@ -91,7 +91,7 @@ def _samples(basis: Basis, line: Line, wanted: Set[Kind], adapter: bool) -> list
         ways["self-samples to typed requests drawn"] = (lengths.typed(), voices * settings.answers)
     for what, (prompt, group) in ways.items():
         work = drawing(decoder, count, prompt, answer, settings.rollout_batch, group) if decoder else None
-        item = basis.work(what, "", count, prompt, answer, work)
+        item = basis.work(what, settings.rollout_server, count, prompt, answer, work)
         found.append(replace(item, prompt=count / group * prompt, divided=True))
     if times := sum(kind.terms is not None for kind in wanted):
         found += reward_items(basis, count * times, answer, "self-samples rewarded")
@@ -125,7 +125,7 @@ def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: 
     items.append(Item("updates", settings.steps, settings.steps * found.tokens, 0, each, divided=True))
     items += [*_taught(basis, objective, settings.steps * found.taught), *_measured(basis, decoder)]
     memory += training_memory(basis, decoder, found)
-    if any(item.new for item in items):
+    if any(item.new for item in items) and not settings.rollout_server:
         longest = basis.lengths.heard + settings.sample.max_new_tokens
         memory += drawing_memory(decoder, settings.rollout_batch, longest)
     if objective.needs_rewards or (settings.validation.every and settings.validation.by == "reward"):

@@ -54,17 +54,18 @@ class Client:
             raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T]) -> list[T]:
+    def post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T], keep: bool = True) -> list[T]:
         """`read` of the decoded answer to each payload at `path`, in order; equal payloads are asked once.
 
-        A `Form` is sent as a form with its file, any other payload as JSON.
+        A `Form` is sent as a form with its file, any other payload as JSON. Without `keep` the server is asked in any
+        case, as for what changes its state.
         `read` raises ValueError, KeyError, IndexError or TypeError for an answer of another form. Raises ModelError
         where the server refuses, or fails until the retries are used up, RecipeError for an address that cannot be, and
         WorkspaceError where an answer cannot be kept.
         """
-        return asyncio.run(self._post_all(path, payloads, read))
+        return asyncio.run(self._post_all(path, payloads, read, keep))
 
-    async def _post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T]) -> list[T]:
+    async def _post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T], keep: bool) -> list[T]:
         keys = [cache.key_of(self.service, path, load.facts if isinstance(load, Form) else load) for load in payloads]
         gate = asyncio.Semaphore(self.service.concurrency)
         limits = httpx2.Limits(max_connections=self.service.concurrency)
@@ -73,7 +74,7 @@ class Client:
 
             async def one(key: str, payload: Payload) -> T:
                 async with gate:
-                    return await self._answer(http, path, key, payload, read)
+                    return await self._answer(http, path, key, payload, read, keep)
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -83,9 +84,9 @@ class Client:
         return [tasks[key].result() for key in keys]
 
     async def _answer(
-        self, http: httpx2.AsyncClient, path: str, key: str, payload: Payload, read: Callable[[Any], T]
+        self, http: httpx2.AsyncClient, path: str, key: str, payload: Payload, read: Callable[[Any], T], keep: bool
     ) -> T:
-        kept = cache.read(key)
+        kept = cache.read(key) if keep else None
         if kept is not None:
             try:
                 return self._taken(kept, read, cached=True)
@@ -103,7 +104,8 @@ class Client:
                 doubled = self.pause * 2**attempt * rng("pause", key, attempt).uniform(0.5, 1.5)
                 await asyncio.sleep(min(max(doubled, failure.pause), LONGEST_PAUSE))
             else:
-                cache.write(key, body)
+                if keep:
+                    cache.write(key, body)
                 return answer
         raise AssertionError("the last attempt returns or raises")
 

@@ -1,0 +1,186 @@
+"""Self-samples by a server: the policy's own, and nothing of another model, another adapter or another run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from services.fault_server import serving
+
+from rba.alignment.sampler import ServedSampler, load_sampler
+from rba.errors import ModelError, RecipeError
+from rba.lm.generation import generate
+from rba.lm.load import TextLM
+from rba.lm.scorer import score
+from rba.models.adapters import add_lora, lora_parameters, save_lora_alone
+from rba.testing.tiny_audio_lm import tiny_audio_lm
+from rba.testing.tiny_speechlm import tiny_speechlm
+
+from .conftest import SMALL, Bench
+from .drawn import furthest, moved, served
+from .launched import ROOT
+from .vllm_server import Vllm
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def vllm() -> Vllm:
+    """A server of the tiny SpeechLM's LLM."""
+    return Vllm()
+
+
+@pytest.fixture
+def server(vllm: Vllm) -> Iterator[str]:
+    """Its name in a recipe."""
+    with serving(vllm.server()) as state:
+        yield f"openai:{state.url}?retries=0&concurrency=2#m"
+
+
+def texts(made, step: int) -> list[str]:
+    return [s.text for task in made.tasks(step)[0] for s in task.samples]
+
+
+def test_its_answers_have_the_policys_log_probs_before_and_after_updates(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+):
+    made = served(bench, tmp_path, server)
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    assert furthest(bench, made, 0) < 1e-4
+    assert {model for model, _ in vllm.asked} == {"m"}
+    with torch.no_grad():
+        for parameter in lora_parameters(bench.speechlm):
+            parameter.add_(0.1)
+    assert furthest(bench, made, 1) < 1e-4
+    assert [model for model, _ in vllm.asked[6:]] == vllm.loads * 6
+    assert {count for _, count in vllm.asked} == {2}  # the prompt passes once for both answers
+
+
+def test_every_policy_has_its_own_adapter_and_none_is_left_behind(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+):
+    made = served(bench, tmp_path, server)
+    moved(bench)
+    made.tasks(1)
+    with torch.no_grad():
+        next(iter(lora_parameters(bench.speechlm))).add_(0.01)
+    made.tasks(2)
+    assert len(set(vllm.loads)) == 2
+    assert vllm.adapters == {}
+    assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_others(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+):
+    moved(bench)
+    first = texts(served(bench, tmp_path, server), 1)
+    asked = len(vllm.asked)
+    assert texts(served(bench, tmp_path, server), 1) == first
+    assert len(vllm.asked) == asked
+    with torch.no_grad():
+        next(iter(lora_parameters(bench.speechlm))).add_(0.01)
+    assert texts(served(bench, tmp_path, server), 1) != first
+
+
+def test_another_model_behind_the_server_is_refused(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+    vllm.seed = 1
+    with pytest.raises(ModelError, match=r"another model.*nats a token.*serve the SpeechLM's own LLM, tiny-0"):
+        served(bench, tmp_path, server).tasks(0)
+
+
+def test_an_adapter_that_does_not_take_hold_is_noticed(bench: Bench, server: str, tmp_path: Path, monkeypatch):
+    made = served(bench, tmp_path, server)
+    moved(bench)
+    monkeypatch.setattr("rba.alignment.sampler.has_lora", lambda lm: False)  # the base answers in the policy's place
+    with pytest.raises(ModelError, match="another model"):
+        made.tasks(1)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [
+        ("embeddings", r"status 400.*--enable-prompt-embeds --enable-lora"),
+        ("adapters", r"no model.*no such endpoint.*load_lora_adapter.*VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
+        ("token ids", r"no token ids.*vLLM"),
+    ],
+)
+def test_a_server_that_was_started_otherwise_is_told_how(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path, lacks: str, says: str
+):
+    vllm.lacks = lacks
+    moved(bench)
+    with pytest.raises(ModelError, match=says):
+        served(bench, tmp_path, server).tasks(1)
+
+
+def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Bench, vllm: Vllm, tmp_path: Path):
+    moved(bench)
+    with serving(vllm.server()) as state:
+        name = f"openai:{state.url}?retries=0#m"
+        made = served(bench, tmp_path, name)
+        made.tasks(1)
+    with pytest.raises(ModelError, match=r"failed 1 times.*check that the server runs"):
+        made.tasks(2)
+    assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_two_processes_draw_from_one_policy_on_one_server(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "alignment.drawn", str(tmp_path), server]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first["far"] < 1e-4
+    assert vllm.loads == vllm.loads[:1]
+    assert {model for model, _ in vllm.asked} == set(vllm.loads)
+
+
+def test_the_model_in_memory_draws_where_no_server_is_named(bench: Bench, tmp_path: Path):
+    sampler, sampling = load_sampler(bench.speechlm, SMALL, tmp_path), SMALL.sample
+    assert not isinstance(sampler, ServedSampler)
+    prompts = bench.bank.initial(bench.groups[0].utterances)
+    with sampler.now(initial=True) as draw:
+        assert draw(prompts, range(3), 1) == generate(bench.speechlm.lm, prompts, sampling, range(3))
+
+
+def test_only_a_server_can_be_named():
+    with pytest.raises(RecipeError, match=r"rollout_server.*openai:http"):
+        replace(SMALL, rollout_server="http://localhost:8000/v1")
+
+
+@pytest.mark.parametrize("make", [tiny_speechlm, lambda: tiny_audio_lm("qwen2_audio")])
+def test_an_adapter_fits_the_llm_alone_whatever_it_was_trained_in(make, tmp_path: Path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from rba.export.llm import llm_alone
+
+    speechlm = make()
+    prompts = speechlm.text_prompts(["Why?", "How so?"])
+    alone = llm_alone(speechlm.lm, "tiny")
+    alone.save_pretrained(tmp_path / "llm")
+    add_lora(speechlm, 4, 8, seed=1)
+    with torch.no_grad():
+        for parameter in lora_parameters(speechlm):
+            parameter.add_(0.1)
+    (tmp_path / "adapter").mkdir()
+    save_lora_alone(speechlm.lm, tmp_path / "adapter")
+    llm = AutoModelForCausalLM.from_pretrained(tmp_path / "llm", dtype=torch.float32)
+    opened = PeftModel.from_pretrained(llm, tmp_path / "adapter").eval()
+    other = TextLM(opened, speechlm.lm.tokenizer, "alone", speechlm.lm.end_ids)
+    with torch.no_grad():
+        own, found = (torch.cat(score(lm, prompts, [[40, 41, 2], [50, 2]], 256)) for lm in (speechlm.lm, other))
+    torch.testing.assert_close(found, own, atol=1e-5, rtol=0)
