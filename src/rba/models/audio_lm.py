@@ -128,6 +128,10 @@ class AudioLM:
         dtype = self.core.dtype
         return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
 
+    def _bare_inputs(self, system: System) -> dict[str, torch.Tensor]:
+        """The same for a clip in which nothing is said."""
+        return self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)
+
     def _heard(self, wave: np.ndarray) -> torch.Tensor:
         """The rows [T, F] that the projector is given for one clip, pads left out."""
         inputs, caught = self.inputs(wave), []
@@ -162,7 +166,7 @@ class AudioLM:
     def _frame(self, system: System) -> tuple[list[int], list[int]]:
         """The processor's token ids before and after the audio's own."""
         if system not in self._frames:
-            ids = self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)["input_ids"][0]
+            ids = self._bare_inputs(system)["input_ids"][0]
             places = self._places(ids).nonzero()[:, 0].tolist()
             self._frames[system] = ids[: places[0]].tolist(), ids[places[-1] + 1 :].tolist()
         return self._frames[system]

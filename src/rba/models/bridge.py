@@ -67,7 +67,7 @@ def _in(dtype: Any) -> Any:
     """A hook that casts what a module is to read, the first of its arguments; token ids stay as they are."""
 
     def number(given: Any) -> Any:
-        return given.to(dtype) if given.is_floating_point() else given
+        return given.to(dtype) if given is not None and given.is_floating_point() else given
 
     def cast(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:

@@ -142,6 +142,16 @@ FAMILIES: dict[str, Family] = {
         opener="rba.models.ultravox:open_parts",
         rows=6.25,
     ),
+    "desta25": Family(
+        "DeSTA2.5-Audio",
+        "rba.models.desta_model:DestaModel",
+        "perception.connector",
+        False,
+        "perception.whisper.model.encoder",
+        opener="rba.models.desta:open_parts",
+        speechlm="rba.models.desta:Desta",
+        rows=16.0,  # 64 for every clip, and its words: one of 5 s
+    ),
 }
 """By the `model_type` of a checkpoint's configuration."""
 

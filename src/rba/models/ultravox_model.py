@@ -6,19 +6,17 @@ transformers has no such class and checkpoints bring theirs along as code; this 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from rba.files import local
+from rba.models.own_layout import part_config
 from rba.models.whisper import DOWNSAMPLING, encoder_layer
-from rba.weights.resolve import resolve
 
 SWIGLU = "swiglu"
 EPSILON = 1e-6
@@ -51,8 +49,8 @@ class UltravoxConfig(PreTrainedConfig):
         **kwargs: Any,
     ):
         self.audio_model_id, self.text_model_id = audio_model_id, text_model_id
-        self.audio_config = _part(audio_config, audio_model_id, "whisper")
-        self.text_config = _part(text_config, text_model_id, "llama")
+        self.audio_config = part_config(audio_config, audio_model_id, "whisper")
+        self.text_config = part_config(text_config, text_model_id, "llama")
         self.audio_token_index = audio_token_index
         self.hidden_size, self.stack_factor = hidden_size, stack_factor
         self.projector_act, self.projector_ln_mid = projector_act, projector_ln_mid
@@ -176,19 +174,3 @@ def stack(states_CTD: torch.Tensor, factor: int) -> torch.Tensor:
 def tokens(frames: int, factor: int) -> int:
     """How many tokens a chunk of so many frames of mels takes."""
     return -(-frames // (DOWNSAMPLING * factor))
-
-
-def _part(config: Any, name: str | None, kind: str) -> Any:
-    """A part's configuration: its base model's, or the one given, of the `kind` that is meant where it names none."""
-    if name:
-        try:
-            found: Any = AutoConfig.from_pretrained(resolve(name))
-        except (OSError, ValueError) as error:
-            raise OSError(f"its base model {name} cannot be opened: {str(error).strip().splitlines()[0]}") from error
-        # Ultravox's own code tells a Whisper and its mels by this name
-        found.name_or_path = Path(name).name if local(name).is_dir() else name
-        return found
-    if isinstance(config, PreTrainedConfig):
-        return config
-    tree = {"model_type": kind, **(config or {})}
-    return AutoConfig.for_model(**tree)

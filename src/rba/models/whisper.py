@@ -75,8 +75,9 @@ class WhisperEncoder(torch.nn.Module):
         return states_BTD + positions.to(dtype), (lengths + 1) // DOWNSAMPLING
 
 
-def encoder_layer(layer: Any, states_BTD: torch.Tensor, mask_B1QK: torch.Tensor) -> torch.Tensor:
-    """One of the encoder's layers, on states of which each position Q sees the positions K that the mask allows."""
+def encoder_layer(layer: Any, states_BTD: torch.Tensor, mask_B1QK: torch.Tensor | None = None) -> torch.Tensor:
+    """One of the encoder's layers, on states of which each position Q sees the positions K that the mask allows; all
+    without a mask."""
     attn, (batch, steps, width) = layer.self_attn, states_BTD.shape
 
     def heads(x: torch.Tensor) -> torch.Tensor:

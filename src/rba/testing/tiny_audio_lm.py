@@ -78,6 +78,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "granite_speech_plus": hearing.granite_speech_plus,
     "voxtral": hearing.voxtral,
     "ultravox": hearing.ultravox,
+    "desta25": hearing.desta,
     "qwen2_5_omni_thinker": seeing.omni,
     "qwen3_omni_moe_thinker": seeing.omni3,
     "phi4_multimodal": seeing.phi4,

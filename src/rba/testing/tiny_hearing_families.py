@@ -12,6 +12,7 @@ from rba.testing.tiny_audio_parts import (
     WIDTH,
     audio_id,
     text_sizes,
+    tiny_audio_tokenizer,
     whisper_ears,
     whisper_sizes,
 )
@@ -209,3 +210,24 @@ def ultravox(tokenizer: Any) -> tuple[Any, Any]:
         projector_ln_mid=True,
     )
     return config, UltravoxTurns(ears(config.audio_config), tokenizer, config.stack_factor)
+
+
+def desta(tokenizer: Any) -> tuple[Any, Any]:
+    """DeSTA2.5-Audio, whose Whisper writes with the LLM's own tokenizer."""
+    from rba.models.desta_model import DestaConfig
+    from rba.models.desta_turns import AUDIO_TOKEN, DestaTurns
+
+    processor = DestaTurns(whisper_ears(), tokenizer, tiny_audio_tokenizer(), rows=5)
+    writing = {
+        **{"vocab_size": len(processor.scribe), "decoder_layers": 1, "decoder_attention_heads": 2},
+        **{"decoder_ffn_dim": 32, "max_target_positions": 16, "decoder_start_token_id": 1},
+        **{"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "suppress_tokens": None},
+        **{"begin_suppress_tokens": None},
+    }
+    config = DestaConfig(
+        prompt_size=5,
+        llm_config={"model_type": "llama", **text_sizes(tokenizer)},
+        encoder_config={"model_type": "whisper", **whisper_sizes(), **writing, "encoder_layers": 4},
+        audio_token_index=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
+    )
+    return config, processor
