@@ -59,6 +59,7 @@ def agreement(model: Any) -> float:
         pytest.param("rba-single", "gemma4", marks=needs("gemma4")),
         pytest.param("rba-group", "qwen3_omni_moe_thinker", marks=needs("qwen3_omni_moe_thinker")),
         ("rba-group", "ultravox"),
+        ("rba-single", "desta25"),
     ],
 )
 def test_it_learns_by_heart(method: str, family: str, tmp_path: Path):

@@ -79,6 +79,7 @@ FAMILIES = [
     "gemma4_unified",
     "nemotron_h_omni",
     "ultravox",
+    "desta25",
 ]
 
 

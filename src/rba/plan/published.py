@@ -103,6 +103,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
             "tie_word_embeddings": True,
         },
     },
+    "DeSTA-ntu/DeSTA2.5-Audio-Llama-3.1-8B": {
+        "model_type": "desta25",
+        "qformer_num_hidden_layers": 6,
+        "encoder_config": {**_whisper(1280, 32, 20, 51_866), **_LARGE_TOWER},
+        "llm_config": _LLAMA_8B,
+    },
     "meta-llama/Llama-3.1-70B-Instruct": _LLAMA_8B
     | {
         "hidden_size": 8192,

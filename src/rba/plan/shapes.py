@@ -120,12 +120,14 @@ def _made(tree: Mapping[str, Any]) -> Any:
 
 
 def _auto_config() -> Any:
-    """transformers' AutoConfig, told of the model that it lacks."""
+    """transformers' AutoConfig, told of the models that it lacks."""
     from transformers import AutoConfig
 
+    from rba.models.desta_model import DestaConfig
     from rba.models.ultravox_model import UltravoxConfig
 
-    AutoConfig.register(UltravoxConfig.model_type, UltravoxConfig, exist_ok=True)
+    for kind in (DestaConfig, UltravoxConfig):
+        AutoConfig.register(kind.model_type, kind, exist_ok=True)
     return AutoConfig
 
 
