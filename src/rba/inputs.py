@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -67,12 +68,17 @@ def _fetched(url: str) -> Path:
 def _fetch(place: Place, parts: Sequence[str], copy: Path) -> None:
     """Bring all parts under another name, which a stop leaves behind and the next call empties."""
     arriving = copy.with_name(f".{copy.name}.arriving")
+    from rba.store.place import AT_ONCE
+
     if arriving.is_dir():
         shutil.rmtree(arriving)
-    with progress(f"fetching {copy.name}", len(parts)) as bar:
-        for part in parts:
-            target = arriving / part if part else arriving
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place.get(part, target)
+
+    def get(part: str) -> None:
+        target = arriving / part if part else arriving
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place.get(part, target)
+
+    with progress(f"fetching {copy.name}", len(parts)) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(get, parts):
             bar.advance()
     arriving.replace(copy)

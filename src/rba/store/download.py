@@ -12,8 +12,8 @@ from rba.errors import StoreError, WorkspaceError
 from rba.files import file_hash, local, write_bytes
 from rba.progress import progress
 from rba.store.groups import INDEX, MANIFEST, REST, Group, final_files, is_stage, manifest_name, read_group
-from rba.store.place import Place
-from rba.store.upload import AT_ONCE, Sent
+from rba.store.place import AT_ONCE, Place
+from rba.store.upload import Sent
 from rba.workspace import StageFolder, Workspace
 
 

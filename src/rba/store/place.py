@@ -16,6 +16,10 @@ PACKAGES = {
 """What opens the URLs of the most used stores for fsspec."""
 
 
+AT_ONCE = 8
+"""Files that travel at the same time."""
+
+
 class Place:
     """Everything below `url`, as fsspec opens it: "s3://bucket/runs/mine", "gs://...", a folder of this machine.
 

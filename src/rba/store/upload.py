@@ -16,11 +16,8 @@ from rba.errors import StoreError, WorkspaceError
 from rba.files import file_hash, local
 from rba.progress import progress
 from rba.store.groups import REST, Group, group_of, index, manifest_name, read_group, rest_of, stages
-from rba.store.place import Place
+from rba.store.place import AT_ONCE, Place
 from rba.workspace import Workspace
-
-AT_ONCE = 8
-"""Files that travel at the same time."""
 
 
 @dataclass(frozen=True)
