@@ -9,21 +9,26 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from services.fault_server import serving
 
 from rba.alignment.sampler import ServedSampler, load_sampler
+from rba.alignment.stage import _rollout_folder, align
 from rba.errors import ModelError, RecipeError
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.scorer import score
 from rba.models.adapters import add_lora, lora_parameters, save_lora_alone
 from rba.testing.tiny_audio_lm import tiny_audio_lm
+from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
+from rba.testing.tiny_utterances import tiny_utterances
+from rba.workspace import StageFolder
 
-from .conftest import SMALL, Bench
+from .conftest import SMALL, Bench, variety
 from .drawn import furthest, moved, served
 from .launched import ROOT
 from .vllm_server import Vllm
@@ -80,6 +85,23 @@ def test_every_policy_has_its_own_adapter_and_none_is_left_behind(
     assert list((tmp_path / "served").iterdir()) == []
 
 
+def test_runs_of_the_same_weights_do_not_take_each_others_adapter(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+):
+    moved(bench)
+    for name in "ab":
+        served(bench, tmp_path / name, server).tasks(1)
+    assert len(set(vllm.loads)) == 2
+
+
+def test_an_adapter_that_a_killed_run_left_is_loaded_anew(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+    moved(bench)
+    served(bench, tmp_path, server).tasks(1)
+    vllm.adapters[vllm.loads[0]] = tiny_text_lm(1)
+    assert furthest(bench, served(bench, tmp_path, server), 2) < 1e-4
+    assert vllm.loads == vllm.loads[:1] * 2 and vllm.adapters == {}
+
+
 def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_others(
     bench: Bench, vllm: Vllm, server: str, tmp_path: Path
 ):
@@ -93,26 +115,39 @@ def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_other
     assert texts(served(bench, tmp_path, server), 1) != first
 
 
-def test_another_model_behind_the_server_is_refused(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+def test_another_model_behind_the_server_is_refused_and_the_right_one_asked_anew(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+):
     vllm.seed = 1
     with pytest.raises(ModelError, match=r"another model.*nats a token.*serve the SpeechLM's own LLM, tiny-0"):
         served(bench, tmp_path, server).tasks(0)
+    vllm.seed = 0
+    assert furthest(bench, served(bench, tmp_path, server), 0) < 1e-4
 
 
-def test_an_adapter_that_does_not_take_hold_is_noticed(bench: Bench, server: str, tmp_path: Path, monkeypatch):
-    made = served(bench, tmp_path, server)
-    moved(bench)
-    monkeypatch.setattr("rba.alignment.sampler.has_lora", lambda lm: False)  # the base answers in the policy's place
-    with pytest.raises(ModelError, match="another model"):
-        made.tasks(1)
+@pytest.mark.parametrize("step", [0.02, 0.1])
+def test_a_server_that_leaves_the_adapter_out_is_noticed_however_little_it_does(
+    bench: Bench, vllm: Vllm, server: str, tmp_path: Path, step: float
+):
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    with torch.no_grad():
+        for parameter in lora_parameters(bench.speechlm):
+            parameter.add_(step)
+    vllm.lacks = "the adapter's modules"
+    with pytest.raises(ModelError, match=r"leaves the adapter out.*--lora-target-modules|another model"):
+        served(bench, tmp_path, server).tasks(1)
+    vllm.lacks = ""
+    assert furthest(bench, served(bench, tmp_path, server), 1) < 1e-4
 
 
 @pytest.mark.parametrize(
     ("lacks", "says"),
     [
-        ("embeddings", r"status 400.*--enable-prompt-embeds --enable-lora"),
-        ("adapters", r"no model.*no such endpoint.*load_lora_adapter.*VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
-        ("token ids", r"no token ids.*vLLM"),
+        ("embeddings", r"status 400: prompt_embeds are not enabled.*--enable-prompt-embeds"),
+        ("adapters", r"no such endpoint: Not Found.*load_lora_adapter.*VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
+        ("the folder", r"No adapter found.*it must find .*/served/rba-\w+-\w+ under this path"),
+        ("rank", r"500 LoRA rank 4 is greater than max_lora_rank 2.*--max-lora-rank 4 or more"),
+        ("token ids", r"no token ids.*newer vLLM"),
     ],
 )
 def test_a_server_that_was_started_otherwise_is_told_how(
@@ -120,8 +155,10 @@ def test_a_server_that_was_started_otherwise_is_told_how(
 ):
     vllm.lacks = lacks
     moved(bench)
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(ModelError, match=says) as caught:
         served(bench, tmp_path, server).tasks(1)
+    assert "\n" not in str(caught.value)
+    assert vllm.adapters == {} and list((tmp_path / "served").iterdir()) == []
 
 
 def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Bench, vllm: Vllm, tmp_path: Path):
@@ -156,9 +193,52 @@ def test_the_model_in_memory_draws_where_no_server_is_named(bench: Bench, tmp_pa
         assert draw(prompts, range(3), 1) == generate(bench.speechlm.lm, prompts, sampling, range(3))
 
 
-def test_only_a_server_can_be_named():
-    with pytest.raises(RecipeError, match=r"rollout_server.*openai:http"):
-        replace(SMALL, rollout_server="http://localhost:8000/v1")
+def test_a_whole_training_leaves_nothing_of_the_server_in_its_stage(vllm: Vllm, server: str, tmp_path: Path):
+    settings = replace(SMALL, rollout_server=server, refresh="online", answers=2)
+    folder = StageFolder(tmp_path / "align" / "grpo")
+    folder.open("mark")
+    align(
+        tiny_speechlm(),
+        settings,
+        method="grpo",
+        folder=folder,
+        seed=3,
+        utterances=tiny_utterances(3, 2),
+        reward=lambda *extra: variety,
+    )
+    assert [model for model, _ in vllm.asked].count("m") == 4 and len(set(vllm.loads)) == SMALL.steps - 1
+    assert folder.is_complete and vllm.adapters == {}
+    assert not any("served" in name for name in folder.manifest["files"])
+    assert not list(tmp_path.rglob("served"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rollout_server": "http://localhost:8000/v1"}, r"rollout_server.*openai:http"),
+        ({"rollout_server": "openai:http://h/v1#m", "quantize": "nf4"}, r"rollout_server.*quantize: none"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(changes: dict[str, str], says: str):
+    with pytest.raises(RecipeError, match=says):
+        replace(SMALL, **changes)
+
+
+def test_options_of_speed_leave_the_shared_answers_and_another_model_does_not(tmp_path: Path):
+    folder = StageFolder(tmp_path / "align" / "grpo")
+    data = SimpleNamespace(mark="m", plan=[])
+    places = [
+        _rollout_folder(replace(SMALL, rollout_server=name), "grpo", folder, 1, data, "teacher", "")
+        for name in ("openai:http://h/v1#a", "openai:http://h/v1?concurrency=4&timeout=9#a", "openai:http://h/v1#b")
+    ]
+    assert places[0] == places[1] != places[2]
+
+
+def test_an_adapter_that_also_stands_on_the_tower_is_refused(tmp_path: Path):
+    whole = tiny_audio_lm("qwen2_audio")
+    add_lora(whole, 4, 8, targets=".*(q_proj|v_proj)", seed=1)
+    with pytest.raises(ModelError, match=r"weights outside the LLM's blocks: .*audio_tower"):
+        save_lora_alone(whole.lm, tmp_path)
 
 
 @pytest.mark.parametrize("make", [tiny_speechlm, lambda: tiny_audio_lm("qwen2_audio")])

@@ -22,7 +22,10 @@ from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
 from rba.testing.tiny_lm import tiny_text_lm
 
-TOLD = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+TOLD = {
+    **{"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
+    **{"ignore_eos": True, "logprobs": 0, "return_token_ids": True},
+}
 
 
 @dataclass
@@ -41,28 +44,42 @@ class Vllm:
         return FaultServer(self.answer, self.fault)
 
     def fault(self, text: str, number: int) -> str:
-        """The status with which it refuses."""
+        """The status with which it refuses, and what it says."""
         payload = json.loads(text)
+        if "lora_path" in payload:
+            return self._fault_of_load(payload)
         if "lora_name" in payload:
-            missing = "lora_path" in payload and not (Path(payload["lora_path"]) / "adapter_config.json").is_file()
-            return "404" if self.lacks == "adapters" or missing else ""
+            return "" if payload["lora_name"] in self.adapters else "404 it cannot be found"
         if self.lacks == "embeddings":
-            return "400"
-        return "" if payload["model"] in ("m", *self.adapters) else "404"
+            return "400 prompt_embeds are not enabled"
+        return "" if payload["model"] in ("m", *self.adapters) else f"404 {payload['model']} does not exist"
+
+    def _fault_of_load(self, payload: dict[str, Any]) -> str:
+        if self.lacks == "adapters":
+            return "404 Not Found"
+        if self.lacks == "rank":
+            return "500 LoRA rank 4 is greater than max_lora_rank 2."
+        if self.lacks == "the folder" or not (Path(payload["lora_path"]) / "adapter_config.json").is_file():
+            return "404 No adapter found"
+        return "400 it has already been loaded" if payload["lora_name"] in self.adapters else ""
 
     def answer(self, path: str, payload: dict[str, Any]) -> Any:
         """What it says."""
         with self.lock:
             if path.endswith("/load_lora_adapter"):
-                lm = tiny_text_lm(self.seed)
-                lm.model = PeftModel.from_pretrained(lm.model, payload["lora_path"]).eval()
-                self.adapters[payload["lora_name"]] = lm
                 self.loads.append(payload["lora_name"])
+                self.adapters[payload["lora_name"]] = self._adapted(payload["lora_path"])
                 return b"Success"
             if path.endswith("/unload_lora_adapter"):
                 del self.adapters[payload["lora_name"]]
                 return b"Success"
             return self._draw(payload)
+
+    def _adapted(self, path: str) -> TextLM:
+        lm = tiny_text_lm(self.seed)
+        if self.lacks != "the adapter's modules":
+            lm.model = PeftModel.from_pretrained(lm.model, path).eval()
+        return lm
 
     def _draw(self, payload: dict[str, Any]) -> dict[str, Any]:
         assert {key: payload[key] for key in TOLD} == TOLD

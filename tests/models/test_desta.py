@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from rba.errors import ModelError
+from rba.lm.load import load_tokenizer
 from rba.lm.scorer import score
+from rba.models.desta_turns import DestaTurns
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
-from rba.testing.tiny_audio_parts import SECONDS
+from rba.testing.tiny_audio_parts import SECONDS, whisper_ears
 from rba.testing.tiny_utterances import tiny_wave
 
 ANSWER = [40, 41, 42, 2]
@@ -119,6 +121,28 @@ def test_every_clip_takes_as_many_rows_and_is_cut_where_whisper_ends(seconds: fl
     (feature,) = model.encode([wave])
     (cut,) = model.encode([wave[: 16_000 * SECONDS]])
     assert torch.equal(feature, cut)
+
+
+def test_how_whisper_writes_is_saved_with_the_model(tmp_path: Path):
+    model: Any = load_speechlm(save_tiny_audio_lm(tmp_path / "start", "desta25"), "float32")
+    model.core.perception.whisper.generation_config.suppress_tokens = [40, 41]
+    model.core.save_pretrained(tmp_path / "again")
+    model.processor.save_pretrained(tmp_path / "again")
+    again: Any = load_speechlm(tmp_path / "again", "float32")
+    assert again.core.perception.whisper.generation_config.suppress_tokens == [40, 41]
+
+
+@pytest.mark.weights
+def test_words_are_tokens_of_their_own_also_before_the_mark_that_ends_them(weights):
+    tokenizer = load_tokenizer(weights("smollm2-135m-instruct"))
+    turns = DestaTurns(whisper_ears(), tokenizer, tokenizer, rows=2)
+    made = turns(["a <|AUDIO|> b"], [tiny_wave(0)], ["What is rain?"], {"add_special_tokens": False})
+    pieces = ["a <start_audio><|AUDIO|><|AUDIO|>", "What is rain?", "<end_audio> b"]
+    assert made["input_ids"][0].tolist() == [i for piece in pieces for i in tokenizer(piece)["input_ids"]]
+    assert tokenizer("rain?<end_audio>")["input_ids"] != [
+        *tokenizer("rain?")["input_ids"],
+        *tokenizer("<end_audio>")["input_ids"],
+    ]
 
 
 def rewrite(folder: Path, drop: tuple[str, ...] = (), add: Weights | None = None, **keys: Any) -> Path:

@@ -220,6 +220,10 @@ def test_self_samples_behind_a_server_cost_nothing_here(toy: Planner):
     drawn = [item(plan, "align/grpo", "self-samples drawn") for plan in (here, away)]
     assert [found.served for found in drawn] == [False, True]
     assert drawn[0].flops == drawn[1].flops > 0
+    here, away = (
+        toy(*online, "align.validation.every=0", *more)
+        for more in ((), ("align.rollout_server=openai:http://localhost:1/v1#policy",))
+    )
     parts = [{part.what for part in stage(plan, "align/grpo").memory} for plan in (here, away)]
     assert parts[0] - parts[1] == {"keys and values", "logits of a step"}
 

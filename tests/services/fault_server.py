@@ -21,7 +21,8 @@ FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choice", "two choices"
 
 @dataclass
 class FaultServer:
-    """`fault(number)` names what befalls the attempt of that number at a payload ("" : nothing)."""
+    """`fault(number)` names what befalls the attempt of that number at a payload ("" : nothing): one of `FAULTS`, or a
+    status and what the server says with it."""
 
     answer: Callable[[str, dict[str, Any]], Any]
     fault: Callable[[str, int], str] = lambda text, number: ""
@@ -80,8 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, state: FaultServer, fault: str, text: str, payload: dict[str, Any]) -> None:
         time.sleep(0.005)
-        if fault.isdecimal():
-            return self._send(int(fault), b'{"error": "no"}')
+        status, _, said = fault.partition(" ")
+        if status.isdecimal():
+            return self._send(int(status), said.encode() or b'{"error": "no"}')
         tree = state.answer(self.path, payload)
         if fault == "time-out":
             time.sleep(0.7)

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -47,7 +48,11 @@ def test_every_fault_is_survived_and_every_item_answered_once_in_order():
 
 
 def test_no_more_requests_are_under_way_than_allowed_and_several_are():
-    with serving(FaultServer(echo)) as state:
+    def slowly(path, payload):
+        time.sleep(0.03)  # long enough for all that may be under way to be there
+        return echo(path, payload)
+
+    with serving(FaultServer(slowly)) as state:
         client(state, concurrency=3).post_all("chat/completions", [ask(i) for i in range(24)], read)
     assert state.most == 3
 

@@ -36,6 +36,9 @@ CHECKED = 4
 FURTHEST = 0.3
 """Nats a token by which they may lie apart. In bfloat16 the same model is .02 to .08 from itself, another one 1."""
 
+NEARER = 0.02
+"""Nats a token by which answers under an adapter may lie nearer to the model without it."""
+
 
 class Sampler(Protocol):
     """Draws answers of a SpeechLM's policy."""
@@ -72,8 +75,8 @@ class LocalSampler(Sampler):
 class ServedSampler(Sampler):
     """A vLLM server that runs the SpeechLM's LLM. The policy's adapter is on it for as long as a block runs.
 
-    The adapter goes by the hash of its weights, so that what the server answered is told apart by policy and a resumed
-    run finds it again.
+    The adapter goes by the hash of its weights and of the run's folder, so that what the server answered is told apart
+    by policy, a resumed run finds it again, and no other run takes the adapter away.
     """
 
     def __init__(self, speechlm: SpeechLM, settings: AlignSettings, server: VllmServer, folder: Path):
@@ -87,47 +90,60 @@ class ServedSampler(Sampler):
                 with reference(self.speechlm) if initial else nullcontext():
                     yield partial(self._draw, "")
                 return
-            name = f"rba-{_weights_hash(self.speechlm)}"
-            with self._offered(name) if parallel.world().leads else nullcontext():
-                parallel.told(True)  # the others wait until it is there
+            with self._offered() if parallel.world().leads else nullcontext("") as own:
+                name = parallel.told(own)  # the others wait until it is there
                 yield partial(self._draw, name)
                 parallel.gathered(True)  # and the leader until none needs it
 
     @contextmanager
-    def _offered(self, name: str) -> Iterator[None]:
-        """Have the server hold the adapter under `name`."""
+    def _offered(self) -> Iterator[str]:
+        """The name under which the server has the adapter inside the block."""
+        name = f"rba-{self._hash()}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=f"{name}-") as place:
             Path(place).chmod(0o755)  # the server may be another user's
             save_lora_alone(self.speechlm.lm, Path(place))
-            self.server.load_adapter(name, Path(place).absolute())
-            yield
-            self.server.unload_adapter(name)  # not after a failure: the server may be what failed
+            self.server.load_adapter(name, Path(place).absolute(), self.settings.lora.rank)
+            try:
+                yield name
+            finally:
+                self.server.unload_adapter(name)
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256(str(self.folder.absolute()).encode())
+        for parameter in lora_parameters(self.speechlm):
+            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def _draw(
         self, adapter: str, prompts: Sequence[torch.Tensor], seeds: Sequence[int], group: int
     ) -> list[list[Completion]]:
         lm = self.speechlm.lm
         wanted = Drawing(self.settings.sample, group, tuple(lm.end_ids))
-        answers = self.server.draw(prompts, seeds[::group], wanted, lm.tokenizer, adapter)
-        self._check(prompts[:CHECKED], [row[0] for row in answers[:CHECKED]])
-        return answers
+        check = partial(self._check, bool(adapter), prompts[:CHECKED])
+        return self.server.draw(prompts, seeds[::group], wanted, lm.tokenizer, adapter, check)
 
-    def _check(self, prompts: Sequence[torch.Tensor], answers: Sequence[Completion]) -> None:
-        """Raise ModelError where the server's log-probs are not this policy's."""
+    def _check(self, adapted: bool, prompts: Sequence[torch.Tensor], answers: list[list[Completion]]) -> None:
+        """Raise ModelError where the server's log-probs are not this policy's, or rather those without its adapter."""
+        seen = [row[0] for row in answers[: len(prompts)]]
+        apart = self._gap(prompts, seen)
+        if not apart <= FURTHEST:
+            what = f"the server draws from another model: log-probs of its answers are {apart:.2f} nats a token off"
+            fix = f"serve the SpeechLM's own LLM, {self.speechlm.lm.name}, unquantised (docs/services.md, Self-samples)"
+            raise ModelError(what, self.settings.rollout_server, fix)
+        if not adapted:
+            return
+        with reference(self.speechlm):
+            without = self._gap(prompts, seen)
+        if apart > without + NEARER:
+            what = f"the server leaves the adapter out: log-probs are {apart:.2f} nats a token off, and {without:.2f}"
+            fix = "let --lora-target-modules name all that align.lora.targets adapts (docs/services.md, Self-samples)"
+            raise ModelError(f"{what} without it", self.settings.rollout_server, fix)
+
+    def _gap(self, prompts: Sequence[torch.Tensor], answers: Sequence[Completion]) -> float:
+        """The mean distance of their log-probs from the model's own, as it stands."""
         lm = self.speechlm.lm
         with precision(lm, self.settings.dtype):
             own = score(lm, prompts, [answer.ids for answer in answers], self.settings.batch_tokens)
         gaps = [(row.cpu() - torch.tensor(a.logprobs)).abs().tolist() for row, a in zip(own, answers)]
-        apart = mean([gap for row in gaps for gap in row])
-        if not apart <= FURTHEST:
-            what = f"the server draws from another model: log-probs of its answers are {apart:.2f} nats a token off"
-            fix = f"serve the SpeechLM's own LLM, {lm.name}, unquantised (docs/services.md, Self-samples)"
-            raise ModelError(what, self.settings.rollout_server, fix)
-
-
-def _weights_hash(speechlm: SpeechLM) -> str:
-    digest = hashlib.sha256()
-    for parameter in lora_parameters(speechlm):
-        digest.update(parameter.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        return mean([gap for row in gaps for gap in row])

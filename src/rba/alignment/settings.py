@@ -194,6 +194,8 @@ class AlignSettings:
         _check(self.quantize == "none" or self.sharding == "none", "quantize", "packed weights cannot be divided")
         served = not self.rollout_server or is_service(self.rollout_server)
         _check(served, "rollout_server", "write openai:http://host:8000/v1#model")
+        packed = self.quantize != "none" and bool(self.rollout_server)
+        _check(not packed, "rollout_server", "a server draws from unpacked weights: set quantize: none")
         _check(self.lora.rank > 0 or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
         _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")
         _check(0 < a.backoff < 1 < a.recover, "adaptive", "0 < backoff < 1 < recover")

@@ -35,6 +35,7 @@ from rba.models.adapters import add_lora, has_lora
 from rba.models.speechlm import SpeechLM
 from rba.models.told import task_of, told
 from rba.rewards.custom import code_hashes
+from rba.services.mark import llm_mark
 from rba.workspace import StageFolder, fingerprint, keep_only
 
 CHECKPOINTS = "checkpoints"
@@ -155,14 +156,14 @@ def align(
         folder.note("bad_clips", data.lost)
         ranked, valued = _rewards(objective, settings, data, reward)
     _adapt(speechlm, settings.lora, seed)
+    state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
     if objective.needs_samples:
         kept = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
-        sampler = load_sampler(speechlm, settings, folder.path / "served")
+        sampler = load_sampler(speechlm, settings, state / "served")
         rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, sampler, bare)
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
-    state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     trainer = Trainer(
         speechlm,
         objective,
@@ -260,6 +261,7 @@ def _rollout_folder(
     if settings.refresh != "once":
         return own
     facts = {key: value for key, value in config.to_tree(settings).items() if key in SAMPLED_BY}
+    facts["rollout_server"] = llm_mark(settings.rollout_server) if settings.rollout_server else ""
     wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
     judges = (settings.reward_model, settings.judge, settings.embedder)  # a local one may be another by now
     marks = [model_mark(name) for name in judges if name]

@@ -8,9 +8,10 @@ Embeddings go over `completions` as `prompt_embeds`; adapters over vLLM's own en
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,7 @@ from rba.lm.sampling import Sampling
 from rba.services.client import Client
 from rba.services.service import LARGEST_SEED, Service
 
-_SERVE = (
-    "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True and "
-    "--enable-prompt-embeds --enable-lora --max-lora-rank RANK (docs/services.md, Self-samples)"
-)
+_SEE = "(docs/services.md, Self-samples)"
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,24 @@ class VllmServer:
 
     def __init__(self, service: Service):
         self.service = service
-        self._client, self._control = Client(service), Client(service, decode=bytes.decode)
+        # what it says of an adapter is no passing matter
+        orders = replace(service, retries=min(service.retries, 1))
+        self._client, self._control = Client(service), Client(orders, decode=bytes.decode)
 
     def draw(
-        self, prompts: Sequence[torch.Tensor], seeds: Sequence[int], wanted: Drawing, tokenizer: Any, adapter: str = ""
+        self,
+        prompts: Sequence[torch.Tensor],
+        seeds: Sequence[int],
+        wanted: Drawing,
+        tokenizer: Any,
+        adapter: str = "",
+        check: Callable[[list[list[Completion]]], None] = lambda answers: None,
     ) -> list[list[Completion]]:
         """Answers to each prompt [T, D], one seed a prompt, as [prompt][member]; under `adapter`, if named.
 
         The server passes a prompt once for all its answers, and draws from the untruncated distribution but for
-        `wanted`: what the model's own generation settings say is overridden.
+        `wanted`: what the model's own generation settings say is overridden. Answers that `check` raises ModelError
+        for are not kept.
         """
         sampling = wanted.sampling
         fixed = {
@@ -60,10 +67,10 @@ class VllmServer:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_new_tokens,
-            "stop_token_ids": list(wanted.ends),
             "logprobs": 0,
             "return_token_ids": True,
-            # a server takes these from the model's generation_config.json where they are not given
+            # a server takes these from the model's own files where they are not given
+            **{"stop_token_ids": list(wanted.ends), "ignore_eos": True},
             **{"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
             **{"presence_penalty": 0.0, "frequency_penalty": 0.0},
         }
@@ -72,29 +79,46 @@ class VllmServer:
             for prompt, seed in zip(prompts, seeds)
         ]
         try:
-            return self._client.post_all("completions", payloads, partial(_answers, wanted, tokenizer))
+            answers = self._client.post_all("completions", payloads, partial(_answers, wanted, tokenizer))
         except ModelError as error:
-            raise _refused(error) from error
+            if error.what.startswith("the server refuses the request"):
+                fix = f"start it with --enable-prompt-embeds, and --max-model-len for prompt and answer {_SEE}"
+                raise ModelError(error.what, error.where, fix) from error
+            raise
+        try:
+            check(answers)
+        except ModelError:
+            self._client.forget("completions", payloads)
+            raise
+        return answers
 
-    def load_adapter(self, name: str, folder: Path) -> None:
-        """Have the server read the adapter in `folder` and offer it as the model `name`, over one of that name."""
-        self._order("load_lora_adapter", {"lora_name": name, "lora_path": str(folder), "load_inplace": True})
+    def load_adapter(self, name: str, folder: Path, rank: int) -> None:
+        """Have the server read the adapter of `rank` in `folder` and offer it as the model `name`."""
+        asked = {"lora_name": name, "lora_path": str(folder)}
+        try:
+            try:
+                self._order("load_lora_adapter", asked)
+            except ModelError as error:
+                if "already" not in error.what:
+                    raise
+                self.unload_adapter(name)  # one that a killed run has left
+                self._order("load_lora_adapter", asked)
+        except ModelError as error:
+            if "status" not in error.what and "server has no" not in error.what:
+                raise  # it did not answer
+            fix = (
+                f"it must find {folder} under this path, and be started with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True "
+                f"and --enable-lora --max-lora-rank {rank} or more {_SEE}"
+            )
+            raise ModelError(error.what, error.where, fix) from error
 
     def unload_adapter(self, name: str) -> None:
-        """Have the server forget an adapter."""
-        self._order("unload_lora_adapter", {"lora_name": name})
+        """Have the server forget an adapter; one that it does not have, or a server that is gone, has done so."""
+        with contextlib.suppress(ModelError):
+            self._order("unload_lora_adapter", {"lora_name": name})
 
     def _order(self, path: str, payload: dict[str, Any]) -> None:
-        try:
-            self._control.post_all(path, [payload], str, keep=False)
-        except ModelError as error:
-            raise _refused(error) from error
-
-
-def _refused(error: ModelError) -> ModelError:
-    """A failure; where the server refuses, with how it is to be started."""
-    refused = error.what.startswith(("the server refuses the request", "the server has no"))
-    return ModelError(error.what, error.where, _SERVE) if refused else error
+        self._control.post_all(path, [payload], str, keep=False)
 
 
 def _encoded(prompt: torch.Tensor) -> str:
@@ -115,7 +139,7 @@ def _answers(wanted: Drawing, tokenizer: Any, tree: Any) -> list[Completion]:
 def _answer(wanted: Drawing, tokenizer: Any, choice: Any) -> Completion:
     ids, logprobs = choice.get("token_ids"), choice["logprobs"]["token_logprobs"]
     if ids is None:
-        raise ModelError("the server gives no token ids", "return_token_ids", "serve with vLLM 0.11 or newer")
+        raise ModelError("the server gives no token ids", "return_token_ids", "serve with a newer vLLM; 0.32 does")
     finished = choice["finish_reason"] == "stop"
     if not ids or len(ids) != len(logprobs) or finished != (ids[-1] in wanted.ends):
         raise ValueError("tokens, log-probs and end do not agree")

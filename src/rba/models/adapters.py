@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,11 +11,10 @@ import torch
 
 from rba.errors import ModelError
 from rba.lm.load import TextLM
+from rba.lm.scoring import backbone
 from rba.models.speechlm import SpeechLM
 
 ADAPTER = "adapter_model.safetensors"
-_BLOCKS = re.compile(r"^base_model\.model\.(?:.*?\.)?layers\.(?=\d)")
-"""Where the blocks begin in the name of an adapter's weight, inside whatever holds the LLM."""
 
 
 def has_lora(lm: TextLM) -> bool:
@@ -84,13 +82,21 @@ def save_lora(lm: TextLM, folder: Path) -> None:
 
 
 def save_lora_alone(lm: TextLM, folder: Path) -> None:
-    """Write the adapter as one of the LLM alone, as a causal LM of its own class holds it, whatever it stands in."""
+    """Write the adapter as one of the LLM alone, as a causal LM of its own class holds it, whatever it stands in.
+
+    Raises ModelError for an adapter that also stands elsewhere.
+    """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     config = next(iter(lm.model.peft_config.values()))
     state = get_peft_model_state_dict(lm.model, save_embedding_layers=False)
-    alone = {_BLOCKS.sub("base_model.model.model.layers.", name): value for name, value in state.items()}
+    blocks = backbone(lm.model).layers
+    inside = next(name for name, module in lm.model.named_modules() if module is blocks) + "."
+    if strays := sorted(name for name in state if not name.startswith(inside)):
+        fix = "keep align.lora.targets inside the LLM's blocks, or leave align.rollout_server empty"
+        raise ModelError(f"the adapter has weights outside the LLM's blocks: {strays[0]}", lm.name, fix)
+    alone = {f"base_model.model.model.layers.{name.removeprefix(inside)}": value for name, value in state.items()}
     save_file({name: value.detach().cpu().contiguous() for name, value in alone.items()}, folder / ADAPTER)
     # the pattern of what is adapted names modules of the whole
     names = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in alone})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from rba.lm.preamble import System
 from rba.models import turns
 from rba.models.audio_lm import AudioLM
 from rba.models.bridge import file_of
-from rba.models.desta_model import LAYERS, QFORMER, DestaConfig, DestaModel
-from rba.models.desta_turns import AUDIO_TOKEN, SCRIBE, DestaTurns
+from rba.models.desta_model import LAYERS, QFORMER, SCRIBE, DestaConfig, DestaModel
+from rba.models.desta_turns import DestaTurns
 from rba.models.own_layout import CHOOSE, Weights, lay, made, open_llm, weights_by_part
 from rba.models.worded import unworded, worded
 from rba.weights.resolve import resolve
@@ -112,7 +113,7 @@ def open_parts(source: str, dtype: torch.dtype) -> tuple[DestaModel, DestaTurns]
     config: Any = DestaConfig.from_pretrained(source)
     _check(config, source)
     processor = _processor(config, source)
-    config.audio_token_index = processor.tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
+    config.audio_token_index = processor.tokenizer.convert_tokens_to_ids(processor.audio_token)
     held = weights_by_part(source, (WHISPER, CONNECTOR, LLM), "a DeSTA")
     whisper = _whisper(config, held[WHISPER], dtype, source)
     llm = open_llm(config.llm_config, config.llm_model_id, held[LLM], dtype, LLM, source, "DeSTA")
@@ -149,12 +150,16 @@ def _processor(config: Any, source: str) -> DestaTurns:
         scribe = AutoTokenizer.from_pretrained(source, subfolder=SCRIBE)
     else:
         scribe = AutoTokenizer.from_pretrained(resolve(config.encoder_model_id or source))
-    return DestaTurns(ears, tokenizer, scribe, config.prompt_size)
+    return DestaTurns(ears, tokenizer, scribe, config.prompt_size, config.audio_locator)
 
 
 def _whisper(config: Any, state: Weights, dtype: torch.dtype, source: str) -> Any:
     if config.encoder_model_id is None:
-        return made(WhisperForConditionalGeneration, config.encoder_config, state, dtype, WHISPER, source)
+        whole = made(WhisperForConditionalGeneration, config.encoder_config, state, dtype, WHISPER, source)
+        if writes := file_of(source, "generation_config.json", SCRIBE):
+            # by its folder: with subfolder= transformers reads the one beside config.json
+            whole.generation_config = GenerationConfig.from_pretrained(Path(writes).parent)
+        return whole
     place = resolve(config.encoder_model_id)
     whisper: Any = WhisperForConditionalGeneration.from_pretrained(place, config=config.encoder_config, dtype=dtype)
     return lay(whisper, state, WHISPER, source)

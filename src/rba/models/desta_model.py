@@ -5,6 +5,7 @@ transformers has no such class; this one reads the folders of its publisher (git
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from rba.models.own_layout import part_config
 from rba.models.whisper import encoder_layer
 
 QFORMER = "qformer_1"
+SCRIBE = "whisper"
+"""The folder, in a saved model's, of what Whisper writes with: its generation settings and tokenizer."""
 LAYERS = 4
 """Of the tower, how many are read: those that end its quarters."""
 
@@ -133,6 +136,11 @@ class DestaModel(PreTrainedModel, GenerationMixin):
         self.llm_model = llm or AutoModelForCausalLM.from_config(config.llm_config)
         self.perception = Perception(config, whisper)
         self.post_init()
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Write the whole model, and how its Whisper writes, as transformers writes one of its own."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        self.perception.whisper.generation_config.save_pretrained(Path(save_directory) / SCRIBE)
 
     def get_input_embeddings(self) -> Any:
         """The LLM's."""

@@ -27,8 +27,9 @@ class Family:
     speech. `audio_kwargs` go to the processor; `processor` names what opens it ("module:function", given the source).
     `opener` names what opens model and processor (given the source and the precision) where transformers does not,
     `speechlm` its SpeechLM ("module:class") where that is not the plain `AudioLM`. `title` is for people, `rows` for
-    plans: how many rows for the LLM the published checkpoints make of a second of sound. `since` is the lowest release
-    of transformers that it works with, where it is not the lowest that rba takes.
+    plans: how many rows for the LLM the published checkpoints make of a second of sound; `kept_rows` how many rows the
+    projector reads of every clip, where they are no function of its length. `since` is the lowest release of
+    transformers that it works with, where it is not the lowest that rba takes.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Family:
     opener: str = ""
     speechlm: str = ""
     rows: float = 25.0
+    kept_rows: int = 0
     since: str = ""
 
 
@@ -151,6 +153,7 @@ FAMILIES: dict[str, Family] = {
         opener="rba.models.desta:open_parts",
         speechlm="rba.models.desta:Desta",
         rows=16.0,  # 64 for every clip, and its words: one of 5 s
+        kept_rows=6000,
     ),
 }
 """By the `model_type` of a checkpoint's configuration."""

@@ -74,7 +74,8 @@ def _kept_speech(basis: Basis, clips: int) -> float:
         return 0.0
     prompts = basis.lengths.heard * decoder.width * basis.itemsize(basis.recipe.align.dtype)
     rate = basis.hearing.frame_rate if basis.hearing.compact else basis.lengths.audio_rows
-    features = basis.lengths.seconds * rate * ears.tower_width * 2 if basis.recipe.align.train_connector else 0
+    kept = basis.hearing.kept_rows or basis.lengths.seconds * rate
+    features = kept * ears.tower_width * 2 if basis.recipe.align.train_connector else 0
     return clips * (prompts + features)
 
 
@@ -125,7 +126,7 @@ def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: 
     items.append(Item("updates", settings.steps, settings.steps * found.tokens, 0, each, divided=True))
     items += [*_taught(basis, objective, settings.steps * found.taught), *_measured(basis, decoder)]
     memory += training_memory(basis, decoder, found)
-    if any(item.new for item in items) and not settings.rollout_server:
+    if any(item.new and not item.served for item in items):
         longest = basis.lengths.heard + settings.sample.max_new_tokens
         memory += drawing_memory(decoder, settings.rollout_batch, longest)
     if objective.needs_rewards or (settings.validation.every and settings.validation.by == "reward"):

@@ -44,6 +44,11 @@ class Hearing:
         return FAMILIES[ears.family].rows if ears else Family.rows
 
     @property
+    def kept_rows(self) -> int:
+        """Rows of features of every clip, where they do not depend on its length; else 0."""
+        return 0 if self.compact or self.ears is None else FAMILIES[self.ears.family].kept_rows
+
+    @property
     def frozen(self) -> int:
         """Weights beside the connector's."""
         llm = self.llm.parameters if self.llm else 0

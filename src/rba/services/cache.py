@@ -33,5 +33,10 @@ def write(key: str, answer: bytes) -> None:
         raise WorkspaceError(f"a server's answer is lost: {error.what}", error.where, fix) from error
 
 
+def remove(key: str) -> None:
+    """Forget the stored answer to a request, if there is one."""
+    _place(key).unlink(missing_ok=True)
+
+
 def _place(key: str) -> Path:
     return root() / "services" / key[:2] / f"{key}.json"

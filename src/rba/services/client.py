@@ -65,8 +65,16 @@ class Client:
         """
         return asyncio.run(self._post_all(path, payloads, read, keep))
 
+    def forget(self, path: str, payloads: Sequence[Payload]) -> None:
+        """Do not keep the answers to these payloads: they are asked for again."""
+        for load in payloads:
+            cache.remove(self._key(path, load))
+
+    def _key(self, path: str, load: Payload) -> str:
+        return cache.key_of(self.service, path, load.facts if isinstance(load, Form) else load)
+
     async def _post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T], keep: bool) -> list[T]:
-        keys = [cache.key_of(self.service, path, load.facts if isinstance(load, Form) else load) for load in payloads]
+        keys = [self._key(path, load) for load in payloads]
         gate = asyncio.Semaphore(self.service.concurrency)
         limits = httpx2.Limits(max_connections=self.service.concurrency)
         timeout = httpx2.Timeout(self.service.timeout, pool=None)
@@ -121,7 +129,8 @@ class Client:
         except httpx2.RequestError as error:
             raise _Passing(f"{type(error).__name__} {error}".strip()) from error
         if response.status_code >= 500 or response.status_code in _AGAIN:
-            raise _Passing(f"status {response.status_code}", _seconds(response.headers.get("retry-after", "")))
+            reason = f"status {response.status_code} {_line(response.text)}".strip()
+            raise _Passing(reason, _seconds(response.headers.get("retry-after", "")))
         if response.status_code != 200:
             raise self._refusal(response.status_code, path, response.text)
         return response.content
@@ -136,13 +145,13 @@ class Client:
         return answer
 
     def _refusal(self, status: int, path: str, text: str) -> ModelError:
-        where, said = f"{self.service.base_url}/{path}", " ".join(text.split())[:200]
+        where, said = f"{self.service.base_url}/{path}", _line(text)
         if status in (401, 403):
             variable = f"${self.service.key_env}" if self.service.key_env else "a variable that key_env= names"
             return ModelError("the server refuses the API key", where, f"put a valid one into {variable}")
         if status == 404:
             fix = "check the address, which ends in /v1, and the model's name after #"
-            return ModelError(f'the server has no model "{self.service.model}" or no such endpoint', where, fix)
+            return ModelError(f'the server has no model "{self.service.model}" or no such endpoint: {said}', where, fix)
         return ModelError(f"the server refuses the request, status {status}: {said}", where, "check model and settings")
 
 
@@ -158,6 +167,11 @@ def _single(failure: BaseException) -> Iterator[BaseException]:
             yield from _single(one)
     else:
         yield failure
+
+
+def _line(text: str) -> str:
+    """What a server says of its refusal, for one line."""
+    return " ".join(text.split())[:200]
 
 
 def _seconds(text: str) -> float:
