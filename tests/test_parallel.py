@@ -88,6 +88,23 @@ def test_launchers_start_them(launcher: str, tmp_path: Path):
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_two_nodes_meet_as_a_batch_system_starts_them(tmp_path: Path):
+    """The `srun torchrun` of docs/scale.md, one launcher a node."""
+    (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft]}}\n")
+    (tmp_path / "helped.py").write_text(HELPED)
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-id", "77", "--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *meeting]
+    command += [str(tmp_path / "helped.py"), "run", str(tmp_path / "mine.yaml")]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    nodes = [subprocess.Popen(command, env=env, **pipes) for _ in range(2)]
+    ended = [node.communicate(timeout=180) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], ended
+    said = "".join(out for out, _ in ended)
+    assert "align/sft: done" in said and said.count("helped with sft") == 1
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_a_process_that_dies_ends_the_others_with_one_line(tmp_path: Path):
     (code, _, err), (killed, _, _) = start(tmp_path, DIES="1")
     assert killed == -signal.SIGKILL
