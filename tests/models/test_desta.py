@@ -15,8 +15,11 @@ from safetensors.torch import load_file, save_file
 from rba.errors import ModelError
 from rba.lm.load import load_tokenizer
 from rba.lm.scorer import score
+from rba.models.desta_model import Connector, DestaConfig
 from rba.models.desta_turns import DestaTurns
 from rba.models.load import load_speechlm
+from rba.speech.engine import load_engine
+from rba.speech.speaker import Speaker
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_audio_parts import SECONDS, whisper_ears
 from rba.testing.tiny_utterances import tiny_wave
@@ -94,9 +97,10 @@ def test_the_tower_gives_the_states_that_end_its_quarters_before_the_last_norm()
 @torch.no_grad()
 def test_the_words_that_whisper_wrote_follow_what_is_heard(monkeypatch: pytest.MonkeyPatch):
     model: Any = tiny_audio_lm("desta25")
-    monkeypatch.setattr(type(model), "_words", lambda self, wave: "What is rain?" if len(wave) > 9000 else "")
-    long, short = (0.5 * tiny_wave(0, seconds) for seconds in (1.0, 0.5))
-    features = [feature.to(torch.float16) for feature in model.encode([long, short])]  # as they are kept
+    written = iter(["What is rain?", ""])
+    monkeypatch.setattr(type(model), "_words", lambda self, states: next(written))
+    waves = [tiny_wave(0), tiny_wave(1)]
+    features = [feature.to(torch.float16) for feature in model.encode(waves)]  # as they are kept
     prompts, heard = model.listen(features)
     assert heard == ["What is rain?", ""]
     tokenizer = model.lm.tokenizer
@@ -121,6 +125,15 @@ def test_every_clip_takes_as_many_rows_and_is_cut_where_whisper_ends(seconds: fl
     (feature,) = model.encode([wave])
     (cut,) = model.encode([wave[: 16_000 * SECONDS]])
     assert torch.equal(feature, cut)
+
+
+def test_the_words_are_those_that_whisper_writes_to_the_clip_itself():
+    model: Any = tiny_audio_lm("desta25")
+    for number in range(3):
+        mel = model.processor.mels([tiny_wave(number)])
+        ids = model.core.perception.whisper.generate(mel, max_new_tokens=8)
+        own = model.processor.scribe.batch_decode(ids, skip_special_tokens=True)[0].strip()
+        assert model.listen(model.encode([tiny_wave(number)]))[1] == [own] != [""]
 
 
 def test_how_whisper_writes_is_saved_with_the_model(tmp_path: Path):
@@ -187,6 +200,23 @@ def test_weights_of_the_checkpoint_lie_over_those_of_the_base(tmp_path: Path):
     changed = {name: 2 * load_file(folder / "model.safetensors")[name]}
     rewrite(as_published(folder, tmp_path), add=changed)
     assert (logp(load_speechlm(folder, "float32")) - whole).abs().max() > 0.1
+
+
+@pytest.mark.weights
+def test_one_of_real_base_models_hears_what_was_said_and_writes_the_same_once_saved(weights, tmp_path: Path):
+    names = {"llm_model_id": weights("smollm2-135m-instruct"), "encoder_model_id": weights("whisper-tiny.en")}
+    sizes = {**{name: str(place) for name, place in names.items()}, "prompt_size": 8}
+    connector = Connector(DestaConfig(**sizes)).state_dict()
+    named = {f"{CONNECTOR}{key}": value.contiguous() for key, value in connector.items()}
+    save_file(named, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "desta25", **sizes}))
+    model: Any = load_speechlm(tmp_path)
+    wave = load_engine("hibari").say("What is the capital of France?", Speaker("plain"), 0)
+    assert model.listen(model.encode([wave]))[1] == ["What is the capital of France?"]
+    model.core.save_pretrained(tmp_path / "whole")
+    model.processor.save_pretrained(tmp_path / "whole")
+    again = load_speechlm(tmp_path / "whole")
+    assert again.listen(again.encode([wave]))[1] == ["What is the capital of France?"]
 
 
 PROJ = f"{CONNECTOR}proj.1.bias"

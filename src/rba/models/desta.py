@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoTokenizer, GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
 from rba.data.audio import SAMPLE_RATE
@@ -25,7 +26,7 @@ from rba.models.bridge import file_of
 from rba.models.desta_model import LAYERS, QFORMER, SCRIBE, DestaConfig, DestaModel
 from rba.models.desta_turns import DestaTurns
 from rba.models.own_layout import CHOOSE, Weights, lay, made, open_llm, weights_by_part
-from rba.models.worded import unworded, worded
+from rba.models.worded import DIGITS, unworded, worded
 from rba.weights.resolve import resolve
 
 WHISPER, CONNECTOR, LLM = "perception.whisper", "perception.connector", "llm_model"
@@ -57,7 +58,7 @@ class Desta(AudioLM):
 
     def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
         """What the model's own forward takes for one spoken request, on its device."""
-        return self._inputs(wave, system, self._words(wave))
+        return self._inputs(wave, system, self._words(self._hear(wave)))
 
     def _bare_inputs(self, system: System) -> dict[str, torch.Tensor]:
         return self._inputs(np.zeros(SAMPLE_RATE, np.float32), system, "")
@@ -65,30 +66,36 @@ class Desta(AudioLM):
     def _inputs(self, wave: np.ndarray, system: System, words: str) -> dict[str, torch.Tensor]:
         text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
         special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
-        made_ = self.processor(text=[text], audio=[wave], words=[words], text_kwargs=special)
-        return {k: self._here(v) for k, v in made_.items()}
+        inputs = self.processor(text=[text], audio=[wave], words=[words], text_kwargs=special)
+        return {name: self._here(value) for name, value in inputs.items()}
 
     def _here(self, value: torch.Tensor) -> torch.Tensor:
         return value.to(self.lm.device, self.core.dtype if value.is_floating_point() else value.dtype)
 
     def _kept(self, wave: np.ndarray) -> torch.Tensor:
-        (states,) = self.core.perception.hear(self._here(self.processor.mels([wave])))
-        ids = self.lm.tokenizer(self._words(wave), add_special_tokens=False)["input_ids"]
-        rows = states.new_zeros(len(ids), states.shape[-1] - 3)
+        states = self._hear(wave)
+        ids = self.lm.tokenizer(self._words(states), add_special_tokens=False)["input_ids"]
+        rows = states.new_zeros(len(ids), states.shape[-1] - DIGITS)
         written = worded(rows, torch.tensor(ids, dtype=torch.long, device=rows.device))
         return torch.cat([states, written]).cpu()
+
+    @torch.no_grad()
+    def _hear(self, wave: np.ndarray) -> torch.Tensor:
+        """The states that the connector reads [4 T, F]."""
+        return self.core.perception.hear(self._here(self.processor.mels([wave])))[0]
 
     def _parted(self, feature: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
         """The states, and the token ids of the words."""
         heard = LAYERS * self.core.config.encoder_config.max_source_positions
         return feature[:heard], unworded(feature[heard:])[1].tolist()
 
-    def _words(self, wave: np.ndarray) -> str:
-        """What Whisper hears, greedily."""
+    def _words(self, states: torch.Tensor) -> str:
+        """What Whisper writes, greedily, to what its encoder made of a clip."""
         whisper = self.core.perception.whisper
         most = min(MOST_WORDS, whisper.config.max_target_positions // 2)
         with torch.no_grad(), _quiet():
-            ids = whisper.generate(self._here(self.processor.mels([wave])), max_new_tokens=most)
+            last = whisper.get_encoder().layer_norm(states.chunk(LAYERS)[-1])
+            ids = whisper.generate(encoder_outputs=BaseModelOutput(last[None]), max_new_tokens=most)
         return self.processor.scribe.batch_decode(ids, skip_special_tokens=True)[0].strip()
 
 
