@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -210,6 +212,36 @@ def test_a_whole_training_leaves_nothing_of_the_server_in_its_stage(vllm: Vllm, 
     assert folder.is_complete and vllm.adapters == {}
     assert not any("served" in name for name in folder.manifest["files"])
     assert not list(tmp_path.rglob("served"))
+
+
+class Killed(Exception):
+    """The end of a training that is cut short."""
+
+
+def test_a_training_that_was_killed_ends_with_the_same_bits_though_the_server_gives_other_answers(
+    vllm: Vllm, server: str, tmp_path: Path
+):
+    settings = replace(SMALL, rollout_server=server, refresh="online", answers=2, checkpoint_minutes=0.0)
+
+    def trained(last: int = SMALL.steps) -> list[torch.Tensor]:
+        def log(record: dict[str, Any]) -> None:
+            if record["step"] > last:
+                raise Killed
+
+        speechlm, folder = tiny_speechlm(), StageFolder(tmp_path / "align" / "grpo")
+        folder.open("mark")
+        parts = {"method": "grpo", "folder": folder, "seed": 3, "utterances": tiny_utterances(3, 2)}
+        align(speechlm, settings, **parts, reward=lambda *extra: variety, log=log)
+        return [parameter.detach().clone() for parameter in lora_parameters(speechlm)]
+
+    whole = trained()
+    asked = len(vllm.asked)
+    for name in ("align", "checkpoints"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+    with pytest.raises(Killed):
+        trained(last=2)
+    assert len(vllm.asked) == asked
+    assert all(map(torch.equal, trained(), whole))
 
 
 @pytest.mark.parametrize(
