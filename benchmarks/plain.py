@@ -80,7 +80,7 @@ def score(lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequenc
 def sharing_nothing() -> Iterator[None]:
     """Make the trainer take the plain path."""
     with (
-        patch("rba.alignment.rollout.generate", generate),
+        patch("rba.alignment.sampler.generate", generate),
         patch("rba.lm.scorer.keeps_everything", lambda lm: False),
         patch("rba.alignment.policy.chosen_logprobs", chosen_logprobs),
     ):
