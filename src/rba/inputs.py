@@ -67,9 +67,9 @@ def _fetched(url: str) -> Path:
 
 def _fetch(place: Place, parts: Sequence[str], copy: Path) -> None:
     """Bring all parts under another name, which a stop leaves behind and the next call empties."""
-    arriving = copy.with_name(f".{copy.name}.arriving")
     from rba.store.place import AT_ONCE
 
+    arriving = copy.with_name(f".{copy.name}.arriving")
     if arriving.is_dir():
         shutil.rmtree(arriving)
 

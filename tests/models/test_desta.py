@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rewritten import rewrite
 from safetensors.torch import load_file, save_file
 
 from rba.errors import ModelError
@@ -156,16 +157,6 @@ def test_words_are_tokens_of_their_own_also_before_the_mark_that_ends_them(weigh
         *tokenizer("rain?")["input_ids"],
         *tokenizer("<end_audio>")["input_ids"],
     ]
-
-
-def rewrite(folder: Path, drop: tuple[str, ...] = (), add: Weights | None = None, **keys: Any) -> Path:
-    """Change a saved DeSTA: weights that go by how they begin, weights that come, keys of its configuration."""
-    path = folder / "model.safetensors"
-    kept = {key: value for key, value in load_file(path).items() if not key.startswith(drop or ("-",))}
-    save_file({**kept, **(add or {})}, path, {"format": "pt"})
-    tree = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**tree, **keys}))
-    return folder
 
 
 def as_published(folder: Path, bases: Path) -> Path:

@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from export.runs import save_moved
-from safetensors.torch import load_file, save_file
+from rewritten import rewrite
+from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, WhisperConfig, WhisperModel
 
 from rba.errors import ModelError
@@ -169,16 +170,6 @@ def test_within_blocks_of_latency_nothing_later_is_heard():
     assert (free[0, :70] - free[1, :70]).abs().max() > 1e-3
     torch.testing.assert_close(held[0, :75], held[1, :75])
     assert (held[0, 75:79] - held[1, 75:79]).abs().max() > 1e-3
-
-
-def rewrite(folder: Path, drop: tuple[str, ...] = (), add: Weights | None = None, **keys: Any) -> Path:
-    """Change a saved Ultravox: weights that go by how they begin, weights that come, keys of its configuration."""
-    path = folder / "model.safetensors"
-    kept = {key: value for key, value in load_file(path).items() if not key.startswith(drop or ("-",))}
-    save_file({**kept, **(add or {})}, path, {"format": "pt"})
-    tree = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**tree, **keys}))
-    return folder
 
 
 def save_bases(folder: Path, whole: Path) -> tuple[Path, Path]:

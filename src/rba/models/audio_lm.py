@@ -125,8 +125,11 @@ class AudioLM:
         special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
         made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
         made.convert_to_tensors("pt")  # some releases of transformers leave the token ids as they are
-        dtype = self.core.dtype
-        return {k: v.to(self.lm.device, dtype if v.is_floating_point() else v.dtype) for k, v in made.items()}
+        return {k: self._here(v) for k, v in made.items()}
+
+    def _here(self, value: torch.Tensor) -> torch.Tensor:
+        """On the model's device, numbers in its precision."""
+        return value.to(self.lm.device, self.core.dtype if value.is_floating_point() else value.dtype)
 
     def _bare_inputs(self, system: System) -> dict[str, torch.Tensor]:
         """The same for a clip in which nothing is said."""

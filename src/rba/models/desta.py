@@ -6,8 +6,7 @@ digits of its id to the base of 256: whole numbers in every precision, so that f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,17 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import logging
 
 from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
 from rba.lm.preamble import System
+from rba.lm.quiet import quiet
 from rba.models import turns
 from rba.models.audio_lm import AudioLM
 from rba.models.bridge import file_of
 from rba.models.desta_model import LAYERS, QFORMER, SCRIBE, DestaConfig, DestaModel
 from rba.models.desta_turns import DestaTurns
-from rba.models.own_layout import CHOOSE, Weights, lay, made, open_llm, weights_by_part
+from rba.models.own_layout import CHOOSE, Weights, generation_config, lay, made, open_llm, weights_by_part
 from rba.models.worded import DIGITS, unworded, worded
 from rba.weights.resolve import resolve
 
@@ -36,11 +35,6 @@ MOST_WORDS = 128
 
 class Desta(AudioLM):
     """A DeSTA as a SpeechLM; see `rba.models.speechlm.SpeechLM` for the methods."""
-
-    @torch.no_grad()
-    def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """What the connector reads of each clip, and the tokens of its words [4 T + W, F], one clip at a time."""
-        return [self._kept(wave) for wave in waves]
 
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows, the connector's, the words, the template's."""
@@ -69,15 +63,13 @@ class Desta(AudioLM):
         inputs = self.processor(text=[text], audio=[wave], words=[words], text_kwargs=special)
         return {name: self._here(value) for name, value in inputs.items()}
 
-    def _here(self, value: torch.Tensor) -> torch.Tensor:
-        return value.to(self.lm.device, self.core.dtype if value.is_floating_point() else value.dtype)
-
-    def _kept(self, wave: np.ndarray) -> torch.Tensor:
+    def _heard(self, wave: np.ndarray) -> torch.Tensor:
+        """What the connector reads of a clip, and the tokens of its words [4 T + W, F]."""
         states = self._hear(wave)
         ids = self.lm.tokenizer(self._words(states), add_special_tokens=False)["input_ids"]
         rows = states.new_zeros(len(ids), states.shape[-1] - DIGITS)
         written = worded(rows, torch.tensor(ids, dtype=torch.long, device=rows.device))
-        return torch.cat([states, written]).cpu()
+        return torch.cat([states, written])
 
     @torch.no_grad()
     def _hear(self, wave: np.ndarray) -> torch.Tensor:
@@ -93,21 +85,10 @@ class Desta(AudioLM):
         """What Whisper writes, greedily, to what its encoder made of a clip."""
         whisper = self.core.perception.whisper
         most = min(MOST_WORDS, whisper.config.max_target_positions // 2)
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             last = whisper.get_encoder().layer_norm(states.chunk(LAYERS)[-1])
             ids = whisper.generate(encoder_outputs=BaseModelOutput(last[None]), max_new_tokens=most)
         return self.processor.scribe.batch_decode(ids, skip_special_tokens=True)[0].strip()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what transformers warns of in its own calls of itself."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def open_parts(source: str, dtype: torch.dtype) -> tuple[DestaModel, DestaTurns]:
@@ -128,10 +109,7 @@ def open_parts(source: str, dtype: torch.dtype) -> tuple[DestaModel, DestaTurns]
     config.llm_model_id = config.encoder_model_id = None
     core = DestaModel(config, whisper, llm)
     lay(core.perception.connector, held[CONNECTOR], CONNECTOR, source, whole=True)
-    if file_of(source, "generation_config.json"):
-        core.generation_config = GenerationConfig.from_pretrained(source)
-    else:
-        core.generation_config = llm.generation_config
+    core.generation_config = generation_config(source, llm)
     return core, processor
 
 

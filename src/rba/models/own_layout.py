@@ -15,12 +15,13 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    GenerationConfig,
     PreTrainedConfig,
 )
 
 from rba.errors import ModelError
 from rba.files import local
-from rba.models.bridge import weight_files
+from rba.models.bridge import file_of, weight_files
 from rba.weights.resolve import resolve
 
 Weights = dict[str, torch.Tensor]
@@ -76,6 +77,12 @@ def open_llm(
         what = f"the language model of this {title} is none that writes: {config.model_type}"
         raise ModelError(what, source, CHOOSE)
     return made(kind, config, state, dtype, part, source)
+
+
+def generation_config(source: str, llm: Any) -> Any:
+    """How the whole model writes: as its checkpoint says, else as its LLM does."""
+    own = file_of(source, "generation_config.json")
+    return GenerationConfig.from_pretrained(source) if own else llm.generation_config
 
 
 def made(kind: Any, config: Any, state: Weights, dtype: torch.dtype, part: str, source: str) -> Any:

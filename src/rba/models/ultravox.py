@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer, GenerationConfig
+from transformers import AutoModel, AutoTokenizer
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from rba.errors import ModelError
 from rba.models.bridge import file_of
-from rba.models.own_layout import CHOOSE, Weights, lay, made, open_llm, weights_by_part
+from rba.models.own_layout import CHOOSE, Weights, generation_config, lay, made, open_llm, weights_by_part
 from rba.models.ultravox_model import UltravoxConfig, UltravoxModel
 from rba.models.ultravox_turns import AUDIO_TOKEN, UltravoxTurns, ears
 from rba.weights.resolve import resolve
@@ -36,10 +36,7 @@ def open_parts(source: str, dtype: torch.dtype) -> tuple[UltravoxModel, Ultravox
     config.audio_model_id = config.text_model_id = None
     core = UltravoxModel(config, tower, llm)
     lay(core.multi_modal_projector, held[PROJECTOR], PROJECTOR, source, whole=True)
-    if file_of(source, "generation_config.json"):
-        core.generation_config = GenerationConfig.from_pretrained(source)
-    else:
-        core.generation_config = llm.generation_config
+    core.generation_config = generation_config(source, llm)
     return core, processor
 
 

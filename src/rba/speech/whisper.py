@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rba.data.audio import SAMPLE_RATE
+from rba.lm.quiet import quiet
 from rba.speech.pretrained import open_pretrained
 
 MAX_TOKENS = 200
@@ -42,19 +42,6 @@ class Transcriber:
         options: dict[str, Any] = {"attention_mask": inputs.attention_mask}
         if getattr(self._model.generation_config, "is_multilingual", False):
             options |= {"language": "en", "task": "transcribe"}
-        with torch.inference_mode(), _quiet():
+        with torch.inference_mode(), quiet():
             ids = self._model.generate(inputs.input_features.to(self._model.device, self._model.dtype), **options)
         return [text.strip() for text in self._processor.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what transformers warns of in its own calls of itself."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
