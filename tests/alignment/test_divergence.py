@@ -32,6 +32,28 @@ def test_the_middle_is_symmetric_and_at_most_ln_2():
     assert float(generalised_jsd(*apart, 0.5)) == pytest.approx(math.log(2), rel=1e-5)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("sharp", [0.25, 0.5, 2.0])
+def test_a_sharper_teacher_is_the_teacher_raised_to_a_power(beta: float, sharp: float):
+    raised = torch.tensor([[0.25, 0.5, 0.25]]) ** (1 / sharp)
+    plain = generalised_jsd(P, (raised / raised.sum()).log(), beta)
+    torch.testing.assert_close(generalised_jsd(P, Q, beta, teacher_temperature=sharp), plain)
+
+
+@pytest.mark.parametrize("sharp", [0.25, 0.5, 1.0])
+def test_the_reverse_kl_to_a_sharper_teacher_weighs_the_entropy_by_its_temperature(sharp: float):
+    """t KL(pi || T^(1/t)) = -E[log T] - t H(pi) + a constant: at t = 0 what is learnt is the teacher's first choice."""
+
+    def value(policy: torch.Tensor) -> torch.Tensor:
+        return sharp * generalised_jsd(policy.log(), Q, 1.0, teacher_temperature=sharp)
+
+    def plain(policy: torch.Tensor) -> torch.Tensor:
+        return -(policy * Q).sum(-1) + sharp * (policy * policy.log()).sum(-1)
+
+    one, two = torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([[0.1, 0.1, 0.8]])
+    torch.testing.assert_close(value(one) - value(two), plain(one) - plain(two))
+
+
 @settings(deadline=None)
 @given(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.sampled_from([0.5, 1.0, 4.0]), st.integers(0, 1000))
 def test_never_negative_and_zero_where_both_agree(beta: float, temperature: float, seed: int):
@@ -51,8 +73,8 @@ def test_values_and_gradients_equal_the_plain_way(beta: float, frozen: bool):
     taught, weights = torch.randn(MANY, 5), torch.randn(MANY)
     found = []
     for way in (
-        lambda: divergences(head, states, other, taught, beta, 2.0),
-        lambda: generalised_jsd(head(states), other(taught)[:, :11], beta, 2.0),
+        lambda: divergences(head, states, other, taught, beta, 2.0, None, 0.5),
+        lambda: generalised_jsd(head(states), other(taught)[:, :11], beta, 2.0, None, 0.5),
     ):
         states.grad = None
         value = way()
@@ -79,5 +101,7 @@ def test_classes_of_the_same_masses_do_not_diverge_however_many_tokens_they_have
     found_N = generalised_jsd(own_NV, teacher_NV, beta, temperature, classes)
     torch.testing.assert_close(found_N, torch.zeros(1), atol=1e-6, rtol=0)
     plain_N = generalised_jsd(own_NV, torch.tensor([[0.1, 0.2, 0.7]]).log(), beta, temperature)
-    merged_N = generalised_jsd(own_NV, torch.tensor([[0.1, 0.2] + [0.7 / 40] * 40]).log(), beta, temperature, classes)
-    torch.testing.assert_close(merged_N, plain_N)
+    merged_NV = torch.tensor([[0.1, 0.2] + [0.7 / 40] * 40]).log()
+    torch.testing.assert_close(generalised_jsd(own_NV, merged_NV, beta, temperature, classes), plain_N)
+    sharp_N = generalised_jsd(own_NV, torch.tensor([[0.1, 0.2, 0.7]]).log(), beta, temperature, None, 0.5)
+    torch.testing.assert_close(generalised_jsd(own_NV, merged_NV, beta, temperature, classes, 0.5), sharp_N)

@@ -21,12 +21,13 @@ def generalised_jsd(
     beta: float,
     temperature: float = 1.0,
     classes: Classes | None = None,
+    teacher_temperature: float = 1.0,
 ) -> torch.Tensor:
     """beta KL(T || M) + (1 - beta) KL(pi || M) with M = beta T + (1 - beta) pi, nats [N] (GKD, arXiv 2306.13649).
 
     Its ends are taken as TRL does: beta 0 is the forward KL(T || pi), beta 1 the reverse KL(pi || T). `temperature`
-    divides both log-probs; the divergence is not multiplied by its square. Logits over two vocabularies are compared by
-    the masses of their shared `classes`.
+    divides both log-probs, `teacher_temperature` the teacher's alone; the divergence is not multiplied by a square of
+    either. Logits over two vocabularies are compared by the masses of their shared `classes`.
     """
     own_NV, other_NV = logits_NV.float(), teacher_NV.float()
     if classes is not None:
@@ -34,7 +35,8 @@ def generalised_jsd(
         # thousand words that the teacher would never say would be one likely piece for the student
         own_NV = classes.masses(own_NV.log_softmax(-1))
         other_NV = classes.masses(other_NV.log_softmax(-1), other=True)
-    own_NV, other_NV = (own_NV / temperature).log_softmax(-1), (other_NV / temperature).log_softmax(-1)
+    own_NV = (own_NV / temperature).log_softmax(-1)
+    other_NV = (other_NV / (temperature * teacher_temperature)).log_softmax(-1)
     if beta == 0:
         return _kl(other_NV, own_NV)
     if beta == 1:
@@ -56,6 +58,7 @@ def divergences(
     beta: float,
     temperature: float = 1.0,
     classes: Classes | None = None,
+    teacher_temperature: float = 1.0,
 ) -> torch.Tensor:
     """`generalised_jsd` [N] (float32) from last hidden states; keeps the graph to `states_ND`, none to the teacher's.
 
@@ -68,7 +71,8 @@ def divergences(
         with torch.no_grad():
             other_CV = teacher_head(teacher_ND[part].to(teacher_head.weight.dtype))
         common = min(own_CV.shape[-1], other_CV.shape[-1]) if classes is None else None
-        return generalised_jsd(own_CV[:, :common], other_CV[:, :common], beta, temperature, classes)
+        both = own_CV[:, :common], other_CV[:, :common]
+        return generalised_jsd(*both, beta, temperature, classes, teacher_temperature)
 
     with torch.autocast(states_ND.device.type, enabled=False):
         states_ND = states_ND.to(head.weight.dtype)

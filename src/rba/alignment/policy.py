@@ -108,7 +108,7 @@ class Policy(torch.nn.Module):
         """The divergence [R] at every token of the answers asked about."""
         kind, places_N = asked.kind, asked.places_N
         own_ND = states_RD if places_N is None else states_RD[places_N]
-        settings = (kind.beta, kind.temperature, asked.classes)
+        settings = (kind.beta, kind.temperature, asked.classes, kind.teacher_temperature)
         found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, *settings)
         return found_N if places_N is None else found_N.new_zeros(len(states_RD)).index_put((places_N,), found_N)
 

@@ -30,6 +30,8 @@ def test_the_mix_is_drawn_for_each_instruction_and_update():
 def test_beta_is_handed_on_and_the_mean_is_over_tokens_then_answers():
     objective = load_objective("gkd", replace(SMALL, gkd=GkdSettings(beta=0.3, own=1.0)))
     assert {r.divergence for r in objective.requests(task(DRAWN))} == {Divergence(0.3)}
+    sharp = load_objective("gkd", replace(SMALL, gkd=GkdSettings(own=1.0, temperature=2.0, teacher_temperature=0.5)))
+    assert {r.divergence for r in sharp.requests(task(DRAWN))} == {Divergence(0.5, 2.0, 0.5)}
     rows = [own(0, [-1.0, -1.0], divergence_R=[1.0, 3.0]), own(1, [-1.0], divergence_R=[5.0])]
     terms = objective.terms(Batch([task(DRAWN)], [rows]))
     assert float(terms.losses["gkd"]) == pytest.approx((2.0 + 5.0) / 2)

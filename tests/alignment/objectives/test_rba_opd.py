@@ -29,6 +29,11 @@ def test_all_answers_are_dense_and_the_pairs_ask_for_the_teachers_log_probs():
     ]
 
 
+def test_the_dense_signal_comes_from_the_teacher_at_its_temperature():
+    sharp = Divergence(1.0, teacher_temperature=0.5)
+    assert {r.divergence for r in objective(teacher_temperature=0.5).requests(TASK)} == {sharp}
+
+
 def test_each_weight_switches_its_term():
     assert [(r.voice, r.divergence) for r in objective(dense=0.0).requests(TASK)] == [(1, None), (2, None)]
     dense = objective(preference=0.0)

@@ -33,7 +33,8 @@ class Gkd(Objective):
     needs_teacher = needs_distributions = True
 
     def __init__(self, settings: AlignSettings):
-        self.kind, self.own = Divergence(settings.gkd.beta, settings.gkd.temperature), settings.gkd.own
+        given = settings.gkd
+        self.kind, self.own = Divergence(given.beta, given.temperature, given.teacher_temperature), given.own
         self.needs_samples = self.own > 0
 
     def requests(self, task: Task) -> list[Request]:

@@ -70,7 +70,8 @@ class Divergence:
     """Which divergence from the teacher's distributions to measure: see `rba.alignment.divergence`."""
 
     beta: float
-    temperature: float = 1.0
+    temperature: float = 1.0  # of both
+    teacher_temperature: float = 1.0  # of the teacher's alone, on top; below 1 it is sharper
 
 
 @dataclass(frozen=True)

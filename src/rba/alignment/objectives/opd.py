@@ -48,10 +48,11 @@ class Opd(Objective):
             settings.opd.form == "sampled",
         )
         self.needs_typed, self.needs_distributions = self.share > 0, not self.sampled
+        self.kind = Divergence(1.0, teacher_temperature=settings.opd.teacher_temperature)
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers under what they answer."""
-        wanted = {"teacher": True} if self.sampled else {"divergence": Divergence(1.0)}
+        wanted = {"teacher": True} if self.sampled else {"divergence": self.kind}
         return own_requests(task, **wanted) + (typed_requests(task, **wanted) if self.share else [])
 
     def terms(self, batch: Batch) -> Terms:

@@ -60,7 +60,7 @@ class RbaOpd(Objective):
     def requests(self, task: Task) -> list[Request]:
         """All own answers, each under its voice, and the teacher's answer under every voice if it has a weight."""
         wanted = reference_requests(task) if self.weights.ce else []
-        dense = Divergence(1.0) if self.weights.dense else None
+        dense = Divergence(1.0, teacher_temperature=self.weights.teacher_temperature) if self.weights.dense else None
         paired = {i for pair in self._numbers(task) for i in pair}
         own = own_requests(task, divergence=dense)
         return wanted + [replace(r, teacher=r.sample in paired) for r in own if dense or r.sample in paired]

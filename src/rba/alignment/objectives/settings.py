@@ -34,12 +34,14 @@ class GkdSettings:
     beta: float = 0.5  # 0 = forward KL, 1 = reverse KL, between them the generalised Jensen-Shannon divergence
     own: float = 0.5  # probability that an instruction trains on own answers instead of the teacher's (lambda)
     temperature: float = 1.0  # of both distributions
+    teacher_temperature: float = 1.0  # of the teacher's alone, on top; below 1 it is sharper
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
         check(0 <= self.beta <= 1, "gkd.beta", "give a number from 0 to 1")
         check(0 <= self.own <= 1, "gkd.own", "give a probability")
-        check(self.temperature > 0, "gkd.temperature", "give a number above 0")
+        for key in ("temperature", "teacher_temperature"):
+            check(getattr(self, key) > 0, f"gkd.{key}", "give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class OpdSettings:
     form: Literal["full", "sampled"] = "full"  # reverse KL over the vocabulary | log-ratios of the sampled tokens
     text_weight: float = 0.2  # share of the term on typed requests; 0 = it is left out, with its answers
     clip: float = 0.2  # of the importance ratio, with "sampled"
+    teacher_temperature: float = 1.0  # of the teacher's distributions, with "full"; below 1 they are sharper
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
         check(0 <= self.text_weight < 1, "opd.text_weight", "give a share from 0 to below 1")
-        check(self.clip > 0, "opd.clip", "give a number above 0")
+        for key in ("clip", "teacher_temperature"):
+            check(getattr(self, key) > 0, f"opd.{key}", "give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,14 @@ class RbaOpdSettings:
     preference: float = 1.0  # weight of the preference across voices; 0 = without
     dense: float = 0.2  # weight of the reverse KL to the teacher, summed over an answer; 0 = without
     ce: float = 0.0  # weight of the cross-entropy on the teacher's answer; 0 = without
+    teacher_temperature: float = 1.0  # of the teacher's distributions; below 1 they are sharper
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
         for key in ("preference", "dense", "ce"):
             check(getattr(self, key) >= 0, f"rba_opd.{key}", "give 0 or more")
         check(self.preference + self.dense + self.ce > 0, "rba_opd", "give one of its weights above 0")
+        check(self.teacher_temperature > 0, "rba_opd.teacher_temperature", "give a number above 0")
 
 
 @dataclass(frozen=True)
