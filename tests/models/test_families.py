@@ -88,6 +88,20 @@ def test_of_blocks_of_experts_the_attention_is_adapted():
     assert places == {f"layers.self_attn.{name}_proj" for name in "qkvo"}
 
 
+@pytest.mark.parametrize("name", each(name for name in BUILDERS if name != "desta25"))
+def test_clips_of_one_form_are_heard_together_as_each_alone(name: str, monkeypatch: pytest.MonkeyPatch):
+    model = tiny_audio_lm(name)
+    waves = [tiny_wave(0), tiny_wave(1, 1.0), tiny_wave(2), tiny_wave(3, 1.0), tiny_wave(4, 0.7)]
+    alone = [model.encode([wave])[0] for wave in waves]
+    sizes, hear = [], model._heard
+    monkeypatch.setattr(model, "_heard", lambda clips: sizes.append(len(clips)) or hear(clips))
+    together = model.encode(waves)
+    assert sum(sizes) == len(waves) > len(sizes)
+    for one, row in zip(alone, together, strict=True):
+        torch.testing.assert_close(row, one, atol=1e-5, rtol=0)
+    assert (together[0][: len(together[2])] - together[2][: len(together[0])]).abs().max() > 1e-3
+
+
 def gradients(model: Any, recompute: bool) -> torch.Tensor:
     """Of the adapter, for a loss on all states that predict two answers to each clip."""
     one, two = model.prompts(model.encode(WAVES))

@@ -31,6 +31,15 @@ from rba.models.bridge import class_of, first, in_float32, lacking, projector_of
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
 
+TOGETHER = 16
+"""Clips that go through the tower at once, at most."""
+
+AT_HAND = 64
+"""Clips among which those of one form are looked for."""
+
+_WORDS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+"""What a model takes of the text, as long as that is; everything else is of the sound."""
+
 
 class _Heard(Exception):
     """Ends a forward pass where the projector begins."""
@@ -64,11 +73,27 @@ class AudioLM:
 
     @torch.no_grad()
     def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """What the projector reads [T_i, F] (CPU, the tower's precision), one clip at a time.
+        """What the projector reads [T_i, F] (CPU, the tower's precision).
 
-        Not all towers mask the pads of a batch; alone, a clip has none but those of its own processor.
+        Not all towers mask the pads of a batch: a clip has none but those of its own processor, and goes through the
+        tower together with clips that come out of it in the same shape.
         """
-        return [self._heard(wave).cpu() for wave in waves]
+        windows = range(0, len(waves), AT_HAND)
+        return [rows for start in windows for rows in self._encode(waves[start : start + AT_HAND])]
+
+    def _encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """The same of a few clips, whose inputs are all at hand."""
+        made = [self.inputs(wave) for wave in waves]
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number, inputs in enumerate(made):
+            alike.setdefault(_form(inputs), []).append(number)
+        found: dict[int, torch.Tensor] = {}
+        for numbers in alike.values():
+            for start in range(0, len(numbers), TOGETHER):
+                part = numbers[start : start + TOGETHER]
+                heard = self._heard([made[number] for number in part])
+                found |= {number: rows.cpu() for number, rows in zip(part, heard)}
+        return [found[number] for number in range(len(waves))]
 
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
@@ -135,9 +160,9 @@ class AudioLM:
         """The same for a clip in which nothing is said."""
         return self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)
 
-    def _heard(self, wave: np.ndarray) -> torch.Tensor:
-        """The rows [T, F] that the projector is given for one clip, pads left out."""
-        inputs, caught = self.inputs(wave), []
+    def _heard(self, clips: Sequence[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+        """The rows [T_i, F] that the projector is given for clips of one form, pads left out."""
+        caught: list[torch.Tensor] = []
 
         def stop(module: Any, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
             caught.append(next(iter([*args, *kwargs.values()])))
@@ -145,15 +170,34 @@ class AudioLM:
 
         hook = first(self.projector).register_forward_pre_hook(stop, prepend=True, with_kwargs=True)
         try:
-            self.core(**inputs)
+            self.core(**self._together(clips))
         except _Heard:
             pass
         finally:
             hook.remove()
         if not caught:
             raise ModelError("the model's forward pass does not reach its projector", self.name, "report this family")
-        rows = caught[0].reshape(-1, caught[0].shape[-1])
-        return rows[: int(self._places(inputs["input_ids"][0]).sum())] if self.family.row_by_row else rows
+        places = [int(self._places(inputs["input_ids"][0]).sum()) for inputs in clips]
+        rows = _by_clip(caught[0], places)
+        if not self.family.row_by_row:
+            return rows
+        if len(clips) > 1 and any(len(row) < count for row, count in zip(rows, places)):
+            # Qwen2.5-Omni's projector reads one clip after the other in the oldest releases of transformers
+            return [row for inputs in clips for row in self._heard([inputs])]
+        return [row[:count] for row, count in zip(rows, places)]
+
+    def _together(self, clips: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The inputs of several clips of one form as one batch, their text padded on the left."""
+        if len(clips) == 1:
+            return dict(clips[0])
+        longest = max(inputs["input_ids"].shape[1] for inputs in clips)
+        pads = {"input_ids": self.lm.end_ids[0]}
+        return {
+            name: torch.cat([_wide(inputs[name], longest, pads.get(name, 0)) for inputs in clips])
+            if name in _WORDS
+            else torch.cat([inputs[name] for inputs in clips])
+            for name in clips[0]
+        }
 
     def _project(self, feature: torch.Tensor) -> torch.Tensor:
         rows = self.projector(feature[None].to(self.lm.device))
@@ -173,6 +217,28 @@ class AudioLM:
             places = self._places(ids).nonzero()[:, 0].tolist()
             self._frames[system] = ids[: places[0]].tolist(), ids[places[-1] + 1 :].tolist()
         return self._frames[system]
+
+
+def _form(inputs: dict[str, torch.Tensor]) -> tuple[Any, ...]:
+    """What clips must have in common to be heard together: the shapes of all that is of the sound."""
+    return tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items() if name not in _WORDS))
+
+
+def _wide(value_1T: torch.Tensor, length: int, pad: int) -> torch.Tensor:
+    return torch.nn.functional.pad(value_1T, (length - value_1T.shape[1], 0), value=pad)
+
+
+def _by_clip(rows: torch.Tensor, places: Sequence[int]) -> list[torch.Tensor]:
+    """What was caught of a batch, clip by clip [T_i, F]: a batch itself, or its rows one after the other.
+
+    Those are as many as the clips have `places`, where their pads are left out already, or else equally many of each.
+    """
+    clips = list(rows) if rows.ndim > 2 and len(rows) == len(places) else None
+    if clips is None:
+        flat = rows.reshape(-1, rows.shape[-1])
+        packed = len(flat) == sum(places)
+        clips = list(flat.split(list(places) if packed else max(1, len(flat) // len(places))))
+    return [clip.reshape(-1, clip.shape[-1]) for clip in clips]
 
 
 def open_audio_lm(

@@ -63,8 +63,12 @@ class Desta(AudioLM):
         inputs = self.processor(text=[text], audio=[wave], words=[words], text_kwargs=special)
         return {name: self._here(value) for name, value in inputs.items()}
 
-    def _heard(self, wave: np.ndarray) -> torch.Tensor:
-        """What the connector reads of a clip, and the tokens of its words [4 T + W, F]."""
+    @torch.no_grad()
+    def encode(self, waves: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """What the connector reads of each clip, and the tokens of its words [4 T + W_i, F], one clip at a time."""
+        return [self._read(wave).cpu() for wave in waves]
+
+    def _read(self, wave: np.ndarray) -> torch.Tensor:
         states = self._hear(wave)
         ids = self.lm.tokenizer(self._words(states), add_special_tokens=False)["input_ids"]
         rows = states.new_zeros(len(ids), states.shape[-1] - DIGITS)

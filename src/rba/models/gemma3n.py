@@ -6,9 +6,9 @@ embeddings of their own, beside the LLM's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from safetensors import safe_open
@@ -101,11 +101,11 @@ class Vocabulary(nn.Module):
 class Gemma3n(AudioLM):
     """A Gemma 3n as a SpeechLM."""
 
-    def _heard(self, wave: np.ndarray) -> torch.Tensor:
-        """What the tower makes of one clip [T, F], without the rows that its mask calls padding."""
-        inputs = self.inputs(wave)
+    def _heard(self, clips: Sequence[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+        """What the tower makes of clips of one form [T_i, F], without the rows that its mask calls padding."""
+        inputs = self._together(clips)
         heard = self.core.model.audio_tower(inputs["input_features"], ~inputs["input_features_mask"])
-        return heard.last_hidden_state[~heard.audio_mel_mask]
+        return [rows[~pads] for rows, pads in zip(heard.last_hidden_state, heard.audio_mel_mask)]
 
     def _project(self, feature: torch.Tensor) -> torch.Tensor:
         """As many rows for every clip: those heard, then the embedding of the last token there is."""
