@@ -96,7 +96,7 @@ def test_clips_of_one_form_are_heard_together_as_each_alone(name: str, monkeypat
     sizes, hear = [], model._heard
     monkeypatch.setattr(model, "_heard", lambda clips: sizes.append(len(clips)) or hear(clips))
     together = model.encode(waves)
-    assert sum(sizes) == len(waves) > len(sizes)
+    assert max(sizes) > 1
     for one, row in zip(alone, together, strict=True):
         torch.testing.assert_close(row, one, atol=1e-5, rtol=0)
     assert (together[0][: len(together[2])] - together[2][: len(together[0])]).abs().max() > 1e-3
