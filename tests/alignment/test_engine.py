@@ -55,14 +55,14 @@ def test_speech_and_typed_requests_are_told_apart(adapted: Bench):
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 def test_the_teacher_reads_the_text_without_adapters_while_the_policy_hears(adapted: Bench, beta: float):
-    kind = Divergence(beta, 2.0)
+    kind = Divergence(beta, 2.0, 0.5)
     asked = [Request(1, ANSWER, "own", divergence=kind, teacher=True), Request(0, SHORT, "own")]
     task, (scored, other) = measure(adapted, *asked)
     speech, text = prompts(adapted, task)
     own = plain_logits(adapted, speech, ANSWER)
     with reference(adapted.speechlm):
         taught = plain_logits(adapted, text, ANSWER)
-    plain = generalised_jsd(own, taught, beta, 2.0)
+    plain = generalised_jsd(own, taught / 0.5, beta, 2.0)
     torch.testing.assert_close(scored.divergence_R, plain, atol=1e-5, rtol=1e-4)
     said = taught.log_softmax(-1).gather(1, torch.tensor(ANSWER)[:, None])[:, 0]
     torch.testing.assert_close(scored.logp_teacher_R, said, atol=1e-5, rtol=0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from releases import each, needs
 from safetensors.torch import load_file, save_file
 
@@ -17,7 +18,7 @@ from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import answer_states, score
 from rba.models.adapters import add_lora, lora_parameters
-from rba.models.audio_lm import wrap
+from rba.models.audio_lm import TOGETHER, wrap
 from rba.models.bridge import class_of
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm, tiny_audio_tokenizer
@@ -88,18 +89,33 @@ def test_of_blocks_of_experts_the_attention_is_adapted():
     assert places == {f"layers.self_attn.{name}_proj" for name in "qkvo"}
 
 
+def apart(rows: list[torch.Tensor], others: list[torch.Tensor]) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(rows, others, strict=True))
+
+
 @pytest.mark.parametrize("name", each(name for name in BUILDERS if name != "desta25"))
 def test_clips_of_one_form_are_heard_together_as_each_alone(name: str, monkeypatch: pytest.MonkeyPatch):
     model = tiny_audio_lm(name)
-    waves = [tiny_wave(0), tiny_wave(1, 1.0), tiny_wave(2), tiny_wave(3, 1.0), tiny_wave(4, 0.7)]
+    waves = [tiny_wave(number, (0.5, 0.7, 1.0)[number % 3]) for number in range(3 * TOGETHER + 4)]
     alone = [model.encode([wave])[0] for wave in waves]
     sizes, hear = [], model._heard
     monkeypatch.setattr(model, "_heard", lambda clips: sizes.append(len(clips)) or hear(clips))
-    together = model.encode(waves)
-    assert max(sizes) > 1
-    for one, row in zip(alone, together, strict=True):
-        torch.testing.assert_close(row, one, atol=1e-5, rtol=0)
-    assert (together[0][: len(together[2])] - together[2][: len(together[0])]).abs().max() > 1e-3
+    assert apart(model.encode(waves), alone) < 1e-5
+    assert apart(alone[::3], alone[::3][::-1]) > 1e-3
+    if name == "qwen2_5_omni_thinker" and sizes[1] == 1:
+        # where its projector reads clip after clip, the first batch is heard again, and no other is made
+        assert tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 14)
+        assert sizes == [TOGETHER] + [1] * len(waves)
+        return
+    assert sum(sizes) == len(waves)
+    assert max(sizes) == TOGETHER
+
+
+@pytest.mark.parametrize("name", each(["audioflamingo3", "musicflamingo", "glmasr", "voxtral"]))
+def test_clips_of_several_windows_are_heard_together(name: str):
+    model = tiny_audio_lm(name)
+    waves = [tiny_wave(0, 12.0), tiny_wave(1, 12.0), tiny_wave(2, 15.0)]
+    assert apart(model.encode(waves), [model.encode([wave])[0] for wave in waves]) < 1e-5
 
 
 def gradients(model: Any, recompute: bool) -> torch.Tensor:

@@ -32,7 +32,7 @@ from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
 
 TOGETHER = 16
-"""Clips that go through the tower at once, at most."""
+"""Clips that go through the tower at once, at most; a model whose projector reads each by itself hears them alone."""
 
 AT_HAND = 64
 """Clips among which those of one form are looked for."""
@@ -60,6 +60,7 @@ class AudioLM:
     source: str
     family: Family
     _frames: dict[System, tuple[list[int], list[int]]] = field(default_factory=dict)
+    _at_once: int = TOGETHER
 
     @property
     def encoder_name(self) -> str:
@@ -89,10 +90,10 @@ class AudioLM:
             alike.setdefault(_form(inputs), []).append(number)
         found: dict[int, torch.Tensor] = {}
         for numbers in alike.values():
-            for start in range(0, len(numbers), TOGETHER):
-                part = numbers[start : start + TOGETHER]
+            while numbers:
+                part, numbers = numbers[: self._at_once], numbers[self._at_once :]
                 heard = self._heard([made[number] for number in part])
-                found |= {number: rows.cpu() for number, rows in zip(part, heard)}
+                found |= {number: rows.cpu() for number, rows in zip(part, heard, strict=True)}
         return [found[number] for number in range(len(waves))]
 
     def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
@@ -179,12 +180,12 @@ class AudioLM:
             raise ModelError("the model's forward pass does not reach its projector", self.name, "report this family")
         places = [int(self._places(inputs["input_ids"][0]).sum()) for inputs in clips]
         rows = _by_clip(caught[0], places)
-        if not self.family.row_by_row:
-            return rows
-        if len(clips) > 1 and any(len(row) < count for row, count in zip(rows, places)):
-            # Qwen2.5-Omni's projector reads one clip after the other in the oldest releases of transformers
+        short = self.family.row_by_row and any(len(row) < count for row, count in zip(rows, places))
+        if len(clips) > 1 and (short or len(rows) != len(clips)):
+            # Qwen2.5-Omni's projector reads one clip after the other in older releases of transformers
+            self._at_once = 1
             return [row for inputs in clips for row in self._heard([inputs])]
-        return [row[:count] for row, count in zip(rows, places)]
+        return [row[:count] for row, count in zip(rows, places)] if self.family.row_by_row else rows
 
     def _together(self, clips: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """The inputs of several clips of one form as one batch, their text padded on the left."""

@@ -53,7 +53,9 @@ class Opd(Objective):
     def requests(self, task: Task) -> list[Request]:
         """All own answers under what they answer."""
         wanted = {"teacher": True} if self.sampled else {"divergence": self.kind}
-        return own_requests(task, **wanted) + (typed_requests(task, **wanted) if self.share else [])
+        # typed requests are to be answered as before: from a sharper teacher they would not be
+        typed = {"teacher": True} if self.sampled else {"divergence": Divergence(1.0)}
+        return own_requests(task, **wanted) + (typed_requests(task, **typed) if self.share else [])
 
     def terms(self, batch: Batch) -> Terms:
         """The two terms; means over instructions."""

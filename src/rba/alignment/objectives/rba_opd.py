@@ -12,11 +12,11 @@ answers, with the sum over the vocabulary done exactly at every token:
 
     L = w_p L_pref + w_d L_dense + w_c L_CE
     L_pref  = -log sigmoid( beta (d(y+, x+) - d(y-, x-)) ),   d(y, x) = log pi(y | x) - log T(y | q)
-    L_dense = mean_y sum_t KL( pi(. | x^(s), y_<t) || T'(. | q, y_<t) ),   T' ~ T^(1 / temperature)
+    L_dense = mean_y sum_t KL( pi(. | x^(s), y_<t) || T'(. | q, y_<t) ),   T' ~ T^(1 / teacher_temperature)
 
 The preference says which answer is better, once an answer; the divergence says what to change, at every token. Any
 weight may be 0: w_p alone is RBA-Group with a reading reference, w_d alone is on-policy distillation. A temperature
-below 1 brings the teacher's distribution nearer to its choice: the divergence then weighs the policy's entropy less.
+below 1 brings T nearer to its choice: -E[log T] weighs more in the divergence, and the policy's entropy as before.
 """
 
 from __future__ import annotations

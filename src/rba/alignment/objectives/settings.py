@@ -51,13 +51,15 @@ class OpdSettings:
     form: Literal["full", "sampled"] = "full"  # reverse KL over the vocabulary | log-ratios of the sampled tokens
     text_weight: float = 0.2  # share of the term on typed requests; 0 = it is left out, with its answers
     clip: float = 0.2  # of the importance ratio, with "sampled"
-    teacher_temperature: float = 1.0  # of the teacher's distributions, with "full"; below 1 they are sharper
+    teacher_temperature: float = 1.0  # of the teacher's distributions for speech, with "full"; below 1: sharper
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
         check(0 <= self.text_weight < 1, "opd.text_weight", "give a share from 0 to below 1")
         for key in ("clip", "teacher_temperature"):
             check(getattr(self, key) > 0, f"opd.{key}", "give a number above 0")
+        plain = self.form == "full" or self.teacher_temperature == 1
+        check(plain, "opd.teacher_temperature", "log-probs of drawn tokens are not sharpened: set opd.form: full")
 
 
 @dataclass(frozen=True)
