@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
@@ -188,17 +189,16 @@ class AudioLM:
         return [row[:count] for row, count in zip(rows, places)] if self.family.row_by_row else rows
 
     def _together(self, clips: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """The inputs of several clips of one form as one batch, their text padded on the left."""
-        if len(clips) == 1:
-            return dict(clips[0])
-        longest = max(inputs["input_ids"].shape[1] for inputs in clips)
-        pads = {"input_ids": self.lm.end_ids[0]}
-        return {
-            name: torch.cat([_wide(inputs[name], longest, pads.get(name, 0)) for inputs in clips])
-            if name in _WORDS
-            else torch.cat([inputs[name] for inputs in clips])
-            for name in clips[0]
-        }
+        """The inputs of clips of one form as one batch, their text padded on the left."""
+        batch = {}
+        for name in clips[0]:
+            values = [inputs[name] for inputs in clips]
+            if name in _WORDS:
+                pad = self.lm.end_ids[0] if name == "input_ids" else 0
+                batch[name] = pad_sequence([v[0] for v in values], True, pad, "left")
+            else:
+                batch[name] = torch.cat(values)
+        return batch
 
     def _project(self, feature: torch.Tensor) -> torch.Tensor:
         rows = self.projector(feature[None].to(self.lm.device))
@@ -225,21 +225,15 @@ def _form(inputs: dict[str, torch.Tensor]) -> tuple[Any, ...]:
     return tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items() if name not in _WORDS))
 
 
-def _wide(value_1T: torch.Tensor, length: int, pad: int) -> torch.Tensor:
-    return torch.nn.functional.pad(value_1T, (length - value_1T.shape[1], 0), value=pad)
-
-
 def _by_clip(rows: torch.Tensor, places: Sequence[int]) -> list[torch.Tensor]:
     """What was caught of a batch, clip by clip [T_i, F]: a batch itself, or its rows one after the other.
 
     Those are as many as the clips have `places`, where their pads are left out already, or else equally many of each.
     """
-    clips = list(rows) if rows.ndim > 2 and len(rows) == len(places) else None
-    if clips is None:
-        flat = rows.reshape(-1, rows.shape[-1])
-        packed = len(flat) == sum(places)
-        clips = list(flat.split(list(places) if packed else max(1, len(flat) // len(places))))
-    return [clip.reshape(-1, clip.shape[-1]) for clip in clips]
+    if rows.ndim > 2 and len(rows) == len(places):
+        return list(rows.flatten(1, -2))
+    flat = rows.reshape(-1, rows.shape[-1])
+    return list(flat.split(list(places) if len(flat) == sum(places) else max(1, len(flat) // len(places))))
 
 
 def open_audio_lm(

@@ -12,6 +12,7 @@ token is log T - log pi, in a clipped policy gradient; the same in expectation, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -48,14 +49,16 @@ class Opd(Objective):
             settings.opd.form == "sampled",
         )
         self.needs_typed, self.needs_distributions = self.share > 0, not self.sampled
-        self.kind = Divergence(1.0, teacher_temperature=settings.opd.teacher_temperature)
+        # typed requests are to be answered as before: from a sharper teacher they would not be
+        self.spoken, self.typed = Divergence(1.0, teacher_temperature=settings.opd.teacher_temperature), Divergence(1.0)
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers under what they answer."""
-        wanted = {"teacher": True} if self.sampled else {"divergence": self.kind}
-        # typed requests are to be answered as before: from a sharper teacher they would not be
-        typed = {"teacher": True} if self.sampled else {"divergence": Divergence(1.0)}
-        return own_requests(task, **wanted) + (typed_requests(task, **typed) if self.share else [])
+        own = own_requests(task, **self._wanted(self.spoken))
+        return own + (typed_requests(task, **self._wanted(self.typed)) if self.share else [])
+
+    def _wanted(self, kind: Divergence) -> dict[str, Any]:
+        return {"teacher": True} if self.sampled else {"divergence": kind}
 
     def terms(self, batch: Batch) -> Terms:
         """The two terms; means over instructions."""
