@@ -79,6 +79,7 @@ def test_an_unchanged_run_is_skipped_but_reported(mine, capsys):
         ("speech.acoustics=clean", ["speech", "align/sft", "align/rba-group", "evaluation"]),
         ("connect.ctc.width=64", ["connect", "align/sft", "align/rba-group", "evaluation"]),
         ("align.lr=3e-4", ["align/sft", "align/rba-group", "evaluation"]),
+        ("align.tars.kl=0.5", []),  # a setting of a method that is not trained
         ("align.methods=[rba-group]", ["evaluation"]),
         ("align.methods=[sft, rba-group, rba-single]", ["align/rba-single", "evaluation"]),
         ("align.variants={sharp: {method: rba-group, beta: 0.5}}", ["align/sharp", "evaluation"]),

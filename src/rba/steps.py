@@ -11,6 +11,7 @@ from typing import Any
 
 from rba import config
 from rba.alignment.mix import check_task, speech_of, with_mixed
+from rba.alignment.objectives import available, sections
 from rba.alignment.variants import resolve, trained
 from rba.files import local
 from rba.inputs import given, is_url
@@ -132,9 +133,10 @@ def _facts(settings: Any) -> dict[str, Any]:
 
 
 def _align_facts(recipe: Recipe, name: str) -> tuple[Any, ...]:
-    """The method and settings that `name` is trained with, and the state of the code and models that they name."""
+    """The method and what it reads of its settings, and the state of the code and models that they name."""
     method, settings = resolve(recipe.align, name)
-    facts = {k: v for k, v in _facts(settings).items() if k not in ("methods", "variants")}
+    others = {section for other in available() for section in sections(other)} - set(sections(method))
+    facts = {k: v for k, v in _facts(settings).items() if k not in ("methods", "variants", *others)}
     models = ("judge", "reward_model", "token_teacher", "rollout_server")
     facts |= {key: _model_mark(facts[key]) if facts[key] else "" for key in models}
     return method, facts, code_hashes(settings.reward)

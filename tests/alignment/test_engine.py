@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rba.alignment.divergence import generalised_jsd
+from rba.alignment.divergence import Divergence, generalised_jsd
 from rba.alignment.engine import Engine
-from rba.alignment.objectives.objective import TYPED, Divergence, Request, Task, load_objective
+from rba.alignment.objectives.objective import TYPED, Request, Task, load_objective
 from rba.alignment.token_teacher import own_teacher
 from rba.lm.scorer import answer_states
 from rba.lm.scoring import response_logits, response_states, token_logprobs
@@ -62,7 +62,7 @@ def test_the_teacher_reads_the_text_without_adapters_while_the_policy_hears(adap
     own = plain_logits(adapted, speech, ANSWER)
     with reference(adapted.speechlm):
         taught = plain_logits(adapted, text, ANSWER)
-    plain = generalised_jsd(own, taught / 0.5, beta, 2.0)
+    plain = generalised_jsd(own, taught / 0.5, Divergence(beta, 2.0))
     torch.testing.assert_close(scored.divergence_R, plain, atol=1e-5, rtol=1e-4)
     said = taught.log_softmax(-1).gather(1, torch.tensor(ANSWER)[:, None])[:, 0]
     torch.testing.assert_close(scored.logp_teacher_R, said, atol=1e-5, rtol=0)

@@ -66,6 +66,27 @@ def test_what_a_method_needs_decides_what_is_prepared():
     }
 
 
+class Watched:
+    """Settings that tell which of them were read."""
+
+    def __init__(self):
+        self.read = set()
+
+    def __getattr__(self, name: str):
+        self.read.add(name)
+        return getattr(SMALL, name)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_reads_the_sections_of_its_own(name: str):
+    """What it reads beside them would not make its training stale when it changes."""
+    watched = Watched()
+    load_objective(name, watched)
+    single = {section for method in METHODS for section in objectives.sections(method)}
+    named = {section for section in objectives.sections(name) if hasattr(SMALL, section)}
+    assert watched.read & single == named
+
+
 def test_the_loss_is_the_sum_of_its_terms():
     assert Terms({"a": torch.tensor(1.5), "b": torch.tensor(-0.5)}).total == 1
     assert Terms({}).total == 0

@@ -38,6 +38,7 @@ def test_the_defaults_are_the_papers():
         ({"opd": {"teacher_temperature": 0.0}}, "align.opd.teacher_temperature"),
         ({"opd": {"teacher_temperature": 0.5, "form": "sampled"}}, "align.opd.teacher_temperature"),
         ({"rba_opd": {"teacher_temperature": 0.0}}, "align.rba_opd.teacher_temperature"),
+        ({"rba_opd": {"dense_beta": 1.5}}, "align.rba_opd.dense_beta"),
         ({"kd": {"end_weight": -1.0}}, "align.kd.end_weight"),
         ({"gkd": {"beta": 1.5}}, "align.gkd.beta"),
         ({"gkd": {"own": -0.1}}, "align.gkd.own"),

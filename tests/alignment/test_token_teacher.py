@@ -14,10 +14,10 @@ from lm.two_tokenizers import wordpiece
 from services.fault_server import FaultServer, serving
 from services.scoring import scores
 
-from rba.alignment.divergence import generalised_jsd
+from rba.alignment.divergence import Divergence, generalised_jsd
 from rba.alignment.engine import Engine
 from rba.alignment.groups import plan
-from rba.alignment.objectives.objective import Divergence, Request, Scored, load_objective
+from rba.alignment.objectives.objective import Request, Scored, load_objective
 from rba.alignment.objectives.settings import OpdSettings, RbaOpdSettings
 from rba.alignment.settings import AlignSettings
 from rba.alignment.token_teacher import (
@@ -130,7 +130,7 @@ def test_its_distributions_are_compared_where_both_stand_at_a_break(bench: Bench
     (own_RV,) = response_logits(lm.model, [bench.bank.initial([bench.groups[0].utterances[0]])[0]], [answer])
     classes = shared_classes(*vocabularies(lm, teacher.tokenizer, teacher.end_ids, wordy))
     breaks = [0, 2, 3, 4, 9, 10]
-    plain = generalised_jsd(own_RV[breaks], theirs_RV, 1.0, classes=classes)
+    plain = generalised_jsd(own_RV[breaks], theirs_RV, Divergence(1.0), classes)
     torch.testing.assert_close(found.divergence_R[breaks], plain, atol=1e-4, rtol=1e-4)
     assert found.divergence_R.sum() == pytest.approx(float(plain.sum().detach()), rel=1e-4)
 

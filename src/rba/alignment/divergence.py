@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,19 +16,26 @@ from rba.lm.vocabulary import Classes
 Row = Callable[[torch.Tensor, slice], torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """Which divergence: a `generalised_jsd` from the policy to the teacher.
+
+    `beta` 0 is the forward KL(T || pi), 1 the reverse KL(pi || T). `temperature` divides both log-probs,
+    `teacher_temperature` the teacher's alone, on top: below 1 it is sharper. No square of either multiplies it.
+    """
+
+    beta: float
+    temperature: float = 1.0
+    teacher_temperature: float = 1.0
+
+
 def generalised_jsd(
-    logits_NV: torch.Tensor,
-    teacher_NV: torch.Tensor,
-    beta: float,
-    temperature: float = 1.0,
-    classes: Classes | None = None,
-    teacher_temperature: float = 1.0,
+    logits_NV: torch.Tensor, teacher_NV: torch.Tensor, kind: Divergence, classes: Classes | None = None
 ) -> torch.Tensor:
     """beta KL(T || M) + (1 - beta) KL(pi || M) with M = beta T + (1 - beta) pi, nats [N] (GKD, arXiv 2306.13649).
 
-    Its ends are taken as TRL does: beta 0 is the forward KL(T || pi), beta 1 the reverse KL(pi || T). `temperature`
-    divides both log-probs, `teacher_temperature` the teacher's alone; the divergence is not multiplied by a square of
-    either. Logits over two vocabularies are compared by the masses of their shared `classes`.
+    Its ends are taken as TRL does (`Divergence`). Logits over two vocabularies are compared by the masses of their
+    shared `classes`.
     """
     own_NV, other_NV = logits_NV.float(), teacher_NV.float()
     if classes is not None:
@@ -35,8 +43,9 @@ def generalised_jsd(
         # thousand words that the teacher would never say would be one likely piece for the student
         own_NV = classes.masses(own_NV.log_softmax(-1))
         other_NV = classes.masses(other_NV.log_softmax(-1), other=True)
-    own_NV = (own_NV / temperature).log_softmax(-1)
-    other_NV = (other_NV / (temperature * teacher_temperature)).log_softmax(-1)
+    own_NV = (own_NV / kind.temperature).log_softmax(-1)
+    other_NV = (other_NV / (kind.temperature * kind.teacher_temperature)).log_softmax(-1)
+    beta = kind.beta
     if beta == 0:
         return _kl(other_NV, own_NV)
     if beta == 1:
@@ -55,10 +64,8 @@ def divergences(
     states_ND: torch.Tensor,
     teacher_head: Any,
     teacher_ND: torch.Tensor,
-    beta: float,
-    temperature: float = 1.0,
+    kind: Divergence,
     classes: Classes | None = None,
-    teacher_temperature: float = 1.0,
 ) -> torch.Tensor:
     """`generalised_jsd` [N] (float32) from last hidden states; keeps the graph to `states_ND`, none to the teacher's.
 
@@ -72,7 +79,7 @@ def divergences(
             other_CV = teacher_head(teacher_ND[part].to(teacher_head.weight.dtype))
         common = min(own_CV.shape[-1], other_CV.shape[-1]) if classes is None else None
         both = own_CV[:, :common], other_CV[:, :common]
-        return generalised_jsd(*both, beta, temperature, classes, teacher_temperature)
+        return generalised_jsd(*both, kind, classes)
 
     with torch.autocast(states_ND.device.type, enabled=False):
         states_ND = states_ND.to(head.weight.dtype)

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rba.alignment.divergence import divergences
-from rba.alignment.objectives.objective import Divergence
+from rba.alignment.divergence import Divergence, divergences
 from rba.alignment.settings import AlignSettings
 from rba.lm.head import vocabulary_head
 from rba.lm.likelihood import chosen_logprobs
@@ -106,10 +105,9 @@ class Policy(torch.nn.Module):
 
     def _diverge(self, states_RD: torch.Tensor, asked: Taught) -> torch.Tensor:
         """The divergence [R] at every token of the answers asked about."""
-        kind, places_N = asked.kind, asked.places_N
+        places_N = asked.places_N
         own_ND = states_RD if places_N is None else states_RD[places_N]
-        settings = (kind.beta, kind.temperature, asked.classes, kind.teacher_temperature)
-        found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, *settings)
+        found_N = divergences(self._head, own_ND, asked.head, asked.states_ND, asked.kind, asked.classes)
         return found_N if places_N is None else found_N.new_zeros(len(states_RD)).index_put((places_N,), found_N)
 
     @property

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import torch
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives import available
-from rba.alignment.objectives.objective import Divergence, load_objective
+from rba.alignment.objectives.objective import load_objective
 from rba.alignment.policy import Taught, split
 from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError, RecipeError

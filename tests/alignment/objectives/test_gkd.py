@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from rba.alignment.objectives.objective import Batch, Divergence, load_objective
+from rba.alignment.divergence import Divergence
+from rba.alignment.objectives.objective import Batch, load_objective
 from rba.alignment.objectives.settings import GkdSettings
 
 from ..conftest import SMALL, own, sample, task

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rba.alignment.objectives.objective import Batch, Divergence, load_objective
+from rba.alignment.divergence import Divergence
+from rba.alignment.objectives.objective import Batch, load_objective
 from rba.alignment.objectives.settings import KdSettings
 
 from ..conftest import SMALL, scored, task

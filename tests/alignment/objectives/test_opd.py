@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rba.alignment.objectives.objective import TYPED, Batch, Divergence, load_objective
+from rba.alignment.divergence import Divergence
+from rba.alignment.objectives.objective import TYPED, Batch, load_objective
 from rba.alignment.objectives.opd import sampled_loss
 from rba.alignment.objectives.settings import OpdSettings
 

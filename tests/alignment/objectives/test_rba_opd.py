@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rba.alignment.objectives.objective import Batch, Divergence, load_objective
+from rba.alignment.divergence import Divergence
+from rba.alignment.objectives.objective import Batch, load_objective
 from rba.alignment.objectives.settings import RbaOpdSettings
 
 from ..conftest import SMALL, own, sample, task
@@ -32,6 +33,10 @@ def test_all_answers_are_dense_and_the_pairs_ask_for_the_teachers_log_probs():
 def test_the_dense_signal_comes_from_the_teacher_at_its_temperature():
     sharp = Divergence(1.0, teacher_temperature=0.5)
     assert {r.divergence for r in objective(teacher_temperature=0.5).requests(TASK)} == {sharp}
+
+
+def test_the_dense_signal_is_the_reverse_kl_or_a_jensen_shannon_divergence():
+    assert {r.divergence for r in objective(dense_beta=0.5).requests(TASK)} == {Divergence(0.5)}
 
 
 def test_each_weight_switches_its_term():

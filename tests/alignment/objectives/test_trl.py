@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from rba.alignment.divergence import generalised_jsd
+from rba.alignment.divergence import Divergence, generalised_jsd
 from rba.alignment.objectives.advantages import group_advantages, leave_one_out
 from rba.alignment.objectives.objective import Batch, load_objective
 from rba.alignment.objectives.settings import GrpoSettings, RlooSettings
@@ -162,5 +162,5 @@ def test_generalised_jsd(beta: float, temperature: float):
 
     student, teacher = torch.randn(2, 3, 11), torch.randn(2, 3, 11)
     theirs = GKDTrainer.generalized_jsd_loss(student, teacher, beta=beta, temperature=temperature, reduction="sum")
-    ours = generalised_jsd(student.flatten(0, 1), teacher.flatten(0, 1), beta, temperature).sum()
+    ours = generalised_jsd(student.flatten(0, 1), teacher.flatten(0, 1), Divergence(beta, temperature)).sum()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)

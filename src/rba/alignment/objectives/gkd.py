@@ -9,10 +9,10 @@ drawing of an own answer.
 
 from __future__ import annotations
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives.dense import divergence_metrics, mean_divergence
 from rba.alignment.objectives.objective import (
     Batch,
-    Divergence,
     Objective,
     Request,
     Task,

@@ -9,8 +9,9 @@ weight of its own. An answer that was cut has no such position.
 
 from __future__ import annotations
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives.dense import divergence_metrics, mean_divergence
-from rba.alignment.objectives.objective import Batch, Divergence, Objective, Request, Task, Terms, gather, total
+from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms, gather, total
 from rba.alignment.objectives.sft import ce_metrics, reference_requests
 from rba.alignment.settings import AlignSettings
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives import available
 from rba.alignment.settings import AlignSettings
 from rba.errors import RecipeError
@@ -63,15 +64,6 @@ class Task:
     def voice(self, sample: Sample) -> int:
         """The number of the voice that `sample` answers."""
         return self.utterances.index(sample.utterance)
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """Which divergence from the teacher's distributions to measure: see `rba.alignment.divergence`."""
-
-    beta: float
-    temperature: float = 1.0  # of both
-    teacher_temperature: float = 1.0  # of the teacher's alone, on top; below 1 it is sharper
 
 
 @dataclass(frozen=True)

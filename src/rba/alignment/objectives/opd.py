@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives.dense import divergence_metrics, mean_divergence
 from rba.alignment.objectives.objective import (
     TYPED,
     Batch,
-    Divergence,
     Objective,
     Request,
     Scored,

@@ -26,10 +26,10 @@ from dataclasses import replace
 
 import torch
 
+from rba.alignment.divergence import Divergence
 from rba.alignment.objectives.dense import divergence_metrics, summed_divergence
 from rba.alignment.objectives.objective import (
     Batch,
-    Divergence,
     Objective,
     Request,
     Scored,
@@ -57,11 +57,12 @@ class RbaOpd(Objective):
         self.needs_rewards = self.weights.preference > 0
         self.needs_samples = self.needs_teacher = self.weights.preference > 0 or self.weights.dense > 0
         self.needs_distributions = self.weights.dense > 0
+        self.kind = Divergence(self.weights.dense_beta, teacher_temperature=self.weights.teacher_temperature)
 
     def requests(self, task: Task) -> list[Request]:
         """All own answers, each under its voice, and the teacher's answer under every voice if it has a weight."""
         wanted = reference_requests(task) if self.weights.ce else []
-        dense = Divergence(1.0, teacher_temperature=self.weights.teacher_temperature) if self.weights.dense else None
+        dense = self.kind if self.weights.dense else None
         paired = {i for pair in self._numbers(task) for i in pair}
         own = own_requests(task, divergence=dense)
         return wanted + [replace(r, teacher=r.sample in paired) for r in own if dense or r.sample in paired]

@@ -67,7 +67,8 @@ class RbaOpdSettings:
     """RBA-Group against the reading teacher, with its dense signal (`rba-opd`)."""
 
     preference: float = 1.0  # weight of the preference across voices; 0 = without
-    dense: float = 0.2  # weight of the reverse KL to the teacher, summed over an answer; 0 = without
+    dense: float = 0.2  # weight of the divergence from the teacher, summed over an answer; 0 = without
+    dense_beta: float = 1.0  # which: as gkd.beta, so 1 is the reverse KL and 0.5 the Jensen-Shannon divergence
     ce: float = 0.0  # weight of the cross-entropy on the teacher's answer; 0 = without
     teacher_temperature: float = 1.0  # of the teacher's distributions; below 1 they are sharper
 
@@ -76,6 +77,7 @@ class RbaOpdSettings:
         for key in ("preference", "dense", "ce"):
             check(getattr(self, key) >= 0, f"rba_opd.{key}", "give 0 or more")
         check(self.preference + self.dense + self.ce > 0, "rba_opd", "give one of its weights above 0")
+        check(0 <= self.dense_beta <= 1, "rba_opd.dense_beta", "give a number from 0 to 1")
         check(self.teacher_temperature > 0, "rba_opd.teacher_temperature", "give a number above 0")
 
 
