@@ -46,7 +46,7 @@ class Assumptions:
     core_tflops: float = 0.038  # of a core with AVX2 in float32: `rba.lm.flops.matmul_rate`
     core_gbs: float = 6.0  # GB/s that a core reads of memory that two share: `--probe`
     train_reached: float = 0.4  # of a core's peak, in updates: matmul_utilisation 0.33 to 0.55 (recipes ci and qa)
-    gpu_train_reached: float = 0.25  # of a GPU's: 0.23 to 0.29 on an H200 (docs/results), blocks run again counted
+    gpu_train_reached: float = 0.25  # of a GPU's: 0.24 to 0.29 on an H200 (docs/results), blocks run again counted
     draw_reached: float = 0.2  # of the floor (products or reading, whichever binds), in drawing: 0.20 and 0.28 there
     read_reached: float = 0.4  # of the peak, in passes without a gradient: not measured
     server_gpus: int = 4  # GPUs of a server, for the time on the clock: --tensor-parallel-size in recipes/paper.yaml
