@@ -320,6 +320,20 @@ def test_another_judge_asks_no_model_again(mine, tmp_path):
     assert done() == ["evaluation", "report"] and not answers.is_file()
 
 
+def test_the_files_of_the_engine_of_a_condition_count_where_it_is_asked(mine, tmp_path):
+    voice = tmp_path / "voice.onnx"
+    voice.write_text("one")
+    asked = f"evaluate.conditions={{names: [clean, engine], engine: 'piper:{voice}'}}"
+    other = f"evaluate.conditions={{names: [clean], engine: 'piper:{voice}'}}"
+    marks = []
+    for content in ("one", "two"):
+        voice.write_text(content)
+        ran = Workspace(run(mine(asked)))
+        marks.append([plan(mine(override), ran)[-1].mark(ran) for override in (asked, other)])
+    assert marks[0][0] != marks[1][0]
+    assert marks[0][1] == marks[1][1]
+
+
 def test_other_rows_of_the_same_answers_ask_no_model_again(mine, tmp_path, monkeypatch):
     run(mine())
     answers = tmp_path / "run" / "evaluation" / "part-00000.parquet"

@@ -20,7 +20,7 @@ from rba.models import SHIPPED, shipped_folder
 from rba.recipe import CONNECT, Recipe
 from rba.rewards.custom import code_hashes
 from rba.services.mark import llm_mark
-from rba.speech.engine import engine_hash
+from rba.speech.engine import engine_hash, model_of
 from rba.weights.mark import file_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
@@ -79,11 +79,11 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     source = given(recipe.synthesis.texts)
     texts = [file_hash(source)] if recipe.synthesis.texts and source.is_file() else []
     voices = [_input_mark(recipe.speech.references), _path_mark(recipe.speech.engine.partition(":")[2])]
-    voices += _own_engine(recipe)
+    voices += _own_engine(recipe.speech.engine)
 
     measured = _facts(recipe.evaluate) | judging
     answered = {key: value for key, value in measured.items() if key not in _JUDGING}
-    asked = (teacher, base, [*aligned], *_benchmark_facts(recipe), *_asked(recipe))
+    asked = (teacher, base, [*aligned], *_benchmark_facts(recipe), *_condition_facts(recipe), *_asked(recipe))
 
     def step(
         name: str,
@@ -165,12 +165,21 @@ def _benchmark_facts(recipe: Recipe) -> list[Any]:
         return []
     marks = [_input_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
     speakers = _input_mark(recipe.speech.references)
-    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe)]
+    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe.speech.engine)]
 
 
-def _own_engine(recipe: Recipe) -> list[str]:
+def _condition_facts(recipe: Recipe) -> list[Any]:
+    """The state of the engine that says the condition "engine", where that is the user's own or a model's files."""
+    engine = recipe.evaluate.conditions.engine
+    if "engine" not in recipe.evaluate.conditions.names:
+        return []
+    model = model_of(engine)
+    return [*([_path_mark(model)] if model else []), *_own_engine(engine)]
+
+
+def _own_engine(engine: str) -> list[str]:
     """The state of an engine of the user's own; nothing for the package's."""
-    digest = engine_hash(recipe.speech.engine)
+    digest = engine_hash(engine)
     return [digest] if digest else []
 
 

@@ -147,6 +147,16 @@ def test_typed_requests_have_as_many_answers_as_all_voices_and_their_own_rewards
     assert again.tasks(0)[0] == made.tasks(0)[0]
 
 
+def test_the_answers_of_an_update_are_rewarded_together_however_many(bench: Bench, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr("rba.alignment.rollout.SHARD", 1)
+    sizes: list[int] = []
+    made = rollouts(bench, tmp_path, refresh="online")
+    made.reward = lambda prompts, texts, ids, **columns: sizes.append(len(texts)) or [1.0] * len(texts)
+    tasks, _ = made.tasks(0)
+    assert len(tasks) > 1
+    assert sizes == [sum(len(task.utterances) for task in tasks)]
+
+
 def test_rewards_of_another_sum_are_kept_apart(bench: Bench, tmp_path: Path):
     first = rollouts(bench, tmp_path).tasks(0)[0]
     other = rollouts(bench, tmp_path)

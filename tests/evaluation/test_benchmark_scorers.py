@@ -47,6 +47,9 @@ def test_exact_answers_are_contained_and_have_full_recall(answers: list[str]):
         ("I cannot answer that.", True),
         ("I don\u2019t have enough information.", True),
         ("Paris", False),
+        ("東京", False),
+        ("Москва.", False),
+        ("。。。", True),
         ("I know that it is Paris.", False),
     ],
 )

@@ -95,6 +95,18 @@ def test_no_gap_has_no_share():
     assert ("good", "gap_closed", "base") not in figures(answers)
 
 
+def test_what_is_kept_of_the_recall_in_the_clean_is_of_the_same_requests():
+    """An accent that cannot say the harder half of the requests makes nobody better."""
+    said = [replace(u, id=f"{u.id}@{name}") for name in ("clean", "accent") for u in UTTERANCES[::3]]
+    said = [u for u in said if not (u.id.endswith("@accent") and u.text.endswith(TOPICS[3:]))]
+    easy = [u.response if u.text.endswith(TOPICS[:3]) else "nothing" for u in said]
+    answers = [Answer("base", u.id, u.instruction_id, u.voice, a, 5, True, None) for u, a in zip(said, easy)]
+    sheet = metrics.make_sheet(lay_out(said, answers, {}), WordEmbedder(), 200, seed=0)
+    sheet.benchmark = metrics.ROBUSTNESS
+    (kept,) = [r for r in metrics.robustness_rows(sheet, ["clean", "accent"]) if r.metric == "clean_share"]
+    assert (kept.value, kept.n) == (pytest.approx(1), 3)
+
+
 def test_the_word_error_rate_is_of_all_words():
     found = figures(STANDARD)
     assert found["base", "transcript_wer", ""].value == pytest.approx(1 / 4)
@@ -166,11 +178,13 @@ def test_the_table_shows_models_metrics_and_intervals(tmp_path, capsys):
         Result("rba-group", *place, "delta_recall", "sft", 0.05, 0.0, 0.1, 9, 0),
         Result("rba-group", *place, "win_rate:recall", "base", 0.75, None, None, 9, 0),
         Result("rba-group", "heldout", "noise", "recall", "", 0.1, 0.1, 0.1, 9, 0),
+        Result("rba-group", "squad", "all", "contains", "", 0.1, 0.1, 0.1, 3000, 0),
     ]
     write_results(tmp_path / "results.json", rows)
     print_table(tmp_path / "results.json")
     shown = capsys.readouterr().out
     assert [f in shown for f in ("0.250", "0.200..0.300", "+0.250", "+0.100..+0.400", "75.0", "(recall)")] == [True] * 6
+    assert "held-out speech, 9 instructions" in shown
     assert "0.050" not in shown
     assert "0.100..0.100" not in shown
 

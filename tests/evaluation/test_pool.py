@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +14,9 @@ from rba.evaluation.pool import EVERY_SEED, pool, runs_of
 from rba.evaluation.results import Result, load_results, write_results
 
 
-def row(value, half=None, seed=0, model="sft", metric="recall"):
+def row(value, half=None, seed=0, model="sft", metric="recall", benchmark="heldout"):
     bounds = (None, None) if half is None else (value - half, value + half)
-    return Result(model, "instructions", "all", metric, "", value, *bounds, 48, seed)
+    return Result(model, benchmark, "all", metric, "", value, *bounds, 48, seed)
 
 
 def test_equal_runs_have_the_interval_of_all_their_instructions():
@@ -26,7 +28,22 @@ def test_equal_runs_have_the_interval_of_all_their_instructions():
 
 def test_runs_that_differ_by_more_than_their_intervals_widen_it():
     (found,) = pool([[row(0.2, 0.01)], [row(0.4, 0.01)], [row(0.6, 0.01)]])
-    assert found.high - found.value == pytest.approx(1.959964 * 0.2 / math.sqrt(3))
+    assert found.high - found.value == pytest.approx(scipy.stats.t.ppf(0.975, 2) * 0.2 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("runs", [2, 3, 4, 8])
+@pytest.mark.parametrize("between", [0.0, 0.5, 1.0, 4.0])
+def test_intervals_cover_the_true_value_however_much_the_seeds_add(runs: int, between: float):
+    """`between`: how far seeds lie apart, in standard errors of one run's figure, which is 1."""
+    generator, trials = np.random.default_rng(0), 3000
+    values = generator.normal(0, math.hypot(1, between), (runs, trials))
+    found = pool([[row(v, 1.96, metric=f"m{i}") for i, v in enumerate(own.tolist())] for own in values])
+    assert np.mean([r.low <= 0 <= r.high for r in found]) > 0.94
+
+
+def test_items_of_a_benchmark_that_all_runs_ask_are_no_new_evidence():
+    (found,) = pool([[row(0.5, 0.1, seed, benchmark="tatoeba")] for seed in range(4)])
+    assert (found.high - found.value, found.n) == (pytest.approx(0.1), 48)
 
 
 def test_one_run_is_itself():
@@ -36,7 +53,7 @@ def test_one_run_is_itself():
 
 def test_without_bounds_the_runs_themselves_give_the_interval():
     (found,) = pool([[row(0.2)], [row(0.4)]])
-    assert found.low == pytest.approx(0.3 - 1.959964 * 0.1)
+    assert found.low == pytest.approx(0.3 - scipy.stats.t.ppf(0.975, 1) * 0.1)
     assert pool([[row(0.2)]])[0].low is None
 
 
@@ -56,11 +73,11 @@ def test_only_figures_of_all_runs_are_pooled():
 
 def test_the_verb_writes_all_rows_and_prints_the_pooled_ones(tmp_path, capsys):
     for seed in (0, 1):
-        write_results(tmp_path / f"{seed}.json", [row(0.2 + seed / 10, 0.1, seed)])
+        write_results(tmp_path / f"{seed}.json", [row(0.25, 0.1, seed)])
     out = tmp_path / "all.json"
     assert main(["compare", str(tmp_path / "0.json"), str(tmp_path / "1.json"), "--out", str(out), "--markdown"]) == 0
     assert [r.seed for r in load_results(out)] == [0, 1]
-    assert "| sft | 0.250 [0.152, 0.348] |" in capsys.readouterr().out
+    assert "| sft | 0.250 [0.179, 0.321] |" in capsys.readouterr().out
 
 
 def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):

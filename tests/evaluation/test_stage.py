@@ -29,9 +29,9 @@ DATA = [*TEST, *tiny_utterances(2, 2, "train")]
 INSTRUCTIONS = [Instruction(u.instruction_id, u.text.title(), u.response, split=u.split) for u in DATA]
 
 
-def evaluate(workspace, log, name="evaluation", utterances=DATA, settings=SETTINGS):
+def evaluate(workspace, log, name="evaluation", utterances=DATA, settings=SETTINGS, mark="mark"):
     folder = workspace.stage(name)
-    if not folder.open("mark"):
+    if not folder.open(mark, "answers"):
         run(settings, folder=folder, seed=7, models=MODELS, utterances=utterances, instructions=INSTRUCTIONS,
             teacher="echo", loaders=log.loaders())  # fmt: skip
     return folder
@@ -125,6 +125,16 @@ def test_the_same_checkpoint_under_two_names_is_equal_in_everything(finished):
         assert value["rba-group", f"lc_win_rate:{judge}", "sft"] == pytest.approx(0.5)
     for metric in ("recall", "similarity", "consistency", "tokens"):
         assert value["rba-group", metric, ""] == value["sft", metric, ""]
+
+
+def test_figures_of_other_judges_are_gone_while_new_ones_are_made(tmp_workspace):
+    folder = evaluate(tmp_workspace, Log())
+    log = Log(fail_at="embedder")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_workspace, log, settings=replace(SETTINGS, judges=("similarity", "recall")), mark="other judges")
+    assert "m1" not in log.loaded  # the answers have stayed
+    with pytest.raises(DataError, match="no results"):
+        load_results(folder.path)
 
 
 def test_the_file_holds_plain_rows_with_the_ten_keys(finished):

@@ -100,6 +100,19 @@ def test_only_words_in_a_row_are_contained():
     assert is_contained("", "New York") is False
 
 
+@pytest.mark.parametrize(
+    ("said", "wanted"), [("ハリ", "パリ"), ("カラス", "ガラス"), ("दान", "दिन"), ("का", "की"), ("الكتاب", "الكتب")]
+)
+def test_marks_that_are_sounds_tell_words_apart(said, wanted):
+    assert not is_exact(said, wanted)
+    assert is_exact(wanted, wanted)
+
+
+def test_vowel_signs_end_no_word_and_accents_are_no_sounds():
+    assert tokens("हिन्दी भाषा") == ["हिन्दी", "भाषा"]
+    assert tokens("Škoda, Ωμέγα, ёлка") == ["skoda", "ωμεγα", "елка"]
+
+
 def test_chinese_is_compared_by_character():
     assert tokens("首都是堪培拉。") == list("首都是堪培拉")
     assert is_contained("首都是堪培拉。", "堪培拉") and not is_contained("首都是悉尼。", "堪培拉")

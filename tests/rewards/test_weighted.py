@@ -65,6 +65,15 @@ def test_too_few_values_are_a_failure():
         )
 
 
+@pytest.mark.parametrize("given", [None, 0.5])
+def test_a_part_that_gives_no_list_is_named(given):
+    def careless(completions, **columns):
+        return given
+
+    with pytest.raises(ValueError, match=f"careless gave {given} and no list for 2"):
+        WeightedReward([(careless, 1)])(["q"] * 2, ["a", "b"], reference="xy")
+
+
 def test_a_part_of_weight_zero_is_watched_and_drops_nothing():
     reward = load_reward("recall + 0*length")
     assert reward(["q"] * 2, ["Canberra", "x"], reference=["Canberra", "?"]) == [1, None]

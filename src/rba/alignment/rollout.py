@@ -122,9 +122,10 @@ class Rollouts:
         """All answers of a round, shard by shard."""
         steps = [s for s in range(len(self.plan)) if round_of(s, self.settings) == number]
         groups = list({group.id: group for step in steps for group in self.plan[step]}.values())
-        pieces = [groups[i : i + SHARD] for i in range(0, len(groups), SHARD)]
-        samples: dict[str, list[Sample]] = {}
         online = self.settings.refresh == "online"
+        size = len(groups) if online else SHARD  # what is kept is kept piece by piece
+        pieces = [groups[i : i + size] for i in range(0, len(groups), size)]
+        samples: dict[str, list[Sample]] = {}
         kinds = (False, True) if self.typed else (False,)
         total = len(kinds) * self.settings.answers * sum(len(group.utterances) for group in groups)
         with nullcontext() if online else progress("own answers", total) as bar:

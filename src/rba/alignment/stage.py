@@ -251,7 +251,7 @@ def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, rewa
 
 
 def _rollout_folder(
-    settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared, *teacher: System
+    settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared, teacher: str, told: System
 ) -> Path:
     """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage.
 
@@ -263,9 +263,9 @@ def _rollout_folder(
     facts = {key: value for key, value in config.to_tree(settings).items() if key in SAMPLED_BY}
     facts["rollout_server"] = llm_mark(settings.rollout_server) if settings.rollout_server else ""
     wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
-    judges = (settings.reward_model, settings.judge, settings.embedder)  # a local one may be another by now
+    judges = (settings.reward_model, settings.judge, settings.embedder, teacher)  # a local one may be another by now
     marks = [model_mark(name) for name in judges if name]
-    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, teacher, marks, wanted)
+    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, told, marks, wanted)
     if folder.path.name != method:
         return shared / f"answers-{mark}" if (shared / f"answers-{mark}").is_dir() else own
     return keep_only(shared, "answers", mark)

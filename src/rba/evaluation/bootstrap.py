@@ -51,13 +51,16 @@ class Bootstrap:
         return np.bincount(owner_M, weights=values_M, minlength=self.weights_SN.shape[1])
 
 
-def interval(statistic_S: np.ndarray, level: float = LEVEL) -> Interval:
-    """The percentile interval of a statistic [1 + R]. No bounds where over a tenth of the resamples are undefined."""
+def interval(statistic_S: np.ndarray, n: int, level: float = LEVEL) -> Interval:
+    """The percentile interval of a statistic [1 + R] of `n` instructions.
+
+    No bounds where there is one instruction alone, or where over a tenth of the resamples are undefined.
+    """
     value, draws = statistic_S[0], statistic_S[1:]
     if not np.isfinite(value):
         return Interval(None, None, None)
     finite = draws[np.isfinite(draws)]
-    if finite.size < 0.9 * draws.size:
+    if n < 2 or finite.size < 0.9 * draws.size:
         return Interval(float(value), None, None)
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high))

@@ -9,8 +9,9 @@ by penalised maximum likelihood and predict with the length term zeroed: LC = me
 
 What differs from AlpacaEval 2: each pair of models has a fit of its own with a fixed ridge penalty (there, the penalty
 is cross-validated and instruction difficulty is fitted once over a whole leaderboard); g is the standardised log-odds
-with which the *other* models of this run win on the instruction, and is left out with fewer than two of them; the pairs
-of one instruction in several voices enter as several pairs, and the bootstrap over instructions refits the regression.
+with which the *other* models of this run win on the same utterance, and is left out with fewer than two of them; the
+pairs of one instruction in several voices enter as several pairs, and the bootstrap over instructions refits the
+regression.
 Kept: LC(a, b) = 1 - LC(b, a) where g is mirrored too, and 0.5 for a model against itself.
 """
 
@@ -30,7 +31,7 @@ def length_term(difference_M: np.ndarray) -> np.ndarray:
 
 
 def difficulty_term(wins_KM: np.ndarray) -> np.ndarray | None:
-    """Standardised log-odds [M] with which K other models win on a pair's instruction; None if K < 2 or all are equal.
+    """Standardised log-odds [M] with which K other models win on a pair's utterance; None if K < 2 or all are equal.
 
     A win share s of K models counts as (K s + 1/2) / (K + 1), so that 0 and 1 stay finite. NaN are absent.
     """

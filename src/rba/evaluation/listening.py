@@ -80,6 +80,11 @@ def condition_of(utterance_id: str) -> str:
     return utterance_id.rpartition("@")[2]
 
 
+def said_as(utterance_id: str) -> str:
+    """The rest of that id: the same for one request in one voice under all conditions."""
+    return utterance_id.rpartition("@")[0]
+
+
 def _heard(heard: Heard, **values: Any) -> Heard:
     return replace(heard, acoustics=replace(heard.acoustics, **values))
 

@@ -7,7 +7,7 @@ transcript_wer              word error rate of what the connector (or the cascad
 consistency, distinct_1/2   agreement across voices, and variety across instructions beside it
 delta_*                     the model minus `against`, paired
 text_share                  recall as a share of the same LLM's when it reads the text
-clean_share                 recall as a share of the same model's in the condition "clean"
+clean_share                 recall as a share of the same model's to the same requests in the condition "clean"
 gap_closed                  (model - base) / (text - base) in recall: the share of the speech-text gap that is closed
 win_rate:J, lc_win_rate:J   how often judge J prefers the model to `against`; the same at equal length
 """
@@ -27,7 +27,7 @@ from rba.evaluation.collect import TEACHER, TEXT
 from rba.evaluation.consistency import consistency
 from rba.evaluation.distinct_n import shares
 from rba.evaluation.disturbances import ALL, CLEAN, masks
-from rba.evaluation.listening import condition_of
+from rba.evaluation.listening import condition_of, said_as
 from rba.evaluation.results import Result
 from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 
@@ -50,8 +50,8 @@ class Sheet:
     def row(
         self, model: str, metric: str, statistic_S: np.ndarray, n: int, against: str = "", condition: str = ALL
     ) -> Iterator[Result]:
-        """The row of a statistic [1 + R]; none where it has no value."""
-        found = interval(statistic_S)
+        """The row of a statistic [1 + R] of `n` instructions; none where it has no value."""
+        found = interval(statistic_S, n)
         if found.value is not None:
             place = (model, self.benchmark, condition, metric, against)
             yield Result(*place, found.value, found.low, found.high, n, self.seed)
@@ -112,8 +112,10 @@ def members_of(utterances: Sequence[Utterance], conditions: Sequence[str]) -> di
 def _of_clean(sheet: Sheet, model: str, condition: str, members: Mapping[str, np.ndarray]) -> Iterator[Result]:
     if model not in (TEXT, TEACHER):
         recall_M = sheet.scores[model]["recall"]
-        here, clean = (sheet.mean(recall_M, members[name]) for name in (condition, CLEAN))
-        n = sheet.count(recall_M, members[condition])
+        said = np.array([said_as(u.id) for u in sheet.cells.utterances])
+        both = np.intersect1d(said[members[condition]], said[members[CLEAN]])  # a condition may have refused some
+        here, clean = (sheet.mean(recall_M, members[name] & np.isin(said, both)) for name in (condition, CLEAN))
+        n = sheet.count(recall_M, members[condition] & np.isin(said, both))
         yield from sheet.row(model, "clean_share", _ratio(here, clean), n, condition=condition)
 
 

@@ -6,21 +6,26 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from scipy.special import stdtrit
+
 from rba.errors import DataError
+from rba.evaluation.bootstrap import LEVEL
+from rba.evaluation.metrics import BENCHMARK, ROBUSTNESS
 from rba.evaluation.results import Result
 
 EVERY_SEED = -1
-_Z = 1.959964
+_UPPER = (1 + LEVEL) / 2
 
 
 def pool(runs: Sequence[Sequence[Result]]) -> list[Result]:
-    """Every figure that all `runs` have, as its mean over them, with a 95 % interval; its seed is -1, its n their sum.
+    """Every figure that all `runs` have, as its mean over them, with a 95 % interval; its seed is -1.
 
-    Runs are independent: each has instructions, voices and updates of its own. The standard error of a mean over S
-    runs is the larger of two: what the runs' own intervals say, sqrt(sum_s se_s^2) / S with se = width / 3.92 (another
-    draw of instructions), and what the runs show, sd / sqrt(S) (another seed, with the luck of S values). Without
-    bounds in some run only the second is there, and with one run only the first. Raises DataError where the runs
-    have no figure in common.
+    Half the interval is the larger of two: what the S runs' own intervals say (another draw of instructions), the root
+    of the sum of their squared halves, by S; and what lies between the runs (another seed), Student's t of S - 1
+    degrees of freedom times sd / sqrt(S). Held-out instructions are each run's own, and `n` is their sum. The items of
+    a benchmark may be the same in all: there the first is the mean of the halves, and `n` the most of one run. Without
+    bounds in some run only the second is there, and with one run only the first. Raises DataError where the runs have
+    no figure in common.
     """
     tables = [{_key(row): row for row in rows} for rows in runs]
     common = [key for key in tables[0] if all(key in table for table in tables)] if tables else []
@@ -46,14 +51,14 @@ def _key(row: Result) -> tuple[str, ...]:
 
 
 def _pooled(rows: Sequence[Result]) -> Result:
-    first, value = rows[0], fmean(row.value for row in rows)
-    errors = []
-    widths = [row.high - row.low for row in rows if row.low is not None and row.high is not None]
-    if len(widths) == len(rows):
-        errors.append(math.hypot(*widths) / (2 * _Z) / len(rows))
-    if len(rows) > 1:
-        errors.append(stdev(row.value for row in rows) / math.sqrt(len(rows)))
-    half = _Z * max(errors) if errors else None
-    low, high = (None, None) if half is None else (value - half, value + half)
+    first, value, runs = rows[0], fmean(row.value for row in rows), len(rows)
+    own = first.benchmark in (BENCHMARK, ROBUSTNESS)
+    found = []
+    halves = [(row.high - row.low) / 2 for row in rows if row.low is not None and row.high is not None]
+    if len(halves) == runs:
+        found.append(math.hypot(*halves) / runs if own else fmean(halves))
+    if runs > 1:
+        found.append(float(stdtrit(runs - 1, _UPPER)) * stdev(row.value for row in rows) / math.sqrt(runs))
+    low, high = (value - max(found), value + max(found)) if found else (None, None)
     where = first.model, first.benchmark, first.condition, first.metric, first.against
-    return Result(*where, value, low, high, sum(row.n for row in rows), EVERY_SEED)
+    return Result(*where, value, low, high, (sum if own else max)(row.n for row in rows), EVERY_SEED)

@@ -62,6 +62,7 @@ def run(
     Raises DataError where there is nothing to test or test data leak into training, ModelError where a model cannot be
     loaded.
     """
+    (folder.path / FILE).unlink(missing_ok=True)  # of other judges, where the answers have stayed
     test = [u for u in utterances if u.split == TEST]
     base = next(iter(models.values()))
     new = unheard(test, base)

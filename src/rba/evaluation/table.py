@@ -45,9 +45,10 @@ def print_table(source: str | Path | Iterable[Result]) -> None:
 
     rows = load_results(source) if isinstance(source, str | Path) else list(source)
     models = list(dict.fromkeys(row.model for row in rows))
+    shown = _shown(rows)
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else _LOG_WIDTH, highlight=False)
-    count = max((row.n for row in rows), default=0)
+    count = max((row.n for row in shown), default=0)
     print(f"held-out speech, {count} instructions; 95 % intervals below each figure")
     for pack in _packs(list(_columns(rows, models)), console.width - max(map(len, models), default=0) - 4):
         table = Table(box=box.SIMPLE_HEAD)
@@ -77,11 +78,14 @@ def _bracketed(cell: str) -> str:
     return f"{value} [{bounds.replace('..', ', ')}]" if bounds else value
 
 
+def _shown(rows: Sequence[Result]) -> list[Result]:
+    place = rows[0].benchmark if rows else ""  # others have figures of the same names
+    return [r for r in rows if r.benchmark == place and r.condition == "all" and r.against in ("", "base")]
+
+
 def _columns(rows: Sequence[Result], models: Sequence[str]) -> Iterator[Column]:
     """The head and the cells of every metric that there is."""
-    place = rows[0].benchmark if rows else ""  # others have figures of the same names
-    here = (r for r in rows if r.benchmark == place and r.condition == "all" and r.against in ("", "base"))
-    cells = {(r.model, r.metric): r for r in here}
+    cells = {(r.model, r.metric): r for r in _shown(rows)}
     metrics = list(dict.fromkeys(metric for _, metric in cells))
     for key, title in COLUMNS.items():
         for metric in metrics:

@@ -106,10 +106,11 @@ def _name(reward: Any) -> str:
 def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str, Any], count: int) -> list[Any]:
     """A part's values; where it failed on the whole, each completion's value alone, or the exception it raises."""
     if not isinstance(outcome, Exception):
-        values = list(outcome)
-        if len(values) == count:
+        values = _listed(outcome)
+        if values is not None and len(values) == count:
             return values
-        outcome = ValueError(f"{name} gave {len(values)} values for {count} completions")
+        given = f"{outcome!r} and no list" if values is None else f"{len(values)} values"
+        outcome = ValueError(f"{name} gave {given} for {count} completions")
     alone = call_all([partial(reward, **_row(batch, i, count)) for i in range(count)])
     values = [v if isinstance(v, Exception) else _only(v) for v in alone]
     if count > 1 and all(isinstance(v, Exception) for v in values):
@@ -122,6 +123,15 @@ def _row(batch: dict[str, Any], i: int, count: int) -> dict[str, Any]:
     return {k: v[i : i + 1] if isinstance(v, (list, tuple)) and len(v) == count else v for k, v in batch.items()}
 
 
-def _only(values: Any) -> Any:
-    values = list(values)
-    return values[0] if len(values) == 1 else ValueError(f"{len(values)} values for one completion")
+def _only(outcome: Any) -> Any:
+    values = _listed(outcome)
+    if values is None or len(values) != 1:
+        return ValueError(f"{'no list' if values is None else len(values)} values for one completion")
+    return values[0]
+
+
+def _listed(outcome: Any) -> list[Any] | None:
+    try:
+        return list(outcome)
+    except TypeError:
+        return None

@@ -74,7 +74,7 @@ def _rows(
     statistics = {m: {key: one.statistic(weights_SM) for key, one in own.items()} for m, own in measures.items()}
 
     def row(model: str, metric: str, statistic_S: np.ndarray, n: int, against: str = "") -> Iterator[Result]:
-        found = interval(statistic_S)
+        found = interval(statistic_S, n)
         if found.value is not None:
             yield Result(model, name, ALL, metric, against, found.value, found.low, found.high, n, seed)
 

@@ -13,7 +13,6 @@ from rba.evaluation.ifeval.score import followed, loosely_followed
 from rba.rewards.deaf import did_not_hear
 from rba.rewards.qa import accepted, is_contained, is_exact
 from rba.rewards.tokens import answer_tokens
-from rba.rewards.words import words
 from rba.speech.word_errors import word_errors
 
 Measures = dict[str, Measure]
@@ -35,7 +34,7 @@ _REFUSED = re.compile(
 
 def no_answer(answer: str) -> bool:
     """Whether nothing was answered: blank, not heard, or not known."""
-    return not words(answer) or did_not_hear(answer) or _DECLINED.search(answer) is not None
+    return not any(map(str.isalnum, answer)) or did_not_hear(answer) or _DECLINED.search(answer) is not None
 
 
 def qa(items: Sequence[Item], answers: Sequence[str]) -> Measures:
