@@ -19,31 +19,51 @@ def row(value, half=None, seed=0, model="sft", metric="recall", benchmark="heldo
     return Result(model, benchmark, "all", metric, "", value, *bounds, 48, seed)
 
 
-def test_equal_runs_have_the_interval_of_all_their_instructions():
+def half(runs):
+    (found,) = pool(runs)
+    assert found.value == pytest.approx((found.low + found.high) / 2)
+    return found.high - found.value
+
+
+def test_the_mean_is_of_all_instructions():
     (found,) = pool([[row(0.5, 0.1, seed)] for seed in range(4)])
-    assert found.value == pytest.approx(0.5)
-    assert found.high - found.value == pytest.approx(0.1 / 2)  # four times the instructions, half the width
-    assert (found.n, found.seed) == (192, EVERY_SEED)
+    assert (found.value, found.n, found.seed) == (pytest.approx(0.5), 192, EVERY_SEED)
 
 
-def test_runs_that_differ_by_more_than_their_intervals_widen_it():
-    (found,) = pool([[row(0.2, 0.01)], [row(0.4, 0.01)], [row(0.6, 0.01)]])
-    assert found.high - found.value == pytest.approx(scipy.stats.t.ppf(0.975, 2) * 0.2 / math.sqrt(3))
+def test_many_equal_runs_have_the_interval_of_all_their_instructions():
+    """A hundred runs that lie apart as far as their own errors say: a hundred times the instructions, a tenth."""
+    values = scipy.stats.norm.ppf((np.arange(100) + 0.5) / 100) * 0.1 / 1.96
+    assert half([[row(0.5 + v, 0.1, seed)] for seed, v in enumerate(values.tolist())]) == pytest.approx(0.01, rel=0.05)
+
+
+def test_many_runs_that_differ_by_more_have_the_interval_of_a_mean():
+    values = np.random.default_rng(0).normal(size=60)
+    low, high = scipy.stats.t.interval(0.95, 59, values.mean(), scipy.stats.sem(values))
+    assert half([[row(v, 0.1, seed)] for seed, v in enumerate(values.tolist())]) == pytest.approx(
+        (high - low) / 2, 0.05
+    )
 
 
 @pytest.mark.parametrize("runs", [2, 3, 4, 8])
-@pytest.mark.parametrize("between", [0.0, 0.5, 1.0, 4.0])
-def test_intervals_cover_the_true_value_however_much_the_seeds_add(runs: int, between: float):
+@pytest.mark.parametrize(("between", "least"), [(0.0, 0.96), (0.5, 0.95), (1.0, 0.93), (4.0, 0.83)])
+def test_intervals_cover_the_true_value(runs: int, between: float, least: float):
     """`between`: how far seeds lie apart, in standard errors of one run's figure, which is 1."""
-    generator, trials = np.random.default_rng(0), 3000
+    generator, trials = np.random.default_rng(0), 1500
     values = generator.normal(0, math.hypot(1, between), (runs, trials))
     found = pool([[row(v, 1.96, metric=f"m{i}") for i, v in enumerate(own.tolist())] for own in values])
-    assert np.mean([r.low <= 0 <= r.high for r in found]) > 0.94
+    assert np.mean([r.low <= 0 <= r.high for r in found]) > least
+
+
+def test_runs_that_differ_by_more_than_their_intervals_widen_it():
+    apart = half([[row(0.2, 0.01)], [row(0.4, 0.01)], [row(0.6, 0.01)]])
+    assert half([[row(0.4, 0.01)]] * 3) < 0.02 < 0.2 < apart < scipy.stats.t.ppf(0.975, 2) * 0.2 / math.sqrt(3)
 
 
 def test_items_of_a_benchmark_that_all_runs_ask_are_no_new_evidence():
-    (found,) = pool([[row(0.5, 0.1, seed, benchmark="tatoeba")] for seed in range(4)])
-    assert (found.high - found.value, found.n) == (pytest.approx(0.1), 48)
+    runs = [[row(0.5, 0.1, seed, benchmark="tatoeba")] for seed in range(4)]
+    assert 0.1 < half(runs) < 0.12
+    assert pool(runs)[0].n == 48
+    assert half([[row(0.5, 0.1, seed)] for seed in range(4)]) < 0.07
 
 
 def test_one_run_is_itself():
@@ -77,7 +97,7 @@ def test_the_verb_writes_all_rows_and_prints_the_pooled_ones(tmp_path, capsys):
     out = tmp_path / "all.json"
     assert main(["compare", str(tmp_path / "0.json"), str(tmp_path / "1.json"), "--out", str(out), "--markdown"]) == 0
     assert [r.seed for r in load_results(out)] == [0, 1]
-    assert "| sft | 0.250 [0.179, 0.321] |" in capsys.readouterr().out
+    assert "| sft | 0.250 [0.131, 0.369] |" in capsys.readouterr().out
 
 
 def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from scipy.special import stdtrit
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri, stdtrit
 
 from rba.errors import DataError
 from rba.evaluation.bootstrap import LEVEL
@@ -15,17 +17,22 @@ from rba.evaluation.results import Result
 
 EVERY_SEED = -1
 _UPPER = (1 + LEVEL) / 2
+_Z = float(ndtri(_UPPER))
+_GRID = 400
 
 
 def pool(runs: Sequence[Sequence[Result]]) -> list[Result]:
     """Every figure that all `runs` have, as its mean over them, with a 95 % interval; its seed is -1.
 
-    Half the interval is the larger of two: what the S runs' own intervals say (another draw of instructions), the root
-    of the sum of their squared halves, by S; and what lies between the runs (another seed), Student's t of S - 1
-    degrees of freedom times sd / sqrt(S). Held-out instructions are each run's own, and `n` is their sum. The items of
-    a benchmark may be the same in all: there the first is the mean of the halves, and `n` the most of one run. Without
-    bounds in some run only the second is there, and with one run only the first. Raises DataError where the runs have
-    no figure in common.
+    The runs are draws of instructions and of seeds. What a draw of instructions does, their own intervals say; what a
+    seed adds, few runs can hardly tell. So the interval is a posterior: seeds add a spread tau to the standard error se
+    of a run, with a half-Cauchy prior of scale se (Gelman 2006, for few groups: about as much, and maybe far more), and
+    what lies between the runs tells more of it the more of them there are. Where a run has no bounds, it is Student's t
+    over the runs.
+
+    Held-out instructions are each run's own, and `n` is their sum. The items of a benchmark may be the same in all: se
+    is then that of the mean, too, and `n` the most of one run. Raises DataError where the runs have no figure in
+    common.
     """
     tables = [{_key(row): row for row in rows} for rows in runs]
     common = [key for key in tables[0] if all(key in table for table in tables)] if tables else []
@@ -51,14 +58,31 @@ def _key(row: Result) -> tuple[str, ...]:
 
 
 def _pooled(rows: Sequence[Result]) -> Result:
-    first, value, runs = rows[0], fmean(row.value for row in rows), len(rows)
+    first, value = rows[0], fmean(row.value for row in rows)
     own = first.benchmark in (BENCHMARK, ROBUSTNESS)
-    found = []
     halves = [(row.high - row.low) / 2 for row in rows if row.low is not None and row.high is not None]
-    if len(halves) == runs:
-        found.append(math.hypot(*halves) / runs if own else fmean(halves))
-    if runs > 1:
-        found.append(float(stdtrit(runs - 1, _UPPER)) * stdev(row.value for row in rows) / math.sqrt(runs))
-    low, high = (value - max(found), value + max(found)) if found else (None, None)
+    error = math.sqrt(fmean(half**2 for half in halves)) / _Z if len(halves) == len(rows) else 0.0
+    if len(rows) == 1:
+        half = halves[0] if halves else None
+    elif error:
+        half = _posterior_half(error, [row.value for row in rows], own)
+    else:
+        half = float(stdtrit(len(rows) - 1, _UPPER)) * stdev(row.value for row in rows) / math.sqrt(len(rows))
+    low, high = (None, None) if half is None else (value - half, value + half)
     where = first.model, first.benchmark, first.condition, first.metric, first.against
     return Result(*where, value, low, high, (sum if own else max)(row.n for row in rows), EVERY_SEED)
+
+
+def _posterior_half(error: float, values: Sequence[float], own: bool) -> float:
+    """Half the central 95 % of the mean's posterior, a mixture of normal ones over the spread of seeds."""
+    runs = len(values)
+    spread_T = error * np.tan(np.pi / 2 * (np.arange(_GRID) + 0.5) / _GRID)  # quantiles of the prior: of equal weight
+    variance_T = error**2 + spread_T**2
+    likelihood_T = -(runs - 1) / 2 * (np.log(variance_T) + stdev(values) ** 2 / variance_T)
+    weight_T = np.exp(likelihood_T - likelihood_T.max())
+    width_T = np.sqrt(variance_T / runs if own else error**2 + spread_T**2 / runs)
+
+    def outside(half: float) -> float:
+        return float(weight_T @ (2 * ndtr(-half / width_T))) / float(weight_T.sum()) - (1 - LEVEL)
+
+    return float(brentq(outside, _Z * width_T[0], _Z * width_T[-1]))
