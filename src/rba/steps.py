@@ -27,6 +27,9 @@ from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 5, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
+_ROWS = 2
+"""Raised when the evaluation makes other rows of the same answers, which then stay."""
+
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
 _JUDGING = frozenset({"judges", "opponents", "judge", "slow_judge_instructions", "resamples", "embedder"})
@@ -113,7 +116,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         step(
             "evaluation",
             "evaluate",
-            (measured, *_compared(recipe), *asked),
+            (measured, _ROWS, *asked),
             ("synthesis", "speech", *start, *aligned.values()),
             _evaluate,
             (answered, *asked),
@@ -147,11 +150,6 @@ def _taught(recipe: Recipe) -> list[Any]:
     own, told = recipe.synthesis.answer_preamble, recipe.teacher_preamble
     changed = [told.system, told.before, told.after] if told != own else []
     return [*changed, recipe.task.language] if changed or recipe.task.translates else []
-
-
-def _compared(recipe: Recipe) -> list[Any]:
-    """Raised where the evaluation makes other rows of the same answers, which then stay."""
-    return [1] if recipe.evaluate.conditions.names else []  # 1: win rates under listening conditions
 
 
 def _asked(recipe: Recipe) -> list[Any]:

@@ -42,7 +42,7 @@ def half(u):
 
 def figures(answers, judges=(), opponents=("base", "teacher")):
     cells = lay_out(UTTERANCES, answers, {})
-    sheet = metrics.make_sheet(cells, WordEmbedder(), 200, seed=0)
+    sheet = metrics.make_sheet(cells, WordEmbedder(), 200, seed=0, opponents=opponents)
     rows = list(metrics.rows(sheet, WordEmbedder()))
     for judge in judges:
         rows += contests.win_rates(sheet, load_judge(judge, teacher=EchoTeacher(), embedder=WordEmbedder()), opponents)
@@ -88,6 +88,17 @@ def test_the_share_of_the_gap_that_is_closed():
     assert found["base", "text_share", "text"].value == 0
     assert ("base", "gap_closed", "base") not in found
     assert ("text", "gap_closed", "base") not in found
+
+
+def test_differences_are_to_base_and_to_every_opponent_but_the_teacher():
+    found = figures(STANDARD, opponents=("middle", "teacher"))
+    assert found["good", "delta_recall", "base"].value == pytest.approx(1)
+    for key in ("recall", "f1", "similarity", "consistency"):
+        gap = found["good", key, ""].value - found["middle", key, ""].value
+        assert found["good", f"delta_{key}", "middle"].value == pytest.approx(gap)
+    deltas = {(model, against) for model, metric, against in found if metric.startswith("delta_")}
+    assert not {"teacher"} & {name for pair in deltas for name in pair}
+    assert not [pair for pair in deltas if pair[0] == pair[1]]
 
 
 def test_no_gap_has_no_share():

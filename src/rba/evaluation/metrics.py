@@ -39,13 +39,22 @@ _DELTAS = ("recall", "f1", "similarity")
 
 @dataclass
 class Sheet:
-    """What rows are made from: the cells, one bootstrap for all, and per-answer scores [M] by model and name."""
+    """What rows are made from: the cells, one bootstrap for all, and per-answer scores [M] by model and name.
+
+    Differences are taken to base and SFT, and over all conditions to the other `opponents`, too.
+    """
 
     cells: Cells
     bootstrap: Bootstrap
     scores: dict[str, dict[str, np.ndarray]]
     seed: int
     benchmark: str = BENCHMARK
+    opponents: tuple[str, ...] = ()
+
+    def against(self, model: str, condition: str = ALL) -> list[str]:
+        """The models that a model is set against, by difference."""
+        names = dict.fromkeys((BASE, SFT, *(self.opponents if condition == ALL else ())))
+        return [name for name in names if name in self.scores and name not in (model, TEACHER)]
 
     def row(
         self, model: str, metric: str, statistic_S: np.ndarray, n: int, against: str = "", condition: str = ALL
@@ -65,10 +74,10 @@ class Sheet:
         return len(np.unique(self.cells.owner[mask_M & np.isfinite(values_M)]))
 
 
-def make_sheet(cells: Cells, embedder: Any, resamples: int, seed: int) -> Sheet:
+def make_sheet(cells: Cells, embedder: Any, resamples: int, seed: int, opponents: Sequence[str] = ()) -> Sheet:
     """Score all answers. `embedder` has `encode(texts) -> [N, D]`."""
     scores = {model: score(cells, model, embedder) for model in cells.answers}
-    return Sheet(cells, Bootstrap(cells.n, resamples, seed), scores, seed)
+    return Sheet(cells, Bootstrap(cells.n, resamples, seed), scores, seed, opponents=tuple(opponents))
 
 
 def rows(sheet: Sheet, embedder: Any) -> Iterator[Result]:
@@ -134,9 +143,7 @@ def _hearing(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> It
 
 
 def _deltas(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
-    for opponent in (BASE, SFT):
-        if opponent not in sheet.scores or model in (opponent, TEACHER):
-            continue
+    for opponent in sheet.against(model, condition) if model != TEACHER else ():
         for name in _DELTAS:
             if name in sheet.scores[model]:
                 own_M, other_M = sheet.scores[model][name], sheet.scores[opponent][name]
@@ -165,8 +172,8 @@ def _consistencies(sheet: Sheet, steady: Mapping[str, np.ndarray]) -> Iterator[R
     for model, values_N in steady.items():
         n = int(np.isfinite(values_N).sum())
         yield from sheet.row(model, "consistency", sheet.bootstrap.mean(values_N), n)
-        for opponent in (BASE, SFT):
-            if opponent in steady and model != opponent:
+        for opponent in sheet.against(model):
+            if opponent in steady:
                 statistic = sheet.bootstrap.mean(values_N - steady[opponent])
                 yield from sheet.row(model, "delta_consistency", statistic, n, opponent)
 

@@ -133,7 +133,7 @@ def measure(
 ) -> list[Result]:
     """All result rows of the answers in `cells`; judges with an LLM use `kept` and `mark` as `load_judge` does."""
     with progress("scores", 1 + len(settings.judges)) as bar:
-        sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
+        sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed, settings.opponents)
         made = list(metrics.rows(sheet, embedder))
         if task.translates:
             made += translation_rows(sheet, masks(cells.utterances), task.language)
