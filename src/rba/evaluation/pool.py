@@ -75,11 +75,12 @@ def _pooled(rows: Sequence[Result]) -> Result:
 
 def _posterior_half(error: float, values: Sequence[float], own: bool) -> float:
     """Half the central 95 % of the mean's posterior, a mixture of normal ones over the spread of seeds."""
-    runs = len(values)
-    spread_T = error * np.tan(np.pi / 2 * (np.arange(_GRID) + 0.5) / _GRID)  # quantiles of the prior: of equal weight
+    runs, apart = len(values), stdev(values)
+    spread_T = np.geomspace(error / 1000, 1000 * max(error, apart), _GRID)
     variance_T = error**2 + spread_T**2
-    likelihood_T = -(runs - 1) / 2 * (np.log(variance_T) + stdev(values) ** 2 / variance_T)
-    weight_T = np.exp(likelihood_T - likelihood_T.max())
+    prior_T = np.log(spread_T / variance_T)  # of the logarithm, since the grid is even in that
+    likelihood_T = -(runs - 1) / 2 * (np.log(variance_T) + apart**2 / variance_T)
+    weight_T = np.exp(prior_T + likelihood_T - (prior_T + likelihood_T).max())
     width_T = np.sqrt(variance_T / runs if own else error**2 + spread_T**2 / runs)
 
     def outside(half: float) -> float:
