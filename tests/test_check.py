@@ -9,8 +9,11 @@ import soundfile
 from safetensors.torch import load_file, save_file
 
 from rba import cli
+from rba.models.adapters import add_lora
 from rba.models.conformance_checks import CHECKS
+from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm
+from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
 
 
@@ -42,6 +45,13 @@ def test_a_model_that_fails_ends_with_1(tmp_path: Path, recordings: list[str], c
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL  the audio matters: the model is deaf: ")
     assert lines[-1].endswith(" failed")
+
+
+def test_a_model_with_an_adapter_of_its_own_passes(tmp_path: Path, recordings: list[str]):
+    speechlm = load_speechlm(save_tiny_speechlm(tmp_path / "base"), "float32")
+    add_lora(speechlm, 16, 32)
+    speechlm.save(tmp_path / "aligned")
+    assert cli.main(["check", str(tmp_path / "aligned"), "--wav", *recordings]) == 0
 
 
 def test_without_recordings_it_is_spoken_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

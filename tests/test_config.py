@@ -57,10 +57,6 @@ def test_what_is_left_out_has_its_default():
     assert load("name: a") == Outer("a")
 
 
-def test_an_empty_section_is_the_default_one():
-    assert load("name: a\ninner:") == Outer("a")
-
-
 def test_a_partly_given_section_keeps_the_defaults_of_its_place():
     """Not those of its class: here the place's own sampling has temperature 0.7 and 48 tokens."""
     sampling = load("{name: a, inner: {sampling: {top_p: 0.9}}}").inner.sampling
@@ -158,6 +154,12 @@ def test_overrides_reach_into_sections_and_the_last_one_wins():
 def test_an_override_may_give_a_whole_section():
     tree = config.override({"inner": {"rate": 1}}, ["inner={steps: 3}"])
     assert tree == {"inner": {"rate": 1, "steps": 3}}
+
+
+def test_a_section_without_keys_is_refused_as_it_would_drop_what_lies_below():
+    tree = config.merge({"name": "a", "inner": {"steps": 9}}, document.parse("inner:", "test"))
+    with pytest.raises(RecipeError, match=r"this section is empty \(inner\)"):
+        config.build(Outer, tree)
 
 
 def test_null_takes_away_what_lies_below_under_a_name_of_the_users_own():

@@ -26,6 +26,9 @@ from rba.workspace import Workspace
         "align.reward_model=armo",
         "evaluate.cascade=whisper-tiny",
         "speech={gate: true, gate_asr: whisper-small}",
+        "connect.encoder=whisper-bse",
+        "connect.llm=smolm2",
+        "synthesis.embedder=minilm",
     ],
 )
 def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
@@ -83,6 +86,25 @@ def test_two_runs_in_one_folder_exclude_each_other(mine):
     with Workspace(mine().folder).lock(), pytest.raises(WorkspaceError, match="another run holds this folder"):
         run(mine())
     run(mine())
+
+
+def test_a_fault_that_shows_at_once_costs_nothing_that_was_there(mine, monkeypatch):
+    root = run(mine())
+    before, records = hashes(root), Workspace(root).records()
+    speak = sys.modules["rba.speech.stage"].run
+
+    def refused(*_args, **_kwargs):
+        raise RecipeError("this engine does not clone voices", "speech.references", "leave it out")
+
+    monkeypatch.setattr(sys.modules["rba.speech.stage"], "run", refused)
+    with pytest.raises(RecipeError, match="does not clone"):
+        run(mine("speech.acoustics=clean"))
+    assert hashes(root) == before
+    assert [r for r in Workspace(root).records() if "command" not in r] == [r for r in records if "command" not in r]
+    monkeypatch.setattr(sys.modules["rba.speech.stage"], "run", speak)
+    done()
+    run(mine())
+    assert done() == ["report"]
 
 
 def test_a_stage_that_forgets_to_finish_is_caught(mine, monkeypatch):

@@ -94,6 +94,7 @@ def test_another_fingerprint_begins_anew(stage):
     anew = again(stage)
     assert anew.open("two") is False
     assert not anew.has_shard(0) and anew.notes == {} and not anew.is_complete
+    fill(anew, 0)
     assert [p.name for p in stage.path.parent.iterdir()] == ["synthesis"]
 
 
@@ -155,21 +156,22 @@ def test_a_damaged_manifest_is_named(stage, text):
         again(stage)
 
 
-def test_clearing_is_safe_against_a_kill_in_the_middle(stage, monkeypatch):
-    """Were files removed in place, a kill could leave a manifest that calls a half-empty folder complete."""
+def test_what_was_there_stays_until_something_is_made_in_its_place(stage):
+    """A kill or a fault in between loses nothing, and never leaves half a folder that looks whole."""
     fill(stage, 0, 1)
     stage.complete()
-
-    def killed(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(workspace_module.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        again(stage).open("two")
-    monkeypatch.undo()
-    assert not again(stage).is_complete
     assert again(stage).open("two") is False
+    assert not again(stage).is_complete
+    assert again(stage).open("one") is True
     assert sorted(p.name for p in stage.path.parent.iterdir()) == ["synthesis"]
+    other = again(stage)
+    other.open("two")
+    assert other.put_back()
+    assert other.is_current("one") and other.has_shard(1)
+    other.open("two")
+    fill(other, 0)
+    assert not other.put_back()
+    assert again(stage).open("one") is False
 
 
 @pytest.mark.parametrize("refused", ["replace", "open"])

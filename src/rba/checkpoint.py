@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from rba.errors import WorkspaceError
+
 
 def save(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, state: Any) -> None:
     """Write a training state atomically: the folder holds either the last whole state or the new one.
@@ -38,7 +40,20 @@ def save(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.
 
 
 def load(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Any | None:
-    """Restore what `save` wrote into `parameters` and `optimizer`, in place; returns `state`, None if there is none."""
+    """Restore what `save` wrote into `parameters` and `optimizer`, in place; returns `state`, None if there is none.
+
+    Raises WorkspaceError where it is damaged.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return _load(folder, parameters, optimizer)
+    except (KeyError, OSError, SafetensorError, ValueError) as error:
+        fix = "delete this folder, and the training begins anew"
+        raise WorkspaceError(f"a training state is damaged: {error}", str(folder), fix) from error
+
+
+def _load(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Any | None:
     from safetensors.torch import load_file
 
     old = folder.with_name(f".{folder.name}.old")

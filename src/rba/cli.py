@@ -301,6 +301,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _REFUSED and error.filename:
+            return _fail(f"{error.strerror} ({error.filename}); name a place that can be read and written")
         if not _disk_full(error):
             raise
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
@@ -323,6 +325,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _fail(line: str) -> int:
     print(f"rba: error: {line}", file=sys.stderr)
     return 2
+
+
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG})
+"""Errors of a place that may not be read or written, or cannot be."""
 
 
 def _disk_full(error: Exception) -> bool:

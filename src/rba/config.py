@@ -62,6 +62,8 @@ def build(cls: type[T], tree: Any, key: str = "", default: T | None = None) -> T
     dataclass itself refuses.
     """
     if tree is None:
+        if key:
+            raise RecipeError("this section is empty", key, "put its keys below it, or leave its name out, too")
         tree = {}
     if not isinstance(tree, Mapping):
         raise RecipeError(f"expected a section with keys, found {_show(tree)}", key, "put its keys below it")

@@ -88,7 +88,7 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
 
 def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
     """Do a step's work unless its output is current; publish an aligned model either way."""
-    folder, mark = workspace.stage(step.name), step.mark(workspace)
+    folder, mark, records = workspace.stage(step.name), step.mark(workspace), workspace.records()
     if folder.manifest.get("fingerprint") != mark:
         workspace.forget(step.name)
     if folder.open(mark, step.shards_mark(workspace)):
@@ -97,7 +97,12 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
         with measure() as cost:
             if step.verb == "align":
                 parallel.told(step.name)
-            step.work(folder)
+            try:
+                step.work(folder)
+            except BaseException:
+                if folder.put_back():  # a fault that shows at once costs nothing that was there
+                    workspace.rewrite(records)
+                raise
             gc.collect()
             runtime.give_back()
         folder = workspace.stage(step.name)
@@ -151,6 +156,9 @@ def check_models(recipe: Recipe) -> None:
 
             check_served(settings)
     named = [name for s in trainings for name in (s.token_teacher, s.judge, s.reward_model, s.rollout_server)]
+    if recipe.model == CONNECT:
+        named += [recipe.connect.encoder, recipe.connect.llm]
+    named += [recipe.synthesis.embedder, recipe.evaluate.embedder]
     for name in (
         recipe.teacher,
         *dict.fromkeys(named),

@@ -62,11 +62,14 @@ class StageFolder:
     def open(self, mark: str, shards: str = "") -> bool:
         """Begin, resume or reuse the stage for fingerprint `mark`; True if it is complete and needs no work.
 
-        What another fingerprint left behind is removed first; finished shards of the same fingerprint stay, and so do
+        What another fingerprint left behind is set aside first, and removed when something has been made in its place;
+        until then `put_back` brings it back. Finished shards of the same fingerprint stay, and so do
         those of another one that were made from the same `shards`, the fingerprint of what shards alone depend on. A
         complete stage that has lost a file since is resumed. Raises WorkspaceError for a folder that is not a stage's.
         """
         try:
+            if self.manifest.get("fingerprint") != mark and self._aside == mark:
+                self.put_back()
             if self.manifest.get("fingerprint") != mark:
                 if shards and self.manifest.get("shards") == shards:
                     self.manifest |= {"fingerprint": mark, "complete": False}
@@ -92,18 +95,39 @@ class StageFolder:
         return self.is_complete and self.manifest.get("fingerprint") == mark
 
     def _clear(self) -> None:
-        """Empty the folder; it is renamed first, so that a kill never leaves half of it looking whole."""
-        stale = self.path.with_name(f".{self.path.name}.stale")
-        if stale.exists():
-            shutil.rmtree(stale)
+        """Set what is in the folder aside, until something has been made in its place."""
+        self._drop_stale()
         if self.path.exists():
             foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if foreign and not self.manifest:
                 fix = "move it away or choose another run folder"
                 raise WorkspaceError(f"the folder holds files that are not rba's: {foreign[0]}", str(self.path), fix)
-            self.path.replace(stale)
-            shutil.rmtree(stale)
+            self.path.replace(self._stale)
         self.path.mkdir(parents=True)
+
+    @property
+    def _stale(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.stale")
+
+    @property
+    def _aside(self) -> str:
+        """The fingerprint of what is set aside; empty where nothing is."""
+        return str(_read_manifest(self._stale / self.manifest_path.name).get("fingerprint", ""))
+
+    def _drop_stale(self) -> None:
+        if self._stale.exists():
+            shutil.rmtree(self._stale)
+
+    def put_back(self) -> bool:
+        """Bring back what `open` has set aside, if nothing was made in its place yet; True if it is back."""
+        made = any(p != self.manifest_path and not p.name.startswith(".") for p in self.path.iterdir())
+        if made or not self._stale.exists():
+            return False
+        shutil.rmtree(self.path)
+        self._stale.replace(self.path)
+        self.manifest = _read_manifest(self.manifest_path)
+        self._worked, self._opened = float(self.manifest.get("seconds", 0)), None
+        return True
 
     def shard(self, index: int) -> Path:
         """The path of shard `index`."""
@@ -117,6 +141,7 @@ class StageFolder:
         """Write shard `index`, atomically."""
         from rba.data import shards
 
+        self._drop_stale()
         shards.write(self.shard(index), rows, cls)
 
     def read(self, cls: type[Row]) -> list[Row]:
@@ -147,6 +172,7 @@ class StageFolder:
         self.manifest["files"] = {str(p.relative_to(self.path)): file_hash(p) for p in files}
         self.manifest["complete"] = True
         self._save()
+        self._drop_stale()
 
     def output_hash(self) -> str:
         """A hash of all the stage's files: the input mark of the stages that read it."""
@@ -224,4 +250,8 @@ class Workspace:
         every = self.records()
         kept = [record for record in every if record.get("stage") != stage]
         if len(kept) < len(every):
-            write_text(self.metrics_path, "".join(json.dumps(record) + "\n" for record in kept))
+            self.rewrite(kept)
+
+    def rewrite(self, records: Sequence[dict[str, Any]]) -> None:
+        """Make these records all that metrics.jsonl holds."""
+        write_text(self.metrics_path, "".join(json.dumps(record) + "\n" for record in records))

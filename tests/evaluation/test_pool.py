@@ -107,6 +107,14 @@ def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):
     assert "there are no results" in capsys.readouterr().err
 
 
+def test_what_is_no_results_file_is_not_to_be_deleted(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    assert main(["compare", str(tmp_path / "mine.yaml")]) == 2
+    assert "name a run folder or a results.json" in capsys.readouterr().err
+    assert main(["compare", "x" * 300]) == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_a_file_of_several_runs_is_taken_apart_and_no_run_counts_twice(tmp_path, capsys):
     for seed in (0, 1):
         write_results(tmp_path / f"{seed}.json", [row(0.2 + seed / 10, 0.1, seed)])

@@ -32,6 +32,13 @@ def test_one_that_is_there_is_trained_on_and_must_be_what_is_asked_for():
     }
 
 
+@pytest.mark.parametrize("targets", ["qproj", ["qproj"], [], "["])
+def test_targets_that_name_no_layer_are_refused_with_those_that_there_are(targets):
+    with pytest.raises(ModelError, match="no layers of these names") as refused:
+        add_lora(tiny_speechlm(), targets=targets)
+    assert "q_proj" in refused.value.fix
+
+
 def test_saving_one_asks_no_hub_what_its_base_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refused(*args: object, **kwargs: object) -> None:
         raise AssertionError("the hub was asked")

@@ -30,6 +30,12 @@ def test_it_prints_every_stage_and_what_was_assumed(recipe, capsys):
     assert "memory at the peak" in said and "not known" not in said
 
 
+def test_a_variant_may_be_an_opponent(recipe, capsys):
+    mine = ["align.variants={mine: {method: rba-group, beta: 0.5}}", "evaluate.opponents=[base, mine]"]
+    assert cli.main(["plan", *recipe, *mine]) == 0
+    assert "align/mine" in capsys.readouterr().out
+
+
 def test_json_holds_the_same_plan(recipe, capsys, tmp_path: Path):
     assert cli.main(["plan", *recipe, "--json", str(tmp_path / "plan.json")]) == 0
     plan = json.loads((tmp_path / "plan.json").read_text())

@@ -147,6 +147,22 @@ def test_a_key_that_is_not_set_is_named(monkeypatch):
         Client(Service("http://127.0.0.1:9/v1", "m", key_env="RBA_TEST_KEY"))
 
 
+def test_a_key_is_taken_without_the_end_of_its_line_and_never_shown(monkeypatch):
+    service = Service("http://127.0.0.1:9/v1", "m", key_env="RBA_TEST_KEY")
+    monkeypatch.setenv("RBA_TEST_KEY", "sk-secret\r")
+    assert Client(service)._headers == {"Authorization": "Bearer sk-secret"}
+    monkeypatch.setenv("RBA_TEST_KEY", "\u201csk-secret\u201d")
+    with pytest.raises(ModelError, match=r"\$RBA_TEST_KEY") as refused:
+        Client(service)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_proxy_that_cannot_be_used_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    with pytest.raises(ModelError, match=r"servers cannot be asked.*ALL_PROXY"):
+        Client(Service("http://127.0.0.1:9/v1", "m")).post_all("chat/completions", [ask(0)], read)
+
+
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(ModelError, match=r"failed 2 times: ConnectError.*127.0.0.1.*check that the server runs"):
         Client(Service("http://127.0.0.1:9/v1", "m", retries=1), pause=0.01).post_all("completions", [ask(1)], read)

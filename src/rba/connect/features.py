@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import torch
 from rba import runtime
 from rba.data import seeds
 from rba.data.instruction import instruction_id
-from rba.errors import AudioError
+from rba.errors import AudioError, ProcessError
 from rba.progress import progress
 
 SHARD = 256
@@ -141,11 +143,18 @@ def make_features(
         count = min(len(jobs), workers or os.cpu_count() or 1)
         with (
             progress(f"speech for the connector ({split})", len(jobs) * SHARD) as bar,
-            context.Pool(count, _start_worker, (encoder,)) as pool,
+            ProcessPoolExecutor(count, context, _start_worker, (encoder,)) as pool,
         ):
-            for missing in pool.imap_unordered(make_shard, jobs):
-                lost += missing
-                bar.advance(SHARD)
+            try:
+                for made in as_completed([pool.submit(make_shard, job) for job in jobs]):
+                    lost += made.result()
+                    bar.advance(SHARD)
+            except BaseException as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                if not isinstance(error, BrokenProcessPool):
+                    raise
+                fix = "set connect.workers=1 where memory is short, and run the same command again"
+                raise ProcessError("a worker that speaks for the connector died", f"{count} workers", fix) from error
     return lost
 
 

@@ -57,6 +57,6 @@ def load_results(folder: str | Path) -> list[Result]:
     except OSError as error:
         raise DataError("there are no results", str(path), "run rba evaluate first") from error
     except (ValueError, TypeError, RecipeError) as error:
-        raise DataError(
-            "the results cannot be read", str(path), "delete the file and run rba evaluate again"
-        ) from error
+        ours = path.name == FILE
+        fix = "delete the file and run rba evaluate again" if ours else f"name a run folder or a {FILE}"
+        raise DataError("the results cannot be read", str(path), fix) from error

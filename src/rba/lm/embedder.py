@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from rba.errors import ModelError
-
 MAX_TOKENS = 256
 
 
@@ -23,16 +21,14 @@ class SentenceEmbedder:
         from transformers.utils import logging
 
         from rba.lm.number_format import pick_device
+        from rba.weights.opening import opening
         from rba.weights.resolve import resolve
 
         logging.disable_progress_bar()
         place = resolve(name)
-        try:
+        with opening("the sentence embedder", name):
             self.tokenizer = AutoTokenizer.from_pretrained(place)
             model = AutoModel.from_pretrained(place, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
-            raise ModelError("cannot load the sentence embedder", name, fix) from error
         self.model = model.to(pick_device()).eval().requires_grad_(False)
         self.name, self.batch_size = name, batch_size
 

@@ -56,14 +56,13 @@ def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None, qu
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    from rba.weights.opening import opening
     from rba.weights.resolve import resolve
 
     logging.disable_progress_bar()
     tokenizer, place = load_tokenizer(name), resolve(name)
-    try:
+    with opening("the language model", name):
         model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=number_format(dtype))
-    except (OSError, ValueError) as error:
-        raise ModelError("cannot load the language model", name, _NAMES) from error
     place_on = device or pick_device()
     quantization.quantize(model, quantize, place_on, number_format(dtype, place_on))
     model = model.to(place_on).eval().requires_grad_(False)
@@ -74,16 +73,12 @@ def load_tokenizer(name: str) -> Any:
     """The tokenizer of a causal LM, which pads on the left. Raises ModelError if it is missing or has no template."""
     from transformers import AutoTokenizer
 
+    from rba.weights.opening import opening
     from rba.weights.resolve import resolve
 
-    try:
+    with opening("the language model", name):
         tokenizer: Any = AutoTokenizer.from_pretrained(resolve(name))
-    except (OSError, ValueError) as error:
-        raise ModelError("cannot load the language model", name, _NAMES) from error
     if not tokenizer.chat_template:
         raise ModelError("the language model has no chat template", name, "choose an instruction-tuned model")
     tokenizer.padding_side = "left"
     return tokenizer
-
-
-_NAMES = "give a registry name (rba models list), a local folder or a hub id that you can reach"

@@ -81,33 +81,26 @@ def load_reward_model(name: str, dtype: str = AUTO) -> RewardModel:
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
+    from rba.weights.opening import opening
     from rba.weights.resolve import resolve
 
     logging.disable_progress_bar()
     place = resolve(name)
-    try:
+    fix = "give a registry name (rba models list), a whole local folder or a hub id of a sequence-classification model"
+    with opening("the reward model", name, fix):
         config = AutoConfig.from_pretrained(place)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise _unloadable(name) from error
     if not tokenizer.chat_template:
-        fix = "choose a reward model of dialogues, or add a chat template to its tokenizer"
-        raise ModelError("the reward model has no chat template", name, fix)
+        other = "choose a reward model of dialogues, or add a chat template to its tokenizer"
+        raise ModelError("the reward model has no chat template", name, other)
     known = armorm.is_armorm(config)
     if not known and config.num_labels != 1:
-        fix = "choose a sequence-classification model with one output"
-        raise ModelError(f"a reward model has one label, this one has {config.num_labels}", name, fix)
+        other = "choose a sequence-classification model with one output"
+        raise ModelError(f"a reward model has one label, this one has {config.num_labels}", name, other)
     kind: Any = armorm.ArmoRM if known else AutoModelForSequenceClassification
-    try:
+    with opening("the reward model", name, fix):
         model, report = kind.from_pretrained(place, dtype=number_format(dtype), output_loading_info=True)
-    except (OSError, ValueError) as error:
-        raise _unloadable(name) from error
     if missing := sorted(report["missing_keys"]):
         what = f"the weights of the reward model lack {', '.join(missing[:3])}"
         raise ModelError(what, name, "choose a model that was trained as a reward model")
     return RewardModel(model.to(pick_device()).eval().requires_grad_(False), tokenizer, name)
-
-
-def _unloadable(name: str) -> ModelError:
-    fix = "give a registry name (rba models list), a local folder or a hub id of a sequence-classification model"
-    return ModelError("cannot load the reward model", name, fix)

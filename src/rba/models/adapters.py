@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,9 +39,9 @@ def add_lora(
     from peft import LoraConfig, get_peft_model
 
     if has_lora(speechlm.lm):
-        own = next(iter(speechlm.lm.model.peft_config.values()))
-        if (own.r, own.lora_alpha, own.lora_dropout) != (rank, alpha, dropout):
-            told = f"rank: {own.r}, alpha: {own.lora_alpha}, dropout: {own.lora_dropout}"
+        own = adapter_size(speechlm)
+        if own != (rank, alpha, dropout):
+            told = "rank: {}, alpha: {}, dropout: {}".format(*own)
             fix = f"set align.lora='{{{told}}}', or start from the model before it was aligned"
             raise ModelError("the model carries an adapter of another size, which is trained on", speechlm.name, fix)
         for name, parameter in speechlm.lm.model.named_parameters():
@@ -50,8 +51,19 @@ def add_lora(
     if hasattr(speechlm, "lora_targets"):
         targets = speechlm.lora_targets(targets)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
-    model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
+    try:
+        model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
+    except (ValueError, re.error) as error:  # peft finds none of them, or a pattern is none
+        linear = (n.rpartition(".")[2] for n, m in speechlm.lm.model.named_modules() if isinstance(m, torch.nn.Linear))
+        fix = f"name some of {', '.join(sorted(set(linear)))}, or all-linear"
+        raise ModelError("the LLM has no layers of these names", f"align.lora.targets {targets}", fix) from error
     speechlm.lm.model = model.eval()  # its dropout would begin in training mode, and answers be drawn through it
+
+
+def adapter_size(speechlm: SpeechLM) -> tuple[int, int, float]:
+    """Rank, alpha and dropout of the adapter that a SpeechLM carries."""
+    own = next(iter(speechlm.lm.model.peft_config.values()))
+    return own.r, own.lora_alpha, own.lora_dropout
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from rba.models.adapters import has_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
+from rba.weights.opening import opening
 
 TOGETHER = 16
 """Clips that go through the tower at once, at most; a model whose projector reads each by itself hears them alone."""
@@ -251,17 +252,13 @@ def open_audio_lm(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    try:
+    with opening(
+        "the audio LM", source, "give a whole local folder or a hub id that you can reach, or install what it needs"
+    ):
         # not by AutoConfig, which asks whether to run the code that an Ultravox brings along
         family = family_of(PreTrainedConfig.get_config_dict(source)[0].get("model_type", ""), source)
         opener = pkgutil.resolve_name(family.opener) if family.opener else partial(_of_transformers, family)
         core, processor = opener(source, number_format(dtype))
-    except ModelError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        fix = "give a local folder or a hub id that you can reach, or install what it needs"
-        raise ModelError(f"cannot load the audio LM: {reason}", source, fix) from error
     if hasattr(core, "peft_config"):
         fix = "merge it into the weights and save the model, then name that folder"
         raise ModelError("the audio LM carries an adapter of its own", source, fix)

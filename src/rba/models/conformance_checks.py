@@ -20,7 +20,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_size, add_lora, has_lora, lora_parameters
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
 
@@ -161,10 +161,16 @@ def ends(subject: Subject) -> str:
     return f"with {name}"
 
 
+def _adapt(speechlm: SpeechLM) -> None:
+    """Put a small adapter on the LLM, or train the one that it has."""
+    size = adapter_size(speechlm) if has_lora(speechlm.lm) else (4, 8, 0.0)
+    add_lora(speechlm, *size, seed=1)
+
+
 def trains(subject: Subject) -> str:
     """All of the adapter, and the connector, must get gradients from spoken answers; the encoder must get none."""
     speechlm = subject.speechlm
-    add_lora(speechlm, rank=4, alpha=8, seed=1)
+    _adapt(speechlm)
     connector = list(speechlm.connector_parameters())
     groups = {"adapter": lora_parameters(speechlm), "connector": connector}
     for name, group in groups.items():
@@ -199,7 +205,7 @@ def trains(subject: Subject) -> str:
 def reloads(subject: Subject) -> str:
     """A changed adapter and a changed connector must come back from a saved folder."""
     speechlm = subject.speechlm
-    add_lora(speechlm, rank=4, alpha=8, seed=1)
+    _adapt(speechlm)
     plain = _logp(speechlm, _prompts(speechlm, subject.waves[:2]))
     generator = torch.Generator().manual_seed(0)
     for parameter in lora_parameters(speechlm):

@@ -39,15 +39,13 @@ def load_encoder(name: str, dtype: str = "float32") -> SpeechEncoder:
     from transformers import AutoConfig
 
     from rba.lm.number_format import number_format, pick_device
+    from rba.weights.opening import opening
     from rba.weights.resolve import resolve
 
     place = resolve(name)
-    try:
+    with opening("the speech encoder", name):
         config = AutoConfig.from_pretrained(place)
         encoder = _open(place, config, number_format(dtype), name)
-    except (OSError, ValueError) as error:
-        fix = "give a registry name (rba models list), a local folder or a hub id that you can reach"
-        raise ModelError("cannot load the speech encoder", name, fix) from error
     return encoder.to(pick_device())
 
 

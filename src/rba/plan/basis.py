@@ -36,8 +36,9 @@ class Basis:
     cores: int
 
     def under(self, settings: AlignSettings) -> Basis:
-        """The same recipe with other settings of alignment."""
-        recipe = replace(self.recipe, align=settings)
+        """The same recipe, which names what it names, with other settings of alignment."""
+        every = self.recipe.align
+        recipe = replace(self.recipe, align=replace(settings, methods=every.methods, variants=every.variants))
         return replace(self, recipe=recipe, lengths=replace(self.lengths, recipe=recipe))
 
     def itemsize(self, dtype: str) -> int:

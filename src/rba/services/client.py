@@ -49,9 +49,12 @@ class Client:
 
     def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = json.loads):
         self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
-        key = os.environ.get(service.key_env, "") if service.key_env else ""
+        key = os.environ.get(service.key_env, "").strip() if service.key_env else ""
         if service.key_env and not key:
             raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
+        if not (key.isascii() and key.isprintable()):
+            fix = f"put it into ${service.key_env} again, as the provider shows it"
+            raise ModelError("the API key holds signs that no key has", service.base_url, fix)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def post_all(self, path: str, payloads: Sequence[Payload], read: Callable[[Any], T], keep: bool = True) -> list[T]:
@@ -78,7 +81,12 @@ class Client:
         gate = asyncio.Semaphore(self.service.concurrency)
         limits = httpx2.Limits(max_connections=self.service.concurrency)
         timeout = httpx2.Timeout(self.service.timeout, pool=None)
-        async with httpx2.AsyncClient(headers=self._headers, timeout=timeout, limits=limits) as http:
+        try:
+            client = httpx2.AsyncClient(headers=self._headers, timeout=timeout, limits=limits)
+        except (ImportError, OSError, ValueError) as error:  # of a proxy or certificates that the environment names
+            fix = "mend or unset ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
+            raise ModelError(f"servers cannot be asked: {error}", self.service.base_url, fix) from error
+        async with client as http:
 
             async def one(key: str, payload: Payload) -> T:
                 async with gate:
@@ -139,9 +147,10 @@ class Client:
         try:
             tree = self.decode(body)
             answer = read(tree)
+            used = dict(tree.get("usage") or {}) if isinstance(tree, dict) else {}
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise _Passing(f"an answer of another form ({error})") from error
-        self.usage.add(tree.get("usage") or {} if isinstance(tree, dict) else {}, cached)
+        self.usage.add(used, cached)
         return answer
 
     def _refusal(self, status: int, path: str, text: str) -> ModelError:

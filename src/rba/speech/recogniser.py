@@ -32,13 +32,17 @@ def load_recogniser(name: str, threads: int | None = None) -> Recogniser:
         from rba.speech.served_transcriber import ServedTranscriber
 
         return ServedTranscriber(name)
-    if kind_of(name) == "moonshine":
-        from rba.speech.moonshine import MoonshineTranscriber
+    from rba.weights.opening import NAMES, opening
 
-        return MoonshineTranscriber(name, threads)
-    from rba.speech.whisper import Transcriber
+    kind = kind_of(name)
+    with opening("the speech recogniser", name, f"{NAMES}, or a server"):
+        if kind == "moonshine":
+            from rba.speech.moonshine import MoonshineTranscriber
 
-    return Transcriber(name, threads)
+            return MoonshineTranscriber(name, threads)
+        from rba.speech.whisper import Transcriber
+
+        return Transcriber(name, threads)
 
 
 def prepare(name: str) -> None:
@@ -53,14 +57,12 @@ def kind_of(name: str) -> str:
     """The family, one of `KINDS`, of a model that is loaded here. Raises ModelError for any other."""
     from transformers import AutoConfig
 
+    from rba.weights.opening import NAMES, opening
     from rba.weights.resolve import resolve
 
     folder = resolve(name)
-    try:
+    with opening("the speech recogniser", name, f"{NAMES}, or a server"):
         kind = AutoConfig.from_pretrained(folder).model_type
-    except (OSError, ValueError, KeyError) as error:
-        fix = "give a registry name (rba models list), a local folder, a hub id that you can reach, or a server"
-        raise ModelError("cannot load the speech recogniser", name, fix) from error
     if kind not in KINDS:
         fix = f"choose a model of the kinds {', '.join(KINDS)}, or name a server that has it"
         raise ModelError(f'no recogniser is made of a "{kind}"', name, fix)
