@@ -6,7 +6,7 @@ import torch
 
 from rba.connect import features
 from rba.connect.features import FeatureStore, Job, make_shard
-from rba.errors import AudioError
+from rba.errors import AudioError, ModelError
 
 
 class Encoder:
@@ -47,3 +47,9 @@ def test_a_store_reads_on_past_an_empty_shard(tmp_path):
     assert [row.text for row in store.rows] == ["two", "four"]
     assert [len(store.features(i)) for i in range(2)] == [row.length for row in store.rows]
     assert store.features(1).shape[1] == 3 and store.features(1).dtype == torch.float16
+
+
+def test_an_encoder_that_cannot_be_loaded_is_named_and_no_worker_is_waited_for(tmp_path):
+    settings = {"split": "train", "speakers": 4, "acoustics": ("clean",), "seed": 0, "workers": 1}
+    with pytest.raises(ModelError, match='did you mean "whisper-base"'):
+        features.make_features(["a cat"], tmp_path, encoder="whisper-bse", **settings)

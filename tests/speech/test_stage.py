@@ -6,8 +6,8 @@ import pytest
 
 from rba.data import audio
 from rba.data.utterance import Utterance
-from rba.errors import RbaError, RecipeError
-from rba.speech import stage
+from rba.errors import ModelError, RbaError, RecipeError
+from rba.speech import stage, worker
 from rba.speech.render import plan_utterance, render, render_utterance
 from rba.speech.settings import SpeechSettings
 from rba.speech.speaker import SpeakerBank
@@ -100,6 +100,13 @@ def test_a_recipe_can_name_an_engine_of_its_own(tmp_path):
     settings = SpeechSettings(engine="speech.examples:Beeper", voices=1, acoustics="clean", workers=1)
     row = speak(tmp_path, instructions(TEXTS[0]), settings).read(Utterance)[0]
     assert row.engine == "speech.examples:Beeper" and render_utterance(row) == row.audio
+
+
+def test_what_a_worker_lacks_is_raised_where_it_is_asked_to_speak(monkeypatch):
+    monkeypatch.setattr(worker, "_worker", None)
+    worker.start(SpeechSettings(gate=True, gate_asr="/no/such/folder"), 0)
+    with pytest.raises(ModelError, match="no model is called"):
+        worker.speak(instructions(TEXTS[0])[0])
 
 
 def test_no_instructions_give_an_empty_stage(tmp_path):

@@ -18,7 +18,7 @@ import torch
 from rba import runtime
 from rba.data import seeds
 from rba.data.instruction import instruction_id
-from rba.errors import AudioError, ProcessError
+from rba.errors import AudioError, ProcessError, RbaError
 from rba.progress import progress
 
 SHARD = 256
@@ -61,17 +61,23 @@ def _start_worker(encoder: str) -> None:
 
     workers.begin()
     torch.set_num_threads(1)
-    # where half precision is fast, it doubles the speed; its noise is far below that of the acoustics
-    _worker["encoder"], _worker["engine"] = load_encoder(encoder, "auto"), load_engine("hibari")
+    try:
+        # where half precision is fast, it doubles the speed; its noise is far below that of the acoustics
+        _worker["encoder"], _worker["engine"] = load_encoder(encoder, "auto"), load_engine("hibari")
+    except RbaError as error:  # raised by `make_shard`: an initialiser that raises breaks the pool without a reason
+        _worker["fault"] = error
 
 
 def make_shard(job: Job) -> int:
     """Render and encode the job's texts into `NNNNN.npy` [frames, F] (float16) and `NNNNN.json`.
 
-    Returns how many texts could not be said.
+    Returns how many texts could not be said. Raises RbaError for what this process could not load.
     """
     from rba.speech.render import plan_utterance, render
     from rba.speech.speaker import SpeakerBank
+
+    if "fault" in _worker:
+        raise _worker["fault"]
 
     bank, waves = SpeakerBank(size=job.speakers), []
     rows: list[dict[str, Any]] = []

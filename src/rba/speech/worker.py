@@ -10,7 +10,7 @@ from rba import workers
 from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import AudioError
+from rba.errors import AudioError, RbaError
 from rba.speech.engine import Engine, load_engine
 from rba.speech.gate import UNINTELLIGIBLE, Gate
 from rba.speech.references import ReferenceBank
@@ -92,7 +92,7 @@ class Worker:
         )
 
 
-_worker: Worker | None = None
+_worker: Worker | RbaError | None = None
 
 
 def make_worker(settings: SpeechSettings, seed: int) -> Worker:
@@ -106,13 +106,18 @@ def make_worker(settings: SpeechSettings, seed: int) -> Worker:
 
 
 def start(settings: SpeechSettings, seed: int) -> None:
-    """Make this process's worker (the initialiser of a process pool)."""
+    """Make this process's worker (the initialiser of a process pool); what a user can mend is raised by `speak`."""
     global _worker
     workers.begin()
-    _worker = make_worker(settings, seed)
+    try:
+        _worker = make_worker(settings, seed)
+    except RbaError as error:  # an initialiser that raises is printed, and breaks the pool without a reason
+        _worker = error
 
 
 def speak(item: Instruction) -> Spoken:
     """Speak with this process's worker."""
     assert _worker is not None, "start() comes first"
+    if isinstance(_worker, RbaError):
+        raise _worker
     return _worker(item)
