@@ -63,9 +63,10 @@ class StageFolder:
         """Begin, resume or reuse the stage for fingerprint `mark`; True if it is complete and needs no work.
 
         What another fingerprint left behind is set aside first, and removed when something has been made in its place;
-        until then `put_back` brings it back. Finished shards of the same fingerprint stay, and so do
-        those of another one that were made from the same `shards`, the fingerprint of what shards alone depend on. A
-        complete stage that has lost a file since is resumed. Raises WorkspaceError for a folder that is not a stage's.
+        until then `put_back` brings it back, and so does opening it under its own fingerprint. Finished shards of the
+        same fingerprint stay, and so do those of another one that were made from the same `shards`, the fingerprint of
+        what shards alone depend on. A complete stage that has lost a file since is resumed. Raises WorkspaceError for a
+        folder that is not a stage's.
         """
         try:
             if self.manifest.get("fingerprint") != mark and self._aside == mark:

@@ -16,7 +16,8 @@ answers, with the sum over the vocabulary done exactly at every token:
 
 The preference says which answer is better, once an answer; the divergence says what to change, at every token. Any
 weight may be 0: w_p alone is RBA-Group with a reading reference, w_d alone is on-policy distillation. A temperature
-below 1 brings T nearer to its choice: -E[log T] weighs more in the divergence, and the policy's entropy as before.
+below 1 brings T nearer to its choice: -E[log T] weighs more in the divergence, and the policy's entropy as before. The
+divergence may be another of GKD's (`dense_beta`): the optimum, pi = T', is the same.
 """
 
 from __future__ import annotations
