@@ -65,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="a YAML file")
-    parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings to change, such as align.lr=2e-4")
+    settings = "settings to change, such as align.lr=2e-4"
+    parser.add_argument("overrides", metavar="key=value", nargs="*", default=[], help=settings)
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
@@ -318,7 +319,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if len(settings) < len(rest) or (rest and not hasattr(args, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        args.overrides += settings
+        args.overrides = [*args.overrides, *settings]
     return args
 
 

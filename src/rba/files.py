@@ -70,7 +70,8 @@ def writing(path: Path, complaint: str) -> Iterator[BinaryIO]:
 
 def refusal(what: str, path: Path, error: OSError) -> WorkspaceError:
     """The error for a disk that will not take what it is given."""
-    fix = "free some space or choose another run folder"
+    full = error.errno in (None, errno.ENOSPC, errno.EDQUOT)
+    fix = "free some space or choose another run folder" if full else "name another place"
     return WorkspaceError(f"{what}: {error.strerror or error}", str(path), fix)
 
 

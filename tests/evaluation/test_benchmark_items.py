@@ -11,7 +11,7 @@ import soundfile
 
 from evaluation.layouts import numbered, settings, write_rows
 from rba.data import audio
-from rba.errors import DataError, RecipeError
+from rba.errors import AudioError, DataError, RecipeError
 from rba.evaluation.answers import Answer
 from rba.evaluation.benchmarks.load import chosen_items, load
 from rba.evaluation.benchmarks.needs import check
@@ -60,7 +60,15 @@ def test_what_a_scorer_can_do_without_is_not_asked_for(scorer: str, found, tmp_p
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": "x"}, {"scorer": "x"}, {"name": "heldout"}, {"name": "a/b"}, {"source": ""}, {"max_new_tokens": 0}],
+    [
+        {"format": "x"},
+        {"scorer": "x"},
+        {"name": "heldout"},
+        {"name": "a/b"},
+        {"name": ".."},
+        {"source": ""},
+        {"max_new_tokens": 0},
+    ],
 )
 def test_settings_that_cannot_work_are_refused(change):
     with pytest.raises(RecipeError, match="benchmarks: "):
@@ -89,6 +97,23 @@ def test_what_has_no_clip_is_spoken_by_test_speakers_and_kept(tmp_path: Path, mo
     assert {home_split(u.speaker) for u in first.utterances} == {"test"}
     monkeypatch.setattr("rba.evaluation.benchmarks.load.render", lambda *a: pytest.fail("said again"))
     assert load(asked, SpeechSettings(), tmp_path / "speech", 5, {"What is 1?"}).utterances == first.utterances
+
+
+def test_a_benchmark_of_which_nothing_can_be_asked_is_refused_with_the_reason(tmp_path: Path, monkeypatch):
+    def mute(*_args):
+        raise AudioError("this engine says nothing", "x")
+
+    monkeypatch.setattr("rba.evaluation.benchmarks.load.render", mute)
+    with pytest.raises(DataError, match=r"none of the 3 items can be asked: .*says nothing.*3 of them.*benchmarks: b"):
+        load(settings("manifest", numbered(tmp_path, 3)), SpeechSettings(), tmp_path / "speech", 5)
+
+
+def test_a_file_is_read_by_its_ending_whatever_its_case(tmp_path: Path):
+    source = write_rows(tmp_path / "some.jsonl", {"id": 1, "question": "a"})
+    assert chosen_items(settings("manifest", source.rename(tmp_path / "some.JSONL")), 0)
+    other = (tmp_path / "some.JSONL").rename(tmp_path / "some.xlsx")
+    with pytest.raises(DataError, match=r"no ending that is read.*\.jsonl, \.json, \.parquet, \.csv, \.tsv"):
+        chosen_items(settings("manifest", other), 0)
 
 
 def test_cloned_voices_say_them_where_the_run_clones(tmp_path: Path):

@@ -74,7 +74,17 @@ def test_no_uniform_points_outside_the_vocabulary(u):
     assert int(draw(logits, torch.tensor([u], dtype=torch.double), Sampling())) in (0, 2)
 
 
-@pytest.mark.parametrize("bad", [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}, {"max_new_tokens": 0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"max_new_tokens": 0},
+    ],
+)
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(RecipeError, match="impossible sampling"):
         Sampling(**bad)

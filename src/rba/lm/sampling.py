@@ -25,7 +25,7 @@ class Sampling:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
+        if not 0 <= self.temperature < float("inf") or not 0 < self.top_p <= 1 or self.max_new_tokens < 1:
             fix = "temperature >= 0, 0 < top_p <= 1, max_new_tokens >= 1"
             raise RecipeError("impossible sampling settings", repr(self), fix)
 

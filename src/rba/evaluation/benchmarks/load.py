@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -136,6 +137,10 @@ def load(
 
     work = list(items.items())
     made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
+    if refused and not made:
+        reason, count = Counter(refused.values()).most_common(1)[0]
+        what = f"none of the {len(refused)} items can be asked: {reason} ({count} of them)"
+        raise DataError(what, f"evaluate.benchmarks: {settings.name}", "check its clips or texts")
     refused |= dict.fromkeys(seen, "its words occur in training")
     return Benchmark(settings, scorer, items, made, refused, task)
 

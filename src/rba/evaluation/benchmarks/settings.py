@@ -42,7 +42,7 @@ class BenchmarkSettings:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
-        _check(bool(self.name) and "/" not in self.name, "name", "give a name without /")
+        _check(bool(self.name.strip(".")) and "/" not in self.name, "name", "give a name without /")
         _check(self.name not in ("heldout", "robustness"), f"name: {self.name}", "this name is taken; choose another")
         _check(self.format in FORMATS, f"format: {self.format}", f"choose from {', '.join(FORMATS)}")
         _check(self.scorer in ("", *SCORERS), f"scorer: {self.scorer}", f"choose from {', '.join(SCORERS)}")

@@ -26,9 +26,12 @@ def placed(rows: Iterable[T], source: str | Path) -> Iterator[tuple[str, T]]:
 def read(path: Path) -> list[Record]:
     """The rows of one file: JSON lines, a JSON list (or the list under "Data" or "data"), parquet, CSV or TSV.
 
-    Raises DataError for a file that is damaged, and for a row that is no mapping.
+    Raises DataError for a file of another ending or that is damaged, and for a row that is no mapping.
     """
-    rows = READERS.get(path.suffix, _csv)(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError("a benchmark's file has no ending that is read", str(path), f"use {', '.join(READERS)}")
+    rows = reader(path)
     for where, row in placed(rows, path):
         if not isinstance(row, Mapping):
             raise DataError("a row is no object", where, 'write it as {"column": value, ...}')
