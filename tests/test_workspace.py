@@ -164,6 +164,8 @@ def test_what_was_there_stays_until_something_is_made_in_its_place(stage):
     assert not again(stage).is_complete
     assert again(stage).open("one") is True
     assert sorted(p.name for p in stage.path.parent.iterdir()) == ["synthesis"]
+    stage.path.replace(stage.path.with_name(".synthesis.stale"))  # as a kill leaves it, between two steps of `open`
+    assert again(stage).open("one") is True
     other = again(stage)
     other.open("two")
     assert other.put_back()

@@ -121,10 +121,11 @@ class StageFolder:
 
     def put_back(self) -> bool:
         """Bring back what `open` has set aside, if nothing was made in its place yet; True if it is back."""
-        made = any(p != self.manifest_path and not p.name.startswith(".") for p in self.path.iterdir())
+        made = any(p != self.manifest_path and not p.name.startswith(".") for p in self.path.glob("*"))
         if made or not self._stale.exists():
             return False
-        shutil.rmtree(self.path)
+        if self.path.exists():  # not where a kill came before it was made
+            shutil.rmtree(self.path)
         self._stale.replace(self.path)
         self.manifest = _read_manifest(self.manifest_path)
         self._worked, self._opened = float(self.manifest.get("seconds", 0)), None
