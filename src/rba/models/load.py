@@ -18,6 +18,7 @@ from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
 from rba.models.told import told
+from rba.weights.opening import reason_of
 
 HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
 
@@ -91,11 +92,8 @@ def undamaged(path: Path) -> Iterator[None]:
     except (RbaError, torch.OutOfMemoryError):
         raise
     except (LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
-        lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
-        first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # torch's first line names no weight
-        reason = f"it lacks {first}" if isinstance(error, KeyError) else first
         fix = "copy the whole checkpoint folder again, or make it anew with `rba connect` or `rba align`"
-        raise ModelError(f"this checkpoint is damaged: {reason}", str(path), fix) from error
+        raise ModelError(f"this checkpoint is damaged: {reason_of(error)}", str(path), fix) from error
 
 
 def _load_audio_lm(folder: Path, name: str, dtype: str, device: torch.device | None, quantize: str) -> SpeechLM:

@@ -24,8 +24,14 @@ def opening(what: str, name: str, fix: str = NAMES) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _faults()) or type(error).__name__ == "OutOfMemoryError":
             raise
-        lines = (str(error).strip() or type(error).__name__).splitlines()
-        raise ModelError(f"cannot load {what}: {lines[0].strip()}", name, fix) from error
+        raise ModelError(f"cannot load {what}: {reason_of(error)}", name, fix) from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of reading a model's files says, in one line."""
+    lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # torch's first line names no weight
+    return f"it lacks {first}" if isinstance(error, KeyError) else first
 
 
 def _faults() -> tuple[type[Exception], ...]:
