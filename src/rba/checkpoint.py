@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rba.errors import WorkspaceError
+from rba.files import settle
 
 
 def save(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, state: Any) -> None:
@@ -35,7 +36,7 @@ def save(folder: Path, parameters: Mapping[str, torch.Tensor], optimizer: torch.
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.replace(old)
-    fresh.replace(folder)
+    settle(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -59,13 +59,34 @@ def writing(path: Path, complaint: str) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        settle(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise refusal(complaint, path, error) from error
+
+
+def settle(arriving: Path, target: Path) -> None:
+    """Give a finished file or folder the name `target`, which no folder bears, once the disk holds all of it.
+
+    What is there after a power cut is whole. Raises OSError where the disk refuses.
+    """
+    for path in (arriving, *arriving.rglob("*")) if arriving.is_dir() else (arriving,):
+        _sync(path)
+    arriving.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Bring to the disk what a file or the list of a folder holds."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError:
+        if not path.is_dir():  # some network file systems know no sync of a folder
+            raise
+    finally:
+        os.close(number)
 
 
 def refusal(what: str, path: Path, error: OSError) -> WorkspaceError:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from rba.errors import DataError
-from rba.files import fingerprint, local, refusal
+from rba.files import fingerprint, local, refusal, settle
 from rba.progress import progress
 
 if TYPE_CHECKING:
@@ -81,4 +81,4 @@ def _fetch(place: Place, parts: Sequence[str], copy: Path) -> None:
     with progress(f"fetching {copy.name}", len(parts)) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(get, parts):
             bar.advance()
-    arriving.replace(copy)
+    settle(arriving, copy)

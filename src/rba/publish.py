@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from rba.errors import WorkspaceError
+from rba.files import settle
 from rba.recipe import Recipe
 from rba.workspace import file_hash
 
@@ -28,7 +29,7 @@ def publish(model: Path, target: Path, recipe: Recipe) -> None:
         (arriving / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         if target.exists():
             target.replace(leaving)
-        arriving.replace(target)
+        settle(arriving, target)
         shutil.rmtree(leaving, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(arriving, ignore_errors=True)

@@ -26,6 +26,7 @@ from rba.alignment.variants import SAMPLED_BY
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
+from rba.files import settle
 from rba.lm import quantization
 from rba.lm.number_format import pick_device
 from rba.lm.preamble import System
@@ -279,4 +280,4 @@ def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
     speechlm.save(arriving)
     tidy_adapter(arriving / "adapter", speechlm.lm.name)
     (arriving / "README.md").write_text(card, encoding="utf-8")
-    arriving.replace(model)
+    settle(arriving, model)

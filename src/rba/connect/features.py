@@ -19,6 +19,7 @@ from rba import runtime
 from rba.data import seeds
 from rba.data.instruction import instruction_id
 from rba.errors import AudioError, ProcessError, RbaError
+from rba.files import write_json, writing
 from rba.progress import progress
 
 SHARD = 256
@@ -112,13 +113,9 @@ def encode_all(encoder: Any, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _write(folder: Path, index: int, frames: list[np.ndarray], rows: list[dict[str, Any]]) -> None:
-    partial = folder / f".{index:05d}.npy.partial"
-    with partial.open("wb") as stream:
+    with writing(folder / f"{index:05d}.npy", "cannot write a shard") as stream:
         np.save(stream, np.concatenate(frames))
-    partial.replace(folder / f"{index:05d}.npy")
-    listing = folder / f".{index:05d}.json.partial"
-    listing.write_text(json.dumps(rows))
-    listing.replace(folder / f"{index:05d}.json")  # last: it marks the shard as whole
+    write_json(folder / f"{index:05d}.json", rows)  # last: it marks the shard as whole
 
 
 def make_features(

@@ -12,6 +12,7 @@ import numpy as np
 from rba.data import audio
 from rba.data.utterance import Utterance
 from rba.errors import AudioError
+from rba.files import settle
 from rba.workspace import fingerprint
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def _save(path: Path, features: dict[str, torch.Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     save_file({k: v.cpu().contiguous() for k, v in features.items()}, partial)
-    partial.replace(path)
+    settle(partial, path)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rba.errors import StoreError, WorkspaceError
-from rba.files import file_hash, local, write_bytes
+from rba.files import file_hash, local, settle, write_bytes
 from rba.progress import progress
 from rba.store.groups import INDEX, MANIFEST, REST, Group, final_files, is_stage, manifest_name, read_group
 from rba.store.place import AT_ONCE, Place
@@ -106,4 +106,4 @@ def _get(path: Path, digest: str, name: str, place: Place) -> None:
         partial.unlink()
         fix = "delete it there and upload the run again"  # an object of the right size is not sent again
         raise StoreError("the object is not what its manifest says", f"{place.url}/{name}", fix)
-    partial.replace(path)
+    settle(partial, path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rba.errors import ModelError
+from rba.files import settle
 from rba.progress import Progress, progress
 from rba.weights import cache
 from rba.weights.registry import find
@@ -62,7 +63,7 @@ def _install(source: Source, origin: Origin) -> None:
     target = cache.path(source.name)
     if target.exists():
         target.replace(partial / "replaced")
-    built.replace(target)
+    settle(built, target)
     shutil.rmtree(partial)
 
 

