@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 import socket
+import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
+from rba.alignment.groups import Group
+from rba.alignment.groups import plan as order
 from rba.alignment.objectives import available
+from rba.alignment.rollout import round_of
+from rba.alignment.settings import AlignSettings
 from rba.plan.plan import make_plan
+from rba.plan.updates import Line, line_of
 from rba.recipe import load_recipe
 
 from .conftest import ROUND, Planner, item, stage
@@ -257,6 +264,32 @@ def test_a_large_model_is_planned_on_gpus_unless_told_otherwise(toy: Planner):
     assert toy().basis.local.kind == "core" and toy(large).basis.local.kind == "GPU"
     assert toy(large, gpus=0).basis.local.kind == "core" and toy(gpus=3).basis.local.count == 3
     assert toy(gpus=1, tflops=100).basis.local.flops == 1e14
+
+
+def walked(train: int, settings: AlignSettings, seed: int) -> int:
+    """The instructions of all rounds, by the line that alignment itself goes along."""
+    groups = [Group(str(i), "", "", (), ()) for i in range(train)]
+    rounds: dict[int, set[str]] = {}
+    for step, chosen in enumerate(order(groups, settings.groups_per_step, settings.steps, seed)):
+        rounds.setdefault(round_of(step, settings), set()).update(group.id for group in chosen)
+    return sum(map(len, rounds.values()))
+
+
+@pytest.mark.parametrize(("train", "steps", "per_step"), [(8, 6, 4), (10, 25, 3), (3, 7, 8), (97, 40, 5)])
+@pytest.mark.parametrize(("refresh", "round_steps"), [("once", 9), ("online", 9), ("per_round", 3), ("per_round", 9)])
+def test_the_rounds_of_all_updates_are_those_that_alignment_walks(
+    train: int, steps: int, per_step: int, refresh: Literal["once", "online", "per_round"], round_steps: int
+):
+    settings = AlignSettings(steps=steps, groups_per_step=per_step, refresh=refresh, round_steps=round_steps)
+    mean = statistics.fmean(walked(train, settings, seed) for seed in range(100))
+    assert line_of(train, settings).drawn == pytest.approx(mean, rel=0.01, abs=0.5)
+
+
+def test_a_plan_of_a_billion_updates_walks_none_of_them():
+    settings = AlignSettings(steps=10**9, groups_per_step=4, refresh="online")
+    assert line_of(8, settings) == Line(8, 4 * 10**9)
+    assert line_of(6, settings) == Line(6, round(10**9 * (4 + (4 - 4 / 6) + 4) / 3))
+    assert line_of(0, settings) == Line(0, 0)
 
 
 def test_a_slower_device_takes_longer(toy: Planner):

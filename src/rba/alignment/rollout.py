@@ -57,11 +57,14 @@ class Valued:
     parts: list[float | None]
 
 
+def round_length(settings: AlignSettings) -> int:
+    """The updates of a round of self-samples."""
+    return {"once": settings.steps, "per_round": settings.round_steps, "online": 1}[settings.refresh]
+
+
 def round_of(step: int, settings: AlignSettings) -> int:
     """The round that an update belongs to."""
-    if settings.refresh == "online":
-        return step
-    return step // settings.round_steps if settings.refresh == "per_round" else 0
+    return step // round_length(settings)
 
 
 def begins_round(step: int, settings: AlignSettings) -> bool:

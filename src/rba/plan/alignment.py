@@ -27,7 +27,7 @@ COPIES = 2
 def plan_alignment(basis: Basis) -> list[Stage]:
     """The shared stage and one for every method and variant."""
     recipe = basis.recipe
-    line = line_of(recipe.synthesis.train, recipe.align, recipe.seed)
+    line = line_of(recipe.synthesis.train, recipe.align)
     objectives = [load_objective(method, recipe.align) for method in recipe.align.methods]
     once = objectives if recipe.align.refresh == "once" else []
     common = frozenset(kind for objective in once for kind in kinds(objective))
@@ -38,7 +38,7 @@ def plan_alignment(basis: Basis) -> list[Stage]:
         missing = shared.missing(own, kinds(objective), name, method)
         if name in recipe.align.methods:
             missing -= common
-        line = line_of(recipe.synthesis.train, settings, recipe.seed)
+        line = line_of(recipe.synthesis.train, settings)
         stages.append(_method(own, f"align/{name}", line, objective, missing))
     return stages
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from rba.alignment.engine import cost
-from rba.alignment.groups import Group, plan
 from rba.alignment.objectives.objective import Objective, Request, Sample, Task
-from rba.alignment.rollout import round_of
+from rba.alignment.rollout import round_length
 from rba.alignment.settings import AlignSettings
 from rba.alignment.trainer import micro_batches
 from rba.alignment.work import WorkCounter
@@ -38,11 +40,10 @@ class Updates:
 
 @dataclass(frozen=True)
 class Line:
-    """The plan of all updates: different instructions reached, and how often self-samples of one are drawn."""
+    """The line of all updates: different instructions reached, and how often self-samples of one are drawn."""
 
     reached: int
     drawn: int
-    rounds: int
 
 
 def learnt_voices(recipe: Recipe) -> int:
@@ -50,14 +51,30 @@ def learnt_voices(recipe: Recipe) -> int:
     return min(recipe.align.voices or recipe.speech.voices, recipe.speech.voices)
 
 
-def line_of(train: int, settings: AlignSettings, seed: int) -> Line:
-    """Which instructions the updates of a run reach, and the rounds of its self-samples."""
-    reached = min(train, settings.steps * settings.groups_per_step, settings.instructions or train)
-    groups = [Group(str(i), "", "", (), ()) for i in range(reached)]
-    rounds: dict[int, set[str]] = {}
-    for step, chosen in enumerate(plan(groups, settings.groups_per_step, settings.steps, seed)):
-        rounds.setdefault(round_of(step, settings), set()).update(group.id for group in chosen)
-    return Line(reached, sum(map(len, rounds.values())), len(rounds))
+def line_of(train: int, settings: AlignSettings) -> Line:
+    """Which instructions the updates of a run reach, and how many its rounds of self-samples hold, on average.
+
+    The line is passes over all of them, each in an order of its own (`rba.alignment.groups.plan`), so that what a round
+    takes from two passes is partly the same.
+    """
+    places = settings.steps * settings.groups_per_step
+    reached = min(train, places, settings.instructions or train)
+    if not reached:
+        return Line(0, 0)
+    length = min(places, round_length(settings) * settings.groups_per_step)
+    whole, rest = divmod(places, length)
+    cycle = reached // math.gcd(reached, length)  # rounds after which one begins where the first did in its pass
+    cycles, more = divmod(whole, cycle)
+    drawn = _different(np.arange(min(whole, cycle)) * length % reached, length, reached)
+    last = _different(np.array([whole * length % reached]), rest, reached)
+    return Line(reached, round(cycles * drawn.sum() + drawn[:more].sum() + last.sum()))
+
+
+def _different(begins: np.ndarray, length: int, size: int) -> np.ndarray:
+    """How many different items `length` places hold on average that begin at `begins` of a pass over `size` items."""
+    here = np.minimum(length, size - begins)
+    behind = np.minimum(length - here, size)
+    return here + behind - here * behind / size
 
 
 def typical(basis: Basis, objective: Objective, number: int, seed: int = 0) -> Task:
