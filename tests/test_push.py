@@ -12,7 +12,7 @@ from fake_hub import FakeHub, serving
 from huggingface_hub import HfApi
 
 from rba import cli
-from rba.errors import DataError, RbaError, RecipeError
+from rba.errors import DataError, ModelError, RbaError, RecipeError
 from rba.push import check_folder, push
 
 TOKEN = "hf_secret"
@@ -128,7 +128,7 @@ def test_what_is_no_model_has_no_card_or_names_this_machine_stays_here(model: Pa
 @pytest.mark.parametrize("text", ['{"llm": "org/l', "[]", "\xff"])
 def test_a_damaged_checkpoint_is_one_line(model: Path, text: str):
     (model / "speechlm.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"this checkpoint is damaged.*speechlm\.json.*copy the whole folder again"):
+    with pytest.raises(ModelError, match=r"this checkpoint is damaged.*speechlm\.json.*copy the whole"):
         push(model, "org/name")
 
 

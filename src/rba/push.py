@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ def push(folder: str | Path, repo: str, public: bool = False, api: Any = None) -
     uploaded before is not sent again. The token is that of the environment or of the hub's own login. `api` is an
     HfApi, the standard one if None.
 
-    Raises DataError for a folder that is no model or that nobody else could open, RecipeError for a name that no
-    repository can have, and RbaError where the hub cannot be reached or refuses.
+    Raises DataError for a folder that is no model or that nobody else could open, ModelError for a damaged one,
+    RecipeError for a name that no repository can have, and RbaError where the hub cannot be reached or refuses.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -49,7 +48,12 @@ def push(folder: str | Path, repo: str, public: bool = False, api: Any = None) -
 
 
 def check_folder(folder: Path) -> None:
-    """Raise DataError where `folder` holds no model with a card, is damaged, or names parts of this machine alone."""
+    """Raise DataError where `folder` holds no model with a card, or names parts of this machine alone.
+
+    Raises ModelError where it is damaged.
+    """
+    from rba.models.load import facts_of
+
     checkpoint, whole = folder / "speechlm.json", folder / "config.json"
     if not checkpoint.is_file() and not whole.is_file():
         fix = "give a folder of final/, or one that `rba export --to transformers` wrote"
@@ -58,24 +62,13 @@ def check_folder(folder: Path) -> None:
         raise DataError("the model has no card", str(folder / CARD), "write one: `rba report RECIPE`, or export again")
     if not checkpoint.is_file():
         return
-    facts = _facts(checkpoint)
+    facts = facts_of(folder)
     for part in ("llm", "encoder", "model"):
+        name = str(facts.get(part, ""))
         # a name of the registry is never a folder's, whatever the working folder holds
-        if part in facts and facts[part] not in SOURCES and local(facts[part]).exists():
+        if name and name not in SOURCES and local(name).exists():
             fix = "push an export of it: rba export RUN --to transformers --out FOLDER"
-            raise DataError(f"its {part} is a folder of this machine, which nobody else can open", facts[part], fix)
-
-
-def _facts(path: Path) -> dict[str, str]:
-    """The names in `speechlm.json`. Raises DataError where the file is damaged."""
-    fix = "copy the whole folder again, or run `rba align` again"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"this checkpoint is damaged: {error}", str(path), fix) from error
-    if not isinstance(facts, dict):
-        raise DataError("this checkpoint is damaged: it names no models", str(path), fix)
-    return {key: value for key, value in facts.items() if isinstance(value, str)}
+            raise DataError(f"its {part} is a folder of this machine, which nobody else can open", name, fix)
 
 
 @contextmanager

@@ -154,7 +154,7 @@ def test_what_is_saved_opens_with_the_same_log_probs(speechlm: AudioLM, folder: 
             parameter += 0.1
     speechlm.save(tmp_path / "aligned")
     facts = json.loads((tmp_path / "aligned" / "speechlm.json").read_text())
-    assert facts == {"family": "qwen2_audio", "model": str(folder)}
+    assert facts == {"family": "qwen2_audio", "model": str(folder), "adapter": True}
     again = load_speechlm(tmp_path / "aligned", "float32")
     found = [torch.cat(score(m.lm, m.prompts(m.encode(WAVES)), ANSWERS[:2], 512)).detach() for m in (speechlm, again)]
     assert torch.equal(found[0], found[1])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from rba.errors import ModelError
-from rba.models.adapters import add_lora
+from rba.models.adapters import add_lora, has_lora
 from rba.models.load import connector_files, load_speechlm
+from rba.push import check_folder
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 
@@ -55,6 +57,32 @@ def test_facts_that_lack_a_part_are_refused(whole: Path, tmp_path: Path, facts: 
     (folder / "speechlm.json").write_text(json.dumps(facts))
     with pytest.raises(ModelError, match=r"this checkpoint is damaged.*speechlm\.json"):
         connector_files(folder)
+
+
+def adapted(base: Path, folder: Path) -> Path:
+    """A checkpoint that says of its adapter that it has one."""
+    model = load_speechlm(base)
+    add_lora(model, 2, 4)
+    model.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("save", [save_tiny_speechlm, save_tiny_audio_lm])
+def test_a_copy_that_lost_its_adapter_is_not_taken_for_the_model_before_alignment(save: Callable, tmp_path: Path):
+    folder = adapted(save(tmp_path / "base"), tmp_path / "aligned")
+    assert has_lora(load_speechlm(folder).lm)
+    shutil.rmtree(folder / "adapter")
+    lost = r"this checkpoint is damaged: its folder adapter is missing .*aligned.*copy the whole checkpoint folder"
+    with pytest.raises(ModelError, match=lost):
+        load_speechlm(folder)
+    (folder / "README.md").write_text("card")
+    with pytest.raises(ModelError, match=lost):
+        check_folder(folder)
+
+
+def test_a_folder_that_says_nothing_of_its_adapter_opens_with_it(whole: Path):
+    assert "adapter" not in json.loads((whole / "speechlm.json").read_text())
+    assert has_lora(load_speechlm(whole).lm)
 
 
 def test_an_audio_lm_with_a_cut_projector_is_refused(tmp_path: Path):

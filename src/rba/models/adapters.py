@@ -7,20 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from rba.errors import ModelError
 from rba.lm.load import TextLM
+from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
 from rba.models.speechlm import SpeechLM
 
 ADAPTER = "adapter_model.safetensors"
+FOLDER = "adapter"
+"""Where a checkpoint folder holds it."""
 
 
 def has_lora(lm: TextLM) -> bool:
     """Whether the LLM carries adapters."""
     return hasattr(lm.model, "peft_config")
+
+
+def facts_of_llm(lm: TextLM) -> dict[str, Any]:
+    """What `speechlm.json` says of an LLM beside its name: the 4 bits that it is packed in, and that it is adapted."""
+    packed = {"quantize": NF4} if lm.quantize == NF4 else {}
+    return packed | ({"adapter": True} if has_lora(lm) else {})
 
 
 def add_lora(
@@ -91,6 +101,13 @@ def for_inference(speechlm: SpeechLM) -> SpeechLM:
 def save_lora(lm: TextLM, folder: Path) -> None:
     """Write the adapter alone, in PEFT's form; PEFT would otherwise ask the hub whether embeddings belong to it."""
     lm.model.save_pretrained(folder, save_embedding_layers=False)
+
+
+def load_lora(lm: TextLM, folder: Path) -> None:
+    """Put the adapter that `save_lora` wrote on the LLM, in place."""
+    from peft import PeftModel
+
+    lm.model = PeftModel.from_pretrained(lm.model, folder).eval()
 
 
 def save_lora_alone(lm: TextLM, folder: Path) -> None:

@@ -24,10 +24,10 @@ from rba.lm import quantization
 from rba.lm.load import TextLM
 from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.preamble import System
-from rba.lm.quantization import NF4, NONE
+from rba.lm.quantization import NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.adapters import has_lora, save_lora
+from rba.models.adapters import FOLDER, facts_of_llm, has_lora, load_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.worded import as_wide, fit
@@ -139,12 +139,11 @@ class AudioLM:
 
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"family": self.core.config.model_type, "model": self.source}
-        facts |= {"quantize": NF4} if self.lm.quantize == NF4 else {}
-        (folder / "speechlm.json").write_text(json.dumps(facts, indent=1) + "\n")
+        (folder / "speechlm.json").write_text(json.dumps(facts | facts_of_llm(self.lm), indent=1) + "\n")
         state = {k: v.detach().float().cpu().contiguous() for k, v in self.projector.state_dict().items()}
         save_file(state, folder / PROJECTOR)
         if has_lora(self.lm):
-            save_lora(self.lm, folder / "adapter")
+            save_lora(self.lm, folder / FOLDER)
 
     def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
         """What the model's own forward takes for one spoken request, on its device."""
@@ -306,7 +305,5 @@ def restore(model: AudioLM, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         fix = "the base model has changed or the folder is incomplete: align again"
         raise ModelError("the projector does not fit its base model", str(folder), fix) from error
-    if (folder / "adapter").is_dir():
-        from peft import PeftModel
-
-        model.lm.model = PeftModel.from_pretrained(model.core, folder / "adapter").eval()
+    if (folder / FOLDER).is_dir():
+        load_lora(model.lm, folder / FOLDER)

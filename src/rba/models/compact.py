@@ -14,8 +14,7 @@ import torch
 from rba.lm import chat
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
-from rba.lm.quantization import NF4
-from rba.models.adapters import has_lora, save_lora
+from rba.models.adapters import FOLDER, facts_of_llm, has_lora, save_lora
 from rba.models.connector import Connector
 from rba.models.encoder import SpeechEncoder
 
@@ -86,11 +85,10 @@ class CompactSpeechLM:
 
         folder.mkdir(parents=True, exist_ok=True)
         names = {"encoder": self.encoder_name, "llm": self.lm.name, "connector": self.connector.config.as_dict()}
-        names |= {"quantize": NF4} if self.lm.quantize == NF4 else {}
-        (folder / "speechlm.json").write_text(json.dumps(names, indent=1) + "\n")
+        (folder / "speechlm.json").write_text(json.dumps(names | facts_of_llm(self.lm), indent=1) + "\n")
         state = self.connector.state_dict()
         halves = {k: v.half().contiguous() if v.is_floating_point() else v.to(torch.int32) for k, v in state.items()}
         save_file(halves, folder / "connector.safetensors")
         if has_lora(self.lm):
-            save_lora(self.lm, folder / "adapter")
+            save_lora(self.lm, folder / FOLDER)
             self.lm.tokenizer.save_pretrained(folder)

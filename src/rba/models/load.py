@@ -14,6 +14,7 @@ from rba.errors import ModelError, RbaError
 from rba.lm.number_format import AUTO, pick_device
 from rba.lm.quantization import NONE, ROUNDED
 from rba.models import folder_of
+from rba.models.adapters import FOLDER, load_lora
 from rba.models.compact import CompactSpeechLM
 from rba.models.families import PROJECTOR, is_published
 from rba.models.speechlm import SpeechLM
@@ -73,13 +74,19 @@ def load_merged(folder: Path) -> SpeechLM:
 def facts_of(folder: Path) -> dict[str, Any]:
     """What `speechlm.json` of a checkpoint folder says; nothing where there is none.
 
-    Raises ModelError where the file is damaged.
+    Raises ModelError where the file is damaged, and where the adapter that it tells of is gone.
     """
     path = folder / "speechlm.json"
     if not path.is_file():
         return {}
     with undamaged(path):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError("it names no models")
+    with undamaged(folder):
+        if facts.get("adapter") and not (folder / FOLDER).is_dir():
+            raise OSError(f"its folder {FOLDER} is missing")
+    return facts
 
 
 @contextmanager
@@ -126,10 +133,8 @@ def _load_compact(folder: Path, name: str, dtype: str, device: torch.device | No
         connector.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError("the connector does not fit its encoder or LLM", str(folder), "train it again") from error
-    if (folder / "adapter").is_dir():
-        from peft import PeftModel
-
-        with undamaged(folder / "adapter"):
-            lm.model = PeftModel.from_pretrained(lm.model, folder / "adapter").eval()
+    if (folder / FOLDER).is_dir():
+        with undamaged(folder / FOLDER):
+            load_lora(lm, folder / FOLDER)
     connector = connector.to(pick_device()).eval().requires_grad_(False)
     return CompactSpeechLM(encoder, connector, lm, name, names["encoder"])
