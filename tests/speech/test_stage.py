@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from rba.data import audio
+from rba.data import audio, shards
 from rba.data.utterance import Utterance
-from rba.errors import ModelError, RbaError, RecipeError
+from rba.errors import AudioError, ModelError, RbaError, RecipeError
 from rba.speech import stage, worker
 from rba.speech.render import plan_utterance, render, render_utterance
 from rba.speech.settings import SpeechSettings
@@ -132,6 +132,25 @@ def test_bad_settings_stop_before_work_begins(tmp_path, bad):
     with pytest.raises(RecipeError):
         speak(tmp_path, instructions(TEXTS[0]), SpeechSettings(**bad))
     assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_speech_of_nothing_at_all_is_no_finished_stage(tmp_path):
+    """It fails in one line that says what was left out and why, and what was there before comes back."""
+    settings = SpeechSettings(engine="speech.examples:Beeper", voices=2, acoustics="clean", workers=1, shard_size=1)
+    folder = speak(tmp_path, instructions(TEXTS[0]), settings)
+    assert not folder.open("other")
+    long = [f"{text} {'And then? ' * 40}" for text in TEXTS]
+    why = r"none of 8 utterances could be spoken: speech lasts more than 30 s \(8\) .*Beeper.*choose another engine"
+    with pytest.raises(AudioError, match=why):
+        stage.run(settings, folder=folder, seed=0, instructions=instructions(*long))
+    assert folder.put_back() and folder.is_current("mark")
+
+
+def test_a_shard_of_which_nothing_is_spoken_is_kept_beside_others(tmp_path):
+    settings = SpeechSettings(engine="speech.examples:Beeper", voices=1, acoustics="clean", workers=1, shard_size=1)
+    folder = speak(tmp_path, instructions("And then? " * 40, TEXTS[0]), settings)
+    assert [len(shards.read(folder.shard(index), Utterance)) for index in range(2)] == [0, 1]
+    assert (folder.notes["utterances"], folder.notes["dropped"]) == (1, {"speech lasts more than 30 s": 1})
 
 
 @pytest.mark.weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -16,17 +16,21 @@ from typing import Any
 from rba.cluster.settings import RaySettings
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import RbaError, RecipeError
+from rba.errors import AudioError, RbaError, RecipeError
 from rba.progress import progress
 from rba.services.service import is_service
 from rba.speech import engine, recogniser
 from rba.speech.acoustics import Acoustics, profile_named
+from rba.speech.gate import UNINTELLIGIBLE
 from rba.speech.settings import SpeechSettings
 from rba.speech.worker import Spoken, bank_of, make_worker, speak, start
 from rba.workspace import StageFolder, write_json
 
 AHEAD = 4
 """Instructions under way for each worker: enough to keep it busy while a shard is written."""
+
+REASONS = 3
+"""Why utterances were left out, told where all of them were: the most frequent."""
 
 
 def run(
@@ -42,7 +46,8 @@ def run(
     It is done by processes of this machine, or by workers on a `cluster`. A shard is a pure function of its
     instructions, the settings and the seed: neither who spoke it nor a restart changes a byte of it. Shards that
     exist are kept. What cannot be spoken is left out and counted (note "dropped"). Raises RecipeError for an unknown
-    engine or profile, or a bank with too few speakers, ClusterError for a cluster that does not do its part.
+    engine or profile, or a bank with too few speakers, AudioError where nothing at all can be spoken, ClusterError for
+    a cluster that does not do its part.
     """
     _check(settings, instructions)
     size = settings.shard_size
@@ -54,13 +59,19 @@ def run(
             results = _on_cluster(settings, seed, queue, cluster)
         else:
             results = _spoken(settings, seed, queue)
+        waiting: dict[int, list[Spoken]] = {}  # for something to be spoken: shards of nothing alone are worth nothing
+        heard = len(missing) < len(parts)
         for index, part in missing.items():
-            spoken = []
+            waiting[index] = []
             for _ in part:
-                spoken.append(next(results))
+                waiting[index].append(next(results))
                 bar.advance(settings.voices)
-            write_json(_facts_path(folder, index), _facts(spoken))  # before the shard, so that no shard lacks its facts
-            folder.write_shard(index, [row for one in spoken for row in one.utterances], Utterance)
+            heard = heard or any(one.utterances for one in waiting[index])
+            if heard:
+                _write(folder, waiting)
+                waiting.clear()
+    if waiting:
+        raise _nothing(settings, [reason for part in waiting.values() for one in part for _, reason in one.dropped])
     for key, value in _totals([json.loads(_facts_path(folder, i).read_text()) for i in parts]).items():
         folder.note(key, value)
     folder.complete()
@@ -120,6 +131,20 @@ def _on_cluster(
 
     with Pool("speech", partial(make_worker, settings, seed), cluster, cluster.speech, len(items), AHEAD) as pool:
         yield from pool.map(items)
+
+
+def _write(folder: StageFolder, shards: Mapping[int, Sequence[Spoken]]) -> None:
+    for index, spoken in shards.items():
+        write_json(_facts_path(folder, index), _facts(spoken))  # before the shard, so that no shard lacks its facts
+        folder.write_shard(index, [row for one in spoken for row in one.utterances], Utterance)
+
+
+def _nothing(settings: SpeechSettings, reasons: Sequence[str]) -> AudioError:
+    """What to say where every utterance was left out, and why they were."""
+    told = "; ".join(f"{reason} ({count})" for reason, count in Counter(reasons).most_common(REASONS))
+    gate = " or a higher speech.gate_wer" if UNINTELLIGIBLE in reasons else ""
+    fix = f"choose another engine{gate}, or other texts"
+    return AudioError(f"none of {len(reasons)} utterances could be spoken: {told}", f"engine {settings.engine}", fix)
 
 
 def _facts_path(folder: StageFolder, index: int) -> Path:
