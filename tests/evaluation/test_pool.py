@@ -107,6 +107,15 @@ def test_a_run_without_results_is_one_clear_line(tmp_path, capsys):
     assert "there are no results" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["[]", "{}"])
+def test_results_without_rows_are_no_run(tmp_path, capsys, text):
+    write_results(tmp_path / "0.json", [row(0.25, 0.1)])
+    (tmp_path / "1.json").write_text(text)
+    assert main(["compare", str(tmp_path / "0.json"), str(tmp_path / "1.json")]) == 2
+    line = capsys.readouterr().err
+    assert "there are no rows in the results" in line and "1.json" in line and line.count("\n") == 1
+
+
 def test_what_is_no_results_file_is_not_to_be_deleted(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("name: mine\n")
     assert main(["compare", str(tmp_path / "mine.yaml")]) == 2

@@ -48,15 +48,18 @@ def _round(value: object) -> object:
 
 
 def load_results(folder: str | Path) -> list[Result]:
-    """The rows of a run folder, or of a results.json. Raises DataError where it is missing or damaged."""
+    """The rows of a run folder, or of a results.json. Raises DataError where it is missing, damaged or without rows."""
     path = Path(folder)
     if path.is_dir():
         path = next((p for p in (path / FILE, path / "evaluation" / FILE) if p.is_file()), path / "evaluation" / FILE)
     try:
-        return [config.build(Result, row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = [config.build(Result, row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except OSError as error:
         raise DataError("there are no results", str(path), "run rba evaluate first") from error
     except (ValueError, TypeError, RecipeError) as error:
         ours = path.name == FILE
         fix = "delete the file and run rba evaluate again" if ours else f"name a run folder or a {FILE}"
         raise DataError("the results cannot be read", str(path), fix) from error
+    if not rows:
+        raise DataError("there are no rows in the results", str(path), "leave the file out, or run rba evaluate again")
+    return rows
