@@ -1,8 +1,9 @@
-"""YAML documents as recipes use them: YAML 1.2 scalars, no key twice, faults named with file and line."""
+"""Documents: YAML as recipes use it, with YAML 1.2 scalars, no key twice, faults named with file and line; JSON."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import typing
 from pathlib import Path
@@ -74,10 +75,26 @@ _Dumper.add_representer(list, _Dumper.represent_items)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
+TOO_DEEP = "it is nested too deeply"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a piece of JSON. Raises ValueError where it is none, with the line, or nested too deeply."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if error.lineno > 1 else ""
+        raise ValueError(error.msg.removesuffix(" at") + line) from error
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
+
+
 def parse(text: str, where: str) -> Any:
     """The value of a piece of YAML. Raises RecipeError with the line of the fault."""
     try:
         return yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise RecipeError(f"not valid YAML: {TOO_DEEP}", where, "write fewer brackets within brackets") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where

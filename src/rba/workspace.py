@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rba.document import parse_json
 from rba.errors import WorkspaceError
 from rba.files import file_hash, fingerprint, refusal, write_bytes, write_json, write_text
 
@@ -32,7 +33,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WorkspaceError("the stage's manifest cannot be read", str(path), f"delete {path.parent}") from error
     if not isinstance(manifest, dict) or "fingerprint" not in manifest:
@@ -242,7 +243,7 @@ class Workspace:
         found = []
         for line in self.metrics_path.read_text(errors="replace").splitlines():
             with contextlib.suppress(ValueError):
-                record = json.loads(line)
+                record = parse_json(line)
                 if isinstance(record, dict) and stage in (None, record.get("stage")):
                     found.append(record)
         return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import json
 import zlib
 from pathlib import Path
 from typing import Any
 
+from rba.document import parse_json
 from rba.errors import DataError
 
 ROW = '{"text": "..."}'
@@ -29,12 +29,13 @@ def text_lines(path: Path, what: str) -> list[tuple[str, str]]:
 def text_row(line: str, where: str) -> dict[str, Any]:
     """A line of JSON lines whose `text` says something. Raises DataError, with the place, for any other."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
             raise ValueError("no text")
         row["text"].encode()  # JSON may hold halves of characters, which no file can
     except ValueError as error:
         raise DataError("this line holds no text", where, f"write a JSON object a line: {ROW}") from error
+    _without_nul(row["text"], where)
     return row
 
 
@@ -50,6 +51,13 @@ def _content(path: Path, what: str) -> bytes:
 
 def _decoded(line: bytes, where: str) -> str:
     try:
-        return line.decode().strip()
+        return _without_nul(line.decode().strip(), where)
     except UnicodeDecodeError as error:
         raise DataError("this line is not UTF-8", where, "save the file as UTF-8") from error
+
+
+def _without_nul(text: str, where: str) -> str:
+    """The text itself. Raises DataError where it holds NUL, which UTF-16 is full of and nobody can say."""
+    if "\0" in text:
+        raise DataError("this line holds a NUL character", where, "take it out, or save the file as UTF-8")
+    return text

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rba import config
+from rba.document import parse_json
 from rba.errors import DataError, RecipeError
 from rba.evaluation.table import print_table
 from rba.workspace import write_json
@@ -53,7 +53,7 @@ def load_results(folder: str | Path) -> list[Result]:
     if path.is_dir():
         path = next((p for p in (path / FILE, path / "evaluation" / FILE) if p.is_file()), path / "evaluation" / FILE)
     try:
-        rows = [config.build(Result, row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = [config.build(Result, row) for row in parse_json(path.read_text(encoding="utf-8"))]
     except OSError as error:
         raise DataError("there are no results", str(path), "run rba evaluate first") from error
     except (ValueError, TypeError, RecipeError) as error:

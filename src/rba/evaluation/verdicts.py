@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from rba.document import parse_json
 from rba.files import fingerprint, refusal, write_text
 
 Pair = tuple[str, str, str]
@@ -31,7 +32,7 @@ class Verdicts:
             lines = place.read_text(encoding="utf-8", errors="replace").splitlines() if place.is_file() else []
             for line in lines:
                 with contextlib.suppress(ValueError):
-                    key, said = json.loads(line)
+                    key, said = parse_json(line)
                     self._said[key] = said
             place.parent.mkdir(parents=True, exist_ok=True)
             write_text(place, "".join(map(_line, self._said.items())))

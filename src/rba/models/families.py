@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rba.document import parse_json
 from rba.errors import ModelError
 from rba.files import local
 
@@ -173,7 +173,7 @@ def check_published(name: str | Path) -> None:
     if not path.is_file():
         return
     try:
-        model_type = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+        model_type = parse_json(path.read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError("config.json names no model_type", str(path), "download the model again") from error
     family_of(model_type, str(name))

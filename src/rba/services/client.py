@@ -11,7 +11,6 @@ unknown model or a refused request end the call with one line. What arrived unti
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from rba.data.seeds import rng
+from rba.document import parse_json
 from rba.errors import ModelError, RbaError, RecipeError
 from rba.services import cache
 from rba.services.form import Form
@@ -47,7 +47,7 @@ class Client:
     `decode` makes of an answer's bytes what is read: JSON, unless the server answers with something else.
     """
 
-    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = json.loads):
+    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_json):
         self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
         key = os.environ.get(service.key_env, "").strip() if service.key_env else ""
         if service.key_env and not key:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from rba.document import parse_json
 from rba.errors import StoreError, WorkspaceError
 from rba.files import file_hash
 from rba.workspace import StageFolder
@@ -51,7 +52,7 @@ def read_group(name: str, manifest: bytes, where: str) -> Group:
     Raises StoreError for one that cannot be read or points out of the run.
     """
     try:
-        facts = json.loads(manifest)
+        facts = parse_json(manifest)
         files = {str(path): str(digest) for path, digest in facts["files"].items()}
         if name and not isinstance(facts["fingerprint"], str):
             raise TypeError(facts["fingerprint"])

@@ -73,7 +73,7 @@ def clip(value: Any, folder: Path, where: str) -> bytes | None:
         return value
     try:
         return (folder / str(value)).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no path holds a NUL
         raise DataError("a benchmark's clip is missing", f"{folder / str(value)}, item {where}", "add it") from error
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rba.document import parse_json
 from rba.errors import DataError
 
 T = TypeVar("T")
@@ -54,7 +54,8 @@ def _whole(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise DataError("benchmark data cannot be read", where, "check that the file is whole") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"benchmark data cannot be read: {reason}", where, "check that the file is whole") from error
 
 
 def _parquet(path: Path) -> list[Record]:
@@ -68,14 +69,14 @@ def _json_lines(path: Path) -> list[Record]:
     rows: list[Record] = []
     for line in filter(str.strip, lines(text_of(path))):
         with _whole(f"{path}, row {len(rows) + 1}"):
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
     return rows
 
 
 def _json(path: Path) -> list[Record]:
     text = text_of(path)
     with _whole(str(path)):
-        tree = json.loads(text)
+        tree = parse_json(text)
     rows = tree
     if isinstance(tree, dict):
         rows = next((tree[key] for key in ("Data", "data", "questions") if tree.get(key) is not None), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rba.document import parse_json
 from rba.errors import DataError
 from rba.evaluation.benchmarks.formats import manifest
 from rba.evaluation.benchmarks.item import Item
@@ -35,7 +35,7 @@ def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
 def _listed(value: Any) -> list[Any]:
     """A list, or the JSON text of one; empty for anything else."""
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        found = parse_json(value) if isinstance(value, str) else value
     except ValueError as error:
         raise ValueError("a list that is not JSON") from error
     return list(found) if isinstance(found, list | tuple) else []
