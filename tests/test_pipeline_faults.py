@@ -16,7 +16,7 @@ from rba.workspace import Workspace
 
 
 @pytest.mark.parametrize(
-    "override",
+    "overrides",
     [
         "teacher=smolm2-135m-instruct",
         "model=shiped",
@@ -25,16 +25,28 @@ from rba.workspace import Workspace
         "align.judge=smolm2",
         "align.reward_model=armo",
         "evaluate.cascade=whisper-tiny",
-        "speech={gate: true, gate_asr: whisper-small}",
+        "speech.gate_asr=whisper-small speech.gate=true",
+        "align.embedder=minilm",
         "connect.encoder=whisper-bse",
         "connect.llm=smolm2",
         "synthesis.embedder=minilm",
     ],
 )
-def test_a_model_that_cannot_exist_is_refused_before_anything_is_done(mine, override):
-    with pytest.raises(ModelError):
-        run(mine(override))
+def test_a_model_that_cannot_exist_is_refused_with_its_key_before_anything_is_done(mine, overrides):
+    words = overrides.split()
+    with pytest.raises(ModelError, match=rf"\({words[0].replace('=', ' ')}\)"):
+        run(mine(*words))
     assert done() == [] and not mine().folder.exists()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_with_the_keys_that_name_it(mine, monkeypatch):
+    def gone(*_: object, **__: object) -> None:
+        raise ModelError("cannot load the language model: 404", "org/gone", "give another")
+
+    monkeypatch.setattr(sys.modules["rba.speech.stage"], "run", gone)
+    other = "align.variants={quick: {method: sft, judge: org/gone}}"
+    with pytest.raises(ModelError, match=r"404 \(teacher, align\.variants\.quick\.judge org/gone\); give another"):
+        run(mine("teacher=org/gone", other))
 
 
 def test_one_process_is_told_at_once_that_it_cannot_divide_weights_and_may_do_all_but_align(mine):

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rba import parallel, runtime
-from rba.alignment.variants import resolve
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.meter import measure
 from rba.models import SHIPPED
+from rba.named import named_models, trainings, with_keys
 from rba.publish import publish
 from rba.recipe import CONNECT, Recipe
 from rba.steps import Step, plan
@@ -39,7 +39,7 @@ def run(recipe: Recipe, only: str | None = None, command: str = "") -> Path:
     if only is not None and only not in VERBS:
         raise ValueError(f"no verb {only!r}; there are {', '.join(VERBS)}")
     workspace = Workspace(recipe.folder)
-    with parallel.joined() as world:
+    with with_keys(recipe), parallel.joined() as world:
         if world.leads:
             _lead(recipe, workspace, only, command)
         else:
@@ -146,8 +146,8 @@ def check_models(recipe: Recipe) -> None:
     from rba.synthesis.texts import read_texts
     from rba.weights.registry import find
 
-    trainings = [recipe.align, *(resolve(recipe.align, name)[1] for name in recipe.align.variants)]
-    for settings in trainings:
+    own = trainings(recipe).values()
+    for settings in own:
         if is_service(name := settings.reward_model):
             what = "a server gives no reward model's score"
             raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
@@ -155,24 +155,15 @@ def check_models(recipe: Recipe) -> None:
             from rba.alignment.token_teacher import check_served
 
             check_served(settings)
-    named = [name for s in trainings for name in (s.token_teacher, s.judge, s.reward_model, s.rollout_server)]
-    if recipe.model == CONNECT:
-        named += [recipe.connect.encoder, recipe.connect.llm]
-    named += [recipe.synthesis.embedder, recipe.evaluate.embedder]
-    for name in (
-        recipe.teacher,
-        *dict.fromkeys(named),
-        recipe.evaluate.judge,
-        recipe.evaluate.cascade,
-        recipe.speech.gate_asr if recipe.speech.gate else "",
-    ):
+    for key, name in named_models(recipe).items():
         if is_service(name):
             parse_service(name)
-        elif name and "/" not in name and not local(name).is_dir():
-            find(name)
+        elif key not in ("model", "connect.start") and "/" not in name and not local(name).is_dir():
+            with with_keys(recipe):
+                find(name)
     if recipe.synthesis.texts:
         read_texts(recipe.synthesis.texts)
-    for reward in dict.fromkeys(s.reward for s in trainings):
+    for reward in dict.fromkeys(settings.reward for settings in own):
         for name in filter(is_custom, parse_weights(reward)):
             load_custom(name)
     if recipe.model in (CONNECT, SHIPPED):

@@ -99,7 +99,7 @@ def test_a_language_model_has_no_trained_head_and_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["no-such-model", ""])
 def test_a_missing_model_is_named(name):
-    with pytest.raises(ModelError, match="no model is called"):
+    with pytest.raises(ModelError, match="the registry holds no such model"):
         load_reward_model(name)
 
 

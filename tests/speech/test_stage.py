@@ -105,7 +105,7 @@ def test_a_recipe_can_name_an_engine_of_its_own(tmp_path):
 def test_what_a_worker_lacks_is_raised_where_it_is_asked_to_speak(monkeypatch):
     monkeypatch.setattr(worker, "_worker", None)
     worker.start(SpeechSettings(gate=True, gate_asr="/no/such/folder"), 0)
-    with pytest.raises(ModelError, match="no model is called"):
+    with pytest.raises(ModelError, match="the registry holds no such model"):
         worker.speak(instructions(TEXTS[0])[0])
 
 

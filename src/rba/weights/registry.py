@@ -217,6 +217,6 @@ def find(name: str) -> Source:
     if name in SOURCES:
         return SOURCES[name]
     nearest = difflib.get_close_matches(name.lower(), SOURCES, n=1, cutoff=0.4)
-    hint = f'did you mean "{nearest[0]}"?' if nearest else f"the registry holds {', '.join(SOURCES)}."
+    hint = f'did you mean "{nearest[0]}"?' if nearest else f"it holds {', '.join(SOURCES)}."
     fix = f"{hint} A local model folder or a hub id like org/name works too where a model is loaded"
-    raise ModelError(f'no model is called "{name}"', "not in the registry", fix)
+    raise ModelError("the registry holds no such model", name, fix)
