@@ -13,6 +13,8 @@ from rba.plan.words import number, size
 
 from .conftest import TOY
 
+SERVED = ["teacher=openai:http://host/v1#org/large"]
+
 
 @pytest.fixture
 def recipe(tmp_path: Path, bare: Path) -> tuple[str, str, str]:
@@ -81,6 +83,8 @@ def stages_take_time(plan) -> bool:
         (["--gpus", "-1"], "--gpus -1"),
         (["--tflops", "0"], "--tflops 0"),
         (["--shape", "org/model"], "a shape is written MODEL=FILE"),
+        ([*SERVED, "--shape", "org/lrage=c.json"], "no such model (--shape org/lrage); did you mean org/large?"),
+        (["--shape", "xyzzy=c.json"], "needs the shape of no such model (--shape xyzzy); it needs "),
     ],
 )
 def test_what_cannot_work_is_one_line_and_exit_code_2(recipe, capsys, words: list[str], said: str):

@@ -59,7 +59,8 @@ class Plan:
 def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
     """Plan a recipe without loading any weights (a probe loads those of small local models) and without a network.
 
-    Raises RbaError for what the run itself would refuse at its start: unknown models, servers and rewards.
+    Raises RbaError for what the run itself would refuse at its start (unknown models, servers and rewards), and for a
+    shape that nothing needs.
     """
     from rba.pipeline import check_models
 
@@ -87,6 +88,7 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
     if recipe.model == CONNECT:
         stages.append(plan_connect(basis, speed if recipe.speech.engine == "hibari" else None))
     stages += [*plan_alignment(basis), plan_evaluation(basis)]
+    shapes.check_given()
     mixed = ["instructions that align.mix brings from other runs are not counted"] if recipe.align.mix else []
     lines = [*shapes.unknown.values(), *mixed, *_uncounted(stages), *(probed.refused if probed else ())]
     return Plan(basis, tuple(stages), probed, tuple(dict.fromkeys(lines)))

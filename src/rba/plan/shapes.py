@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rba.errors import ModelError, RbaError
+from rba.errors import ModelError, RbaError, RecipeError
 from rba.files import local
 from rba.lm.flops import Decoder, countable
 from rba.plan.classes import BUILDERS, Kind
@@ -53,6 +54,7 @@ class Shapes:
     def __init__(self, given: Mapping[str, str] | None = None):
         self.given, self.unknown = dict(given or {}), dict[str, str]()
         self._found: dict[tuple[str, Kind], Shape | None] = {}
+        self._asked: list[str] = []
 
     def find(self, name: str, kind: Kind) -> Shape | None:
         """The shape of `name`; None where nothing here tells it.
@@ -61,6 +63,7 @@ class Shapes:
         """
         if (name, kind) not in self._found:
             model = parse_service(name).model if is_service(name) else name
+            self._asked.append(model)
             config, source = self._config(model, is_service(name))
             found = _shape(model, kind, config, source) if config is not None else None
             self._found[name, kind] = found
@@ -76,6 +79,13 @@ class Shapes:
     def known(self) -> list[Shape]:
         """All shapes that were found, each model once."""
         return list({shape.name: shape for shape in self._found.values() if shape}.values())
+
+    def check_given(self) -> None:
+        """Raise RecipeError, with the nearest name, for what the user gave and nobody has asked for."""
+        for name in self.given.keys() - set(self._asked):
+            nearest = difflib.get_close_matches(name, self._asked, n=1, cutoff=0.4)
+            fix = f"did you mean {nearest[0]}?" if nearest else f"it needs {', '.join(dict.fromkeys(self._asked))}"
+            raise RecipeError("the plan needs the shape of no such model", f"--shape {name}", fix)
 
     def _config(self, name: str, served: bool) -> tuple[Any, str]:
         if name in self.given:
