@@ -132,8 +132,11 @@ def test_models_are_listed(capsys):
     assert any(line.startswith("smollm2-135m-instruct") and "Apache-2.0" in line for line in lines)
 
 
-def test_the_place_of_a_model_is_told(capsys, monkeypatch, tmp_path):
+def test_the_place_of_a_fetched_model_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("RBA_CACHE", str(tmp_path))
+    line = fault(capsys, "models", "path", "whisper-tiny.en")
+    assert "not in the cache (whisper-tiny.en); fetch it: rba models fetch whisper-tiny.en" in line
+    monkeypatch.setattr("rba.weights.cache.is_cached", lambda name: True)
     assert cli.main(["models", "path", "whisper-tiny.en"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}/models/whisper-tiny.en\n"
 

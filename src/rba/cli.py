@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 from rba import __version__, runtime
-from rba.errors import RbaError, RecipeError
+from rba.errors import ModelError, RbaError, RecipeError
 from rba.files import disk_full
 
 _STAGES = {
@@ -146,7 +146,10 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _add_models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="every model with its size, licence and whether it is in the cache")
-    for action, text in (("fetch", "download, check and convert a model"), ("path", "print where a model lies")):
+    for action, text in (
+        ("fetch", "download, check and convert a model"),
+        ("path", "print where a fetched model lies"),
+    ):
         actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
     alone = actions.add_parser("llm", help="write a SpeechLM's LLM by itself, for a rollout server")
     alone.add_argument("name", metavar="MODEL", help='a checkpoint folder, "shipped", or an audio LM: folder or hub id')
@@ -249,8 +252,9 @@ def _check(args: argparse.Namespace) -> int:
 def _models(args: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from rba.weights.cache import is_cached, path
     from rba.weights.registry import find
-    from rba.weights.resolve import fetch, models_table, path
+    from rba.weights.resolve import fetch, models_table
 
     if args.action == "llm":
         from rba.export.llm import write_llm
@@ -260,7 +264,9 @@ def _models(args: argparse.Namespace) -> None:
     elif args.action == "fetch":
         print(fetch(find(args.name).name))
     elif args.action == "path":
-        print(path(find(args.name).name))
+        if not is_cached(name := find(args.name).name):
+            raise ModelError("this model is not in the cache", name, f"fetch it: rba models fetch {name}")
+        print(path(name))
     else:
         form = "{:<28} {:<18} {:>8}  {:<11} {:<7} {}"
         print(form.format("NAME", "KIND", "SIZE", "LICENCE", "CACHED", "SUMMARY"))
