@@ -189,6 +189,14 @@ def test_a_bug_keeps_its_traceback(monkeypatch, error):
         cli.main(["show-config", "x"])
 
 
+def test_a_name_that_no_text_can_hold_is_printed_all_the_same(monkeypatch):
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setattr(cli, "_show_config", lambda args: print(args.recipe))
+    assert cli.main(["show-config", os.fsdecode(b"caf\xe9.yaml")]) == 0
+    assert printed.buffer.getvalue() == b"caf\\udce9.yaml\n"
+
+
 def test_a_reader_that_leaves_is_no_error():
     code = "import sys; from rba.cli import main; sys.exit(main(['models', 'list']))"
     read, write = os.pipe()

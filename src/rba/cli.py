@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import os
 import shlex
@@ -295,6 +296,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     runtime.prepare()
     _quiet()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what no text can, as stderr knows
     try:
         code = args.call(args)
         sys.stdout.flush()

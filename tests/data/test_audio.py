@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -76,6 +77,15 @@ def test_unusable_audio_is_refused_in_one_line(data, complaint):
     with pytest.raises(AudioError, match=complaint) as caught:
         audio.decode(data, where="clip 7")
     assert "clip 7" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_is_read_whatever_bytes_its_name_has(tmp_path):
+    """Linux takes any; Python has those that are not UTF-8 as halves of characters."""
+    for name, data in ((b"caf\xe9.wav", as_bytes(tone(0.5))), (b"na\xefve.wav", b"no audio")):
+        (tmp_path / os.fsdecode(name)).write_bytes(data)
+    assert audio.decode(tmp_path / os.fsdecode(b"caf\xe9.wav")).size == 8000
+    with pytest.raises(AudioError, match="audio cannot be decoded"):
+        audio.decode(str(tmp_path / os.fsdecode(b"na\xefve.wav")))
 
 
 def test_a_missing_file_is_named(tmp_path):

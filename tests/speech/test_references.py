@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -17,7 +19,8 @@ from speech.examples import TEXTS, instructions
 def clip(path, seconds, hz=200.0):
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(seconds * 8000)) / 8000
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hz * time), 8000)
+    with path.open("wb") as file:
+        soundfile.write(file, 0.3 * np.sin(2 * np.pi * hz * time), 8000, format=path.suffix[1:])
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,21 @@ def test_drawn_people_are_different_and_follow_the_parts(people):
     first = bank.draw("train", 4, 0, "item")
     assert len({s.id for s in first}) == 4 and first == bank.draw("train", 4, 0, "item")
     assert any(first != bank.draw("train", 4, 0, f"item {i}") for i in range(3))
+
+
+@pytest.mark.parametrize("place", [b"anna/caf\xe9.wav", b"ren\xe9/hello.wav"])
+def test_a_name_that_is_not_utf_8_is_told(tmp_path, place):
+    clip(tmp_path / os.fsdecode(place).partition("/")[0] / "a.wav", 4)
+    (tmp_path / os.fsdecode(place)).write_bytes(b"")
+    with pytest.raises(RecipeError, match=r"name of a reference clip is not UTF-8 .*rename it"):
+        ReferenceBank(str(tmp_path)).speakers("train")
+
+
+def test_words_that_are_not_utf_8_are_told(tmp_path):
+    clip(tmp_path / "anna" / "a.wav", 4)
+    (tmp_path / "anna" / "a.txt").write_bytes(b"un caf\xe9")
+    with pytest.raises(RecipeError, match=r"words of a reference clip are not UTF-8 .*a\.txt"):
+        ReferenceBank(str(tmp_path)).speakers("train")
 
 
 def test_faults_are_named(people, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise AudioError("no such audio file", where, "check the path")
     try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as stream:
+        # a name as the disk has it: it need not be UTF-8
+        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fsencode(source)) as stream:
             rate = stream.samplerate
             # hours of audio are refused by their header; a streamed file's header does not know, so the reading stops
             if stream.frames < UNKNOWN_FRAMES:

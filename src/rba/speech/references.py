@@ -68,7 +68,7 @@ def find_speaker(name: str, references: str = "") -> Speaker:
 
 @functools.lru_cache(maxsize=4)
 def _people(folder: str) -> tuple[Speaker, ...]:
-    """Everybody in the folder, by name. Raises RecipeError where there is no clip at all."""
+    """Everybody in the folder, by name. Raises RecipeError for no clip, and a name or words that are not UTF-8."""
     root = given(folder)
     places = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     people = tuple(_person(place, clip) for place in places if (clip := _clip(place)))
@@ -81,7 +81,7 @@ def _people(folder: str) -> tuple[Speaker, ...]:
 def _clip(place: Path) -> Path | None:
     """The first clip of a usable length, in an order drawn by name: most folders are left after one look."""
     clips = (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
-    for clip in sorted(clips, key=lambda p: seeds.derive("reference clip", p.relative_to(place.parent).as_posix())):
+    for clip in sorted(clips, key=lambda clip: _drawn(clip, place.parent)):
         try:
             seconds = soundfile.info(str(clip)).duration
         except soundfile.SoundFileError:
@@ -91,7 +91,19 @@ def _clip(place: Path) -> Path | None:
     return None
 
 
+def _drawn(clip: Path, root: Path) -> int:
+    """Where a clip stands in the order of its person's clips. Raises RecipeError for a name that is not UTF-8."""
+    try:
+        return seeds.derive("reference clip", clip.relative_to(root).as_posix())
+    except UnicodeEncodeError as error:
+        raise RecipeError("the name of a reference clip is not UTF-8", str(clip), "rename it") from error
+
+
 def _person(place: Path, clip: Path) -> Speaker:
     texts = [clip.with_suffix(suffix) for suffix in _TEXTS]
-    words = next((path.read_text(encoding="utf-8").strip() for path in texts if path.is_file()), "")
+    path = next((path for path in texts if path.is_file()), None)
+    try:
+        words = path.read_text(encoding="utf-8").strip() if path else ""
+    except UnicodeDecodeError as error:
+        raise RecipeError("the words of a reference clip are not UTF-8", str(path), "save the file as UTF-8") from error
     return Speaker(_PREFIX + place.name, reference=str(clip), reference_text=words)
