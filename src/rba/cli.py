@@ -315,7 +315,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"{error.strerror} ({error.filename}); name a place that can be read and written")
         if not _disk_full(error):
             raise
-        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        # a copy that fails has two names, of which the second could not be written
+        place = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+        where = f" ({place})" if place else ""
         return _fail(f"the disk is full{where}; free some space and run the same command again")
     return code or 0
 

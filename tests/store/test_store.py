@@ -361,6 +361,17 @@ def test_a_full_disk_is_no_fault_of_the_store(run, url, tmp_path, monkeypatch, c
     assert "the disk is full" in capsys.readouterr().err
 
 
+def test_a_full_store_on_a_disk_is_told_with_its_own_place(run, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "sendfile", full)  # what a copy is made by
+    store = tmp_path / "mounted" / "store"
+    assert main(["upload", str(run), str(store)]) == 2
+    said = capsys.readouterr().err
+    assert f"the disk is full ({store}/" in said and str(run) not in said
+
+
 def test_what_the_store_refuses_is_said_in_its_words(url, monkeypatch):
     place = Place(url)
     monkeypatch.setattr(
