@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from releases import each
 from transformers import LlamaConfig
 
 from rba.errors import ModelError
 from rba.models.encoder import load_encoder
 from rba.models.families import FAMILIES
+from rba.plan.classes import BUILDERS as CLASSES
 from rba.plan.published import PUBLISHED
 from rba.plan.shapes import Shapes
 from rba.testing.tiny_audio_lm import BUILDERS, STAND_INS, tiny_audio_lm
@@ -24,6 +27,19 @@ def test_a_folder_without_weights_tells_its_shape(bare: Path):
     shape = Shapes().find(str(bare / "llm"), "lm")
     assert shape is not None and shape.source == "folder"
     assert shape.parameters == sum(p.numel() for p in tiny_text_lm().model.parameters())
+
+
+def test_an_embedding_that_is_the_head_too_counts_once_also_where_the_two_are_not_tied_yet(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def untied(config: Any, name: str) -> tuple[Any, Any]:
+        model, _ = CLASSES["lm"](config, name)
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+        return model, None
+
+    monkeypatch.setattr("rba.plan.shapes.BUILDERS", CLASSES | {"lm": untied})
+    shape = Shapes().find(str(bare / "llm"), "lm")
+    assert shape is not None and shape.parameters == tiny_text_lm().model.num_parameters()
 
 
 def test_the_users_configuration_comes_first(tmp_path: Path):

@@ -164,6 +164,7 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
     with _checked(name, source):
         with torch.device("meta"):
             model, hearing = BUILDERS[kind](config, name)
+            model.tie_weights()  # older releases of transformers leave that out where weights take no room
         rate = frame_rate(config) if kind in _HEARING else 0.0
         decoder = Decoder.of(model) if kind not in _HEARING and countable(model) else None
     whole = _count(model)
