@@ -1,4 +1,4 @@
-"""Workers of a process pool never outlive the run that started them, and leave Ctrl-C to it."""
+"""Workers of a process pool make their work function once, and never outlive the block that asked for them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,43 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import rba
-from rba import workers
+import pytest
 
-POOL = """
+import rba
+from rba.errors import ModelError, ProcessError
+from rba.workers import pooled
+
+DIED = ProcessError("a worker died", "2 workers", "try again")
+SLEEPERS = """
 import os, sys, time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from rba import workers
+from rba.errors import ProcessError
+from rba.workers import pooled
+
+def sleeper():
+    print(os.getpid(), flush=True)
+    return time.sleep
+
 if __name__ == "__main__":
-    with ProcessPoolExecutor(2, get_context("spawn"), initializer=workers.begin) as pool:
-        first, second = pool.submit(time.sleep, 60), pool.submit(time.sleep, 60)
-        while len(pool._processes) < 2 or not (first.running() and second.running()):
-            time.sleep(0.01)
-        time.sleep(float(sys.argv[1]))
-        print(*pool._processes, flush=True)
-        time.sleep(60)
+    with pooled(sleeper, 2, ProcessError("died")) as submit:
+        for waiting in [submit(60) for _ in range(9)]:
+            waiting.result()
 """
+
+
+def adder(start: int) -> Callable[[int], int]:
+    """A work function that adds to `start`; none for a negative one."""
+    if start < 0:
+        raise ModelError("cannot add", str(start), "give 0 or more")
+    return start.__add__
+
+
+def leaver() -> Callable[[int], None]:
+    """A work function that its process does not survive."""
+    return os._exit
 
 
 def is_alive(pid: int) -> bool:
@@ -36,23 +54,58 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_the_workers_of_a_killed_run_leave(tmp_path):
-    (tmp_path / "pool.py").write_text(POOL)
+@pytest.fixture
+def asleep(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process whose two workers have begun to sleep for a minute, and their ids."""
+    (tmp_path / "pool.py").write_text(SLEEPERS)
     environment = {**os.environ, "PYTHONPATH": str(Path(rba.__file__).parents[1])}
-    command = [sys.executable, str(tmp_path / "pool.py"), "1"]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "pool.py")], text=True, env=environment, **pipes)
     assert parent.stdout is not None
-    pids = [int(word) for word in parent.stdout.readline().split()]
-    assert len(pids) == 2 and all(map(is_alive, pids))
+    yield parent, [int(parent.stdout.readline()) for _ in range(2)]
     parent.kill()
-    parent.wait()
+    parent.communicate()
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether these processes leave within some seconds."""
     deadline = time.monotonic() + 20
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(is_alive, pids))
+    return not any(map(is_alive, pids))
 
 
-def test_the_main_process_keeps_its_ctrl_c():
-    before = signal.getsignal(signal.SIGINT)
-    workers.begin()
-    assert signal.getsignal(signal.SIGINT) is before
+def test_every_process_makes_its_work_function_and_results_are_its_own():
+    with pooled(partial(adder, 40), 2, DIED) as submit:
+        assert [done.result() for done in [submit(item) for item in range(4)]] == [40, 41, 42, 43]
+
+
+def test_what_a_process_could_not_load_is_raised_where_it_is_asked():
+    with pytest.raises(ModelError, match=r"cannot add \(-1\); give 0"), pooled(partial(adder, -1), 2, DIED) as submit:
+        submit(1).result()
+
+
+def test_a_process_that_dies_is_told():
+    with pytest.raises(ProcessError, match="a worker died"), pooled(leaver, 1, DIED) as submit:
+        submit(3).result()
+
+
+def test_the_workers_of_a_killed_run_leave(asleep):
+    parent, pids = asleep
+    assert all(map(is_alive, pids))
+    parent.kill()
+    parent.wait()
+    assert gone(pids)
+
+
+def test_ctrl_c_waits_for_no_work_under_way(asleep):
+    """The terminal sends it to the workers, too, which leave it to their parent."""
+    parent, pids = asleep
+    for pid in pids:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert all(map(is_alive, pids))
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=20)
+    assert parent.returncode and said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
+    assert gone(pids)

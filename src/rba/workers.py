@@ -1,27 +1,73 @@
-"""How a worker process behaves when its parent stops: it leaves, whether the parent was interrupted or killed."""
+"""Processes of a pool: each makes its work function once; they leave at once where their parent stops or is killed."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from rba.errors import ProcessError, RbaError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def begin() -> None:
-    """Call first in the initialiser of a process pool; does nothing in the main process.
+@contextmanager
+def pooled(
+    make: Callable[[], Callable[[Item], Result]], count: int, died: ProcessError
+) -> Iterator[Callable[[Item], Future[Result]]]:
+    """What hands an item to one of `count` processes, each of which has called `make()` once for its work function.
 
-    Ctrl-C is left to the parent, which ends the pool in order. A parent that was killed cannot: without this its
-    workers would wait for it forever.
+    The result raises what the work function raises, and RbaError for what `make` could not load. At an error in the
+    block, Ctrl-C among them, the processes leave at once, whatever they are at; what they have written stays. Raises
+    `died` where one of them dies.
     """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+    context = get_context("spawn")
+    staying, leaving = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(count, context, _begin, (make, staying))
+    try:
+        yield lambda item: pool.submit(_work, item)
+    except BrokenProcessPool as error:
+        raise died from error
+    except BaseException:
+        leaving.close()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        leaving.close()
+        staying.close()
+
+
+_made: Callable[[Any], Any] | RbaError | None = None
+"""The work function of this process, or why there is none."""
+
+
+def _begin(make: Callable[[], Callable[[Any], Any]], staying: Connection) -> None:
+    """The initialiser of a process. Ctrl-C is left to its parent, which ends the pool in order."""
+    global _made
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(parent,), name="rba-follow-parent", daemon=True).start()
+    threading.Thread(target=_leave_with, args=(staying,), name="rba-follow-parent", daemon=True).start()
+    try:
+        _made = make()
+    except RbaError as error:  # an initialiser that raises is printed, and breaks the pool without a reason
+        _made = error
 
 
-def _leave_with(parent: Any) -> None:
-    parent.join()
+def _leave_with(staying: Connection) -> None:
+    """End this process where its parent closes the other end, or is killed: it would wait for it forever."""
+    staying.poll(None)
     os._exit(1)
+
+
+def _work(item: Any) -> Any:
+    assert _made is not None, "_begin() comes first"
+    if isinstance(_made, RbaError):
+        raise _made
+    return _made(item)

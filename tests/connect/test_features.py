@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rba.connect import features
-from rba.connect.features import FeatureStore, Job, make_shard
+from rba.connect.features import FeatureStore, Job, ShardMaker, make_features
 from rba.errors import AudioError, ModelError
 
 
@@ -25,13 +24,8 @@ class Engine:
         return np.random.default_rng(seed).normal(0, 0.1, 3200 * len(text)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def _worker(monkeypatch):
-    monkeypatch.setattr(features, "_worker", {"encoder": Encoder(), "engine": Engine()})
-
-
 def shard(folder, index, *texts):
-    return make_shard(Job(index, texts, str(folder), "none", "train", 40, ("clean",), seed=0))
+    return ShardMaker(Encoder(), Engine())(Job(index, texts, str(folder), "none", "train", 40, ("clean",), seed=0))
 
 
 def test_a_shard_in_which_nothing_can_be_said_is_empty(tmp_path):
@@ -52,4 +46,11 @@ def test_a_store_reads_on_past_an_empty_shard(tmp_path):
 def test_an_encoder_that_cannot_be_loaded_is_named_and_no_worker_is_waited_for(tmp_path):
     settings = {"split": "train", "speakers": 4, "acoustics": ("clean",), "seed": 0, "workers": 1}
     with pytest.raises(ModelError, match='did you mean "whisper-base"'):
-        features.make_features(["a cat"], tmp_path, encoder="whisper-bse", **settings)
+        make_features(["a cat"], tmp_path, encoder="whisper-bse", **settings)
+
+
+def test_shards_that_were_finished_before_a_stop_are_not_made_again(tmp_path):
+    shard(tmp_path, 0, "one")
+    settings = {"split": "train", "speakers": 4, "acoustics": ("clean",), "seed": 0, "workers": 1}
+    assert make_features(["one"], tmp_path, encoder="nobody loads it", **settings) == 0
+    assert len(FeatureStore(tmp_path)) == 1

@@ -7,7 +7,7 @@ import pytest
 from rba.data import audio, shards
 from rba.data.utterance import Utterance
 from rba.errors import AudioError, ModelError, RbaError, RecipeError
-from rba.speech import stage, worker
+from rba.speech import stage
 from rba.speech.render import plan_utterance, render, render_utterance
 from rba.speech.settings import SpeechSettings
 from rba.speech.speaker import SpeakerBank
@@ -102,11 +102,10 @@ def test_a_recipe_can_name_an_engine_of_its_own(tmp_path):
     assert row.engine == "speech.examples:Beeper" and render_utterance(row) == row.audio
 
 
-def test_what_a_worker_lacks_is_raised_where_it_is_asked_to_speak(monkeypatch):
-    monkeypatch.setattr(worker, "_worker", None)
-    worker.start(SpeechSettings(gate=True, gate_asr="/no/such/folder"), 0)
+def test_what_a_worker_lacks_is_told(tmp_path):
+    lacking = SpeechSettings(gate=True, gate_asr="/no/such/folder", workers=2)
     with pytest.raises(ModelError, match="the registry holds no such model"):
-        worker.speak(instructions(TEXTS[0])[0])
+        next(stage._pooled(lacking, 0, instructions(TEXTS[0]), 1))
 
 
 def test_no_instructions_give_an_empty_stage(tmp_path):

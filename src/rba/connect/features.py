@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,13 @@ import torch
 from rba import runtime
 from rba.data import seeds
 from rba.data.instruction import instruction_id
-from rba.errors import AudioError, ProcessError, RbaError
+from rba.errors import AudioError, ProcessError
 from rba.files import write_json, writing
 from rba.progress import progress
+from rba.speech.engine import Engine, load_engine
+from rba.speech.render import plan_utterance, render
+from rba.speech.speaker import SpeakerBank
+from rba.workers import pooled
 
 SHARD = 256
 ENCODE_BATCH = 16
@@ -52,53 +55,46 @@ class Job:
     seed: int
 
 
-_worker: dict[str, Any] = {}
+@dataclass(frozen=True)
+class ShardMaker:
+    """Everything that making a shard takes. Calling it is a pure function of the job."""
+
+    encoder: Any
+    engine: Engine
+
+    def __call__(self, job: Job) -> int:
+        """Render and encode the job's texts into `NNNNN.npy` [frames, F] (float16) and `NNNNN.json`.
+
+        Returns how many texts could not be said.
+        """
+        bank, waves = SpeakerBank(size=job.speakers), []
+        rows: list[dict[str, Any]] = []
+        for position, text in enumerate(job.texts):
+            name = instruction_id(text)
+            place = (job.seed, name, job.index, position)
+            voice = bank.draw(job.split, 1, seeds.derive(*place), name)[0]
+            profile = job.acoustics[seeds.derive("profile", *place) % len(job.acoustics)]
+            plan = plan_utterance(name, 0, voice, profile, seeds.derive("corpus", *place))
+            try:
+                waves.append(render(self.engine, text, plan.speaker, plan.seed, plan.acoustics))
+            except AudioError:
+                continue
+            rows.append({"text": text, "speaker": voice.id, "acoustics": profile})
+        frames = encode_all(self.encoder, waves)
+        for row, frame in zip(rows, frames):
+            row["length"] = len(frame)
+        _write(Path(job.folder), job.index, [np.empty((0, self.encoder.width), np.float16), *frames], rows)
+        runtime.give_back()  # clips of every length leave blocks that no other fits: a worker would grow to gigabytes
+        return len(job.texts) - len(rows)
 
 
-def _start_worker(encoder: str) -> None:
-    from rba import workers
+def make_maker(encoder: str) -> ShardMaker:
+    """Load the encoder, which runs on one thread of this process, and the engine. Raises RbaError where it cannot."""
     from rba.models.encoder import load_encoder
-    from rba.speech.engine import load_engine
 
-    workers.begin()
     torch.set_num_threads(1)
-    try:
-        # where half precision is fast, it doubles the speed; its noise is far below that of the acoustics
-        _worker["encoder"], _worker["engine"] = load_encoder(encoder, "auto"), load_engine("hibari")
-    except RbaError as error:  # raised by `make_shard`: an initialiser that raises breaks the pool without a reason
-        _worker["fault"] = error
-
-
-def make_shard(job: Job) -> int:
-    """Render and encode the job's texts into `NNNNN.npy` [frames, F] (float16) and `NNNNN.json`.
-
-    Returns how many texts could not be said. Raises RbaError for what this process could not load.
-    """
-    from rba.speech.render import plan_utterance, render
-    from rba.speech.speaker import SpeakerBank
-
-    if "fault" in _worker:
-        raise _worker["fault"]
-
-    bank, waves = SpeakerBank(size=job.speakers), []
-    rows: list[dict[str, Any]] = []
-    for position, text in enumerate(job.texts):
-        name = instruction_id(text)
-        place = (job.seed, name, job.index, position)
-        voice = bank.draw(job.split, 1, seeds.derive(*place), name)[0]
-        profile = job.acoustics[seeds.derive("profile", *place) % len(job.acoustics)]
-        plan = plan_utterance(name, 0, voice, profile, seeds.derive("corpus", *place))
-        try:
-            waves.append(render(_worker["engine"], text, plan.speaker, plan.seed, plan.acoustics))
-        except AudioError:
-            continue
-        rows.append({"text": text, "speaker": voice.id, "acoustics": profile})
-    frames = encode_all(_worker["encoder"], waves)
-    for row, frame in zip(rows, frames):
-        row["length"] = len(frame)
-    _write(Path(job.folder), job.index, [np.empty((0, _worker["encoder"].width), np.float16), *frames], rows)
-    runtime.give_back()  # clips of every length leave blocks that no other fits: a worker would grow to gigabytes
-    return len(job.texts) - len(rows)
+    # where half precision is fast, it doubles the speed; its noise is far below that of the acoustics
+    return ShardMaker(load_encoder(encoder, "auto"), load_engine("hibari"))
 
 
 def encode_all(encoder: Any, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -142,22 +138,16 @@ def make_features(
     ]
     lost = 0
     if jobs:
-        context = multiprocessing.get_context("spawn")
         count = min(len(jobs), workers or os.cpu_count() or 1)
+        fix = "set connect.workers=1 where memory is short, and run the same command again"
+        died = ProcessError("a worker that speaks for the connector died", f"{count} workers", fix)
         with (
             progress(f"speech for the connector ({split})", len(jobs) * SHARD) as bar,
-            ProcessPoolExecutor(count, context, _start_worker, (encoder,)) as pool,
+            pooled(partial(make_maker, encoder), count, died) as submit,
         ):
-            try:
-                for made in as_completed([pool.submit(make_shard, job) for job in jobs]):
-                    lost += made.result()
-                    bar.advance(SHARD)
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                if not isinstance(error, BrokenProcessPool):
-                    raise
-                fix = "set connect.workers=1 where memory is short, and run the same command again"
-                raise ProcessError("a worker that speaks for the connector died", f"{count} workers", fix) from error
+            for made in as_completed(map(submit, jobs)):
+                lost += made.result()
+                bar.advance(SHARD)
     return lost
 
 

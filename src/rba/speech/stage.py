@@ -6,24 +6,23 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rba.cluster.settings import RaySettings
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import AudioError, RbaError, RecipeError
+from rba.errors import AudioError, ProcessError, RecipeError
 from rba.progress import progress
 from rba.services.service import is_service
 from rba.speech import engine, recogniser
 from rba.speech.acoustics import Acoustics, profile_named
 from rba.speech.gate import UNINTELLIGIBLE
 from rba.speech.settings import SpeechSettings
-from rba.speech.worker import Spoken, bank_of, make_worker, speak, start
+from rba.speech.worker import Spoken, bank_of, make_worker
+from rba.workers import pooled
 from rba.workspace import StageFolder, write_json
 
 AHEAD = 4
@@ -105,22 +104,18 @@ def _spoken(settings: SpeechSettings, seed: int, items: Sequence[Instruction]) -
     return _pooled(settings, seed, items, max(1, workers))
 
 
-def _pooled(settings: SpeechSettings, seed: int, items: Sequence[Instruction], workers: int) -> Iterator[Spoken]:
+def _pooled(settings: SpeechSettings, seed: int, items: Sequence[Instruction], count: int) -> Iterator[Spoken]:
     """As `_spoken`; only a little more is under way than the pool can work on, so that memory stays bounded."""
+    fix = 'set speech.workers=1; a script of your own needs `if __name__ == "__main__":` around its calls'
+    died = ProcessError("a speech worker died", f"{count} workers", fix)
     waiting: deque[Future[Spoken]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=start, initargs=(settings, seed))
-    try:
+    with pooled(partial(make_worker, settings, seed), count, died) as submit:
         for item in items:
-            waiting.append(pool.submit(speak, item))
-            if len(waiting) >= AHEAD * workers:
+            waiting.append(submit(item))
+            if len(waiting) >= AHEAD * count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        fix = 'set speech.workers=1; a script of your own needs `if __name__ == "__main__":` around its calls'
-        raise RbaError("a speech worker died", f"{workers} workers", fix) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _on_cluster(

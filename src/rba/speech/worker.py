@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rba import workers
 from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import AudioError, RbaError
+from rba.errors import AudioError
 from rba.speech.engine import Engine, load_engine
 from rba.speech.gate import UNINTELLIGIBLE, Gate
 from rba.speech.references import ReferenceBank
@@ -92,9 +91,6 @@ class Worker:
         )
 
 
-_worker: Worker | RbaError | None = None
-
-
 def make_worker(settings: SpeechSettings, seed: int) -> Worker:
     """Load the engine and, if asked for, the gate's recogniser, which then runs on one thread of this process."""
     gate = None
@@ -103,21 +99,3 @@ def make_worker(settings: SpeechSettings, seed: int) -> Worker:
 
         gate = Gate(load_recogniser(settings.gate_asr, threads=1), settings.gate_wer, settings.gate_retries)
     return Worker(settings, seed, load_engine(settings.engine), gate)
-
-
-def start(settings: SpeechSettings, seed: int) -> None:
-    """Make this process's worker (the initialiser of a process pool); what a user can mend is raised by `speak`."""
-    global _worker
-    workers.begin()
-    try:
-        _worker = make_worker(settings, seed)
-    except RbaError as error:  # an initialiser that raises is printed, and breaks the pool without a reason
-        _worker = error
-
-
-def speak(item: Instruction) -> Spoken:
-    """Speak with this process's worker."""
-    assert _worker is not None, "start() comes first"
-    if isinstance(_worker, RbaError):
-        raise _worker
-    return _worker(item)
