@@ -68,6 +68,7 @@ def test_wrong_data_are_told_in_one_line(write, change, says, tmp_path: Path, mo
         ("{broken\n", "cannot be read"),
         ('{"question": "a\0b"}\n', "cannot be read: Invalid control character"),
         ('{"question": "Who?", "audio": "a\\u0000b.wav"}\n', "clip is missing"),
+        (r'{"question": "\ud800"}', r"cannot be read: a text holds half a character .*rows\.jsonl, row 1"),
         ('{"question": ' + "[" * 100_000, r"cannot be read: it is nested too deeply .*rows\.jsonl, row 1"),
         ('{"question": "Who?", "audio": "gone.wav"}\n', "clip is missing"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,18 +66,28 @@ def _parquet(path: Path) -> list[Record]:
         return pq.read_table(path).to_pylist()
 
 
+def _parsed(text: str) -> Any:
+    """The value of a piece of JSON. Raises ValueError where it is none, or holds what no file can."""
+    tree = parse_json(text)
+    try:
+        json.dumps(tree, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text holds half a character") from error
+    return tree
+
+
 def _json_lines(path: Path) -> list[Record]:
     rows: list[Record] = []
     for line in filter(str.strip, lines(text_of(path))):
         with _whole(f"{path}, row {len(rows) + 1}"):
-            rows.append(parse_json(line))
+            rows.append(_parsed(line))
     return rows
 
 
 def _json(path: Path) -> list[Record]:
     text = text_of(path)
     with _whole(str(path)):
-        tree = parse_json(text)
+        tree = _parsed(text)
     rows = tree
     if isinstance(tree, dict):
         rows = next((tree[key] for key in ("Data", "data", "questions") if tree.get(key) is not None), None)
