@@ -72,6 +72,30 @@ def test_the_stage_asks_benchmarks_and_resumes_to_the_same_result(tmp_path: Path
     assert load_results(evaluate(tmp_path / "cut", Log(), asked).path) == found
 
 
+def test_a_typed_request_tells_what_alignment_did_to_text_input(tmp_path: Path):
+    speakers = SpeakerBank().speakers("test")
+    said = [replace(u, engine="hibari", speaker=speakers[u.voice].id) for u in TEST]
+    asked = EvaluateSettings(
+        answer=Sampling(0.0, 1.0, 6),
+        teacher_again=0,
+        resamples=100,
+        conditions=ConditionSettings(names=("typed", "clean"), instructions=0, voices=2),
+    )
+    folder = Workspace(tmp_path).stage("evaluation")
+    folder.open("mark")
+    run(asked, folder=folder, seed=7, models=MODELS, utterances=said, instructions=WRITTEN, teacher="echo",
+        loaders=Log().loaders())  # fmt: skip
+    found = [r for r in load_results(folder.path) if r.benchmark == "robustness" and r.condition == "typed"]
+    assert {r.model for r in found if r.metric == "f1"} >= {"base", "sft", "cascade", "text"}
+    assert {r.metric for r in found}.isdisjoint({"gap_closed", "transcript_wer"})
+    answers = folder.read(Answer)
+    typed = [a for a in answers if a.utterance_id.endswith("@typed")]
+    assert len(typed) == len({(a.model, a.instruction_id) for a in typed}) and {a.heard for a in typed} == {None}
+    texts = {name: {a.instruction_id: a.text for a in typed if a.model == name} for name in ("base", "sft", "cascade")}
+    read = {a.instruction_id: a.text for a in answers if a.model == "text"}
+    assert texts["base"] == texts["cascade"] == read and texts["sft"] != read
+
+
 def test_the_stage_says_test_requests_again_under_conditions(tmp_path: Path):
     speakers = SpeakerBank().speakers("test")
     said = [replace(u, engine="hibari", speaker=speakers[u.voice].id) for u in TEST]

@@ -14,7 +14,7 @@ from rba.data import audio
 from rba.data.utterance import Utterance
 from rba.errors import DataError, RecipeError
 from rba.evaluation import rendering
-from rba.evaluation.listening import FAST, arrange, condition_of, say
+from rba.evaluation.listening import FAST, arrange, condition_of, is_typed, say
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.settings import ConditionSettings
 from rba.speech import accents, kokoro, noise, rooms
@@ -150,6 +150,14 @@ def test_conditions_are_made_once_and_resumed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(rendering, "say", lambda *a: (calls.append(a[1]), say(*a))[1])
     again, _ = render_conditions(settings, said, tmp_path, 3, SPEECH)
     assert again == made and calls == ["clean", "noise-5"] and last.read_bytes() == before
+
+
+def test_a_request_is_typed_once_whatever_its_voices(tmp_path: Path):
+    settings = ConditionSettings(names=("typed",), voices=2)
+    said = [replace(utterance(), id=f"q0-{voice}", voice=voice) for voice in range(2)]
+    (typed,), refused = render_conditions(settings, said, tmp_path, 0, SPEECH)
+    assert is_typed(typed) and not is_typed(said[0]) and not refused
+    assert typed.audio == b"" and typed.text == said[0].text
 
 
 def test_what_cannot_be_said_is_told(tmp_path: Path):

@@ -106,6 +106,25 @@ def test_no_gap_has_no_share():
     assert ("good", "gap_closed", "base") not in figures(answers)
 
 
+def test_where_requests_are_typed_there_is_no_gap_to_close():
+    """Base answers like typed input there, but for what other sums in half precision change."""
+    asked = [replace(u, id=f"{u.id}@typed") for u in UTTERANCES[::3]]
+    unlike = {asked[0].id}
+    answers = [
+        *typed("text", half),
+        *[
+            Answer(model, u.id, u.instruction_id, u.voice, u.response if model == "good" else say(u), 5, True, None)
+            for model in ("base", "good")
+            for u in asked
+            for say in ((lambda u: "nothing") if u.id in unlike else half,)
+        ],
+    ]
+    sheet = metrics.make_sheet(lay_out(asked, answers, {}), WordEmbedder(), 200, seed=0)
+    found = {(r.model, r.metric): r.value for r in metrics.robustness_rows(sheet, ["typed"])}
+    assert found["good", "text_share"] == pytest.approx(3)
+    assert ("good", "gap_closed") not in found and found["good", "delta_recall"] > 0
+
+
 def test_what_is_kept_of_the_recall_in_the_clean_is_of_the_same_requests():
     """An accent that cannot say the harder half of the requests makes nobody better."""
     said = [replace(u, id=f"{u.id}@{name}") for name in ("clean", "accent") for u in UTTERANCES[::3]]

@@ -80,6 +80,21 @@ def answer_heard(
     return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 
 
+def answer_typed(
+    speechlm: SpeechLM,
+    model: str,
+    utterances: Sequence[Utterance],
+    texts: Sequence[str],
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+    systems: Sequence[System] = (),
+) -> list[Answer]:
+    """The SpeechLM's answers to the typed words of each utterance."""
+    prompts = _by_system(speechlm.text_prompts, texts, systems)
+    return _generate(speechlm, model, utterances, prompts, None, sampling, seed, batch)
+
+
 def answer_text(
     speechlm: SpeechLM,
     model: str,
@@ -91,8 +106,7 @@ def answer_text(
     systems: Sequence[System] = (),
 ) -> list[Answer]:
     """The text-input ceiling: the SpeechLM's own LLM answers the typed instruction of each utterance."""
-    prompts = _by_system(speechlm.text_prompts, texts, systems)
-    rows = _generate(speechlm, model, utterances, prompts, None, sampling, seed, batch)
+    rows = answer_typed(speechlm, model, utterances, texts, sampling, seed, batch, systems)
     return [read(model, u, row.text, row.tokens, row.finished) for u, row in zip(utterances, rows)]
 
 

@@ -16,6 +16,7 @@ from rba.evaluation import answers as ask
 from rba.evaluation.answers import Answer
 from rba.evaluation.benchmarks.load import Benchmark
 from rba.evaluation.features import FeatureCache, decode_all
+from rba.evaluation.listening import is_typed
 from rba.evaluation.selection import first_voices
 from rba.evaluation.settings import EvaluateSettings
 from rba.lm.preamble import System
@@ -145,19 +146,19 @@ class _SpeechWorker:
         if job.model == TEACHER:
             return [self._stored(u) for u in job.utterances]
         if job.model == TEXT:
-            texts = [self.texts.get(u.instruction_id, u.text) for u in job.utterances]
+            texts = self._words(job.utterances)
             return ask.answer_text(self.speechlm, TEXT, job.utterances, texts, *common, job.systems)
-        if job.model == CASCADE:
-            heard = self._transcribe(job.utterances)
-            known = [u for u in job.utterances if u.id in heard]
-            words = [heard[u.id] for u in known]
-            turns = [systems[u.id] for u in known if systems]
-            return ask.answer_heard(self.speechlm, CASCADE, known, words, *common, turns) if known else []
-        features = self.cache.get(self.speechlm, job.utterances)
-        known = [u for u in job.utterances if u.id in features]
-        spoken = [features[u.id] for u in known]
+        typed = [u for u in job.utterances if is_typed(u)]
+        spoken = [u for u in job.utterances if not is_typed(u)]
+        heard = self._transcribe(spoken) if job.model == CASCADE else self.cache.get(self.speechlm, spoken)
+        known = [u for u in spoken if u.id in heard]
         turns = [systems[u.id] for u in known if systems]
-        return ask.answer_speech(self.speechlm, job.model, known, spoken, *common, turns) if known else []
+        answer: Any = ask.answer_heard if job.model == CASCADE else ask.answer_speech
+        found = answer(self.speechlm, job.model, known, [heard[u.id] for u in known], *common, turns) if known else []
+        return found + (ask.answer_typed(self.speechlm, job.model, typed, self._words(typed), *common) if typed else [])
+
+    def _words(self, utterances: Sequence[Utterance]) -> list[str]:
+        return [self.texts.get(u.instruction_id, u.text) for u in utterances]
 
     def _stored(self, utterance: Utterance) -> Answer:
         ids = self.speechlm.lm.tokenizer(utterance.response, add_special_tokens=False)["input_ids"]

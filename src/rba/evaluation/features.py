@@ -38,6 +38,8 @@ class FeatureCache:
         """
         from safetensors.torch import load_file
 
+        if not utterances:
+            return {}
         encoder = getattr(speechlm, "encoder_name", None) or f"own:{speechlm.name}"
         path = self.folder / f"{fingerprint(encoder, [u.id for u in utterances])}.safetensors"
         if path.is_file():

@@ -17,6 +17,9 @@ from rba.speech.engine import load_engine
 from rba.speech.render import render
 from rba.speech.speaker import Speaker, changed, speaker
 
+TYPED = "typed"
+"""The condition in which nothing is heard: the request is typed to the models that hear, too."""
+
 HALLS = 1000
 FAST, SLOW = 1.5, 0.65
 OWN_PACE = ("transformers:", "openai-clone:")  # engines whose rate cannot be set, or not of every model
@@ -59,13 +62,16 @@ def arrange(utterance: Utterance, condition: str, engine: str, voice: Voices = s
 def say(utterance: Utterance, condition: str, engine: str, voice: Voices = speaker) -> Utterance:
     """The utterance as it is heard under a condition, with an id of its own: `<id>@<condition>`.
 
-    Raises AudioError where it cannot be said.
+    A typed one has no audio. Raises AudioError where it cannot be said.
     """
+    name = f"{utterance.id}@{condition}"
+    if condition == TYPED:
+        return replace(utterance, id=name, engine="", acoustics="", duration=0.0, wer=None, audio=b"")
     heard = arrange(utterance, condition, engine, voice)
     wave = render(load_engine(heard.engine), utterance.text, heard.speaker, utterance.seed, heard.acoustics)
     return replace(
         utterance,
-        id=f"{utterance.id}@{condition}",
+        id=name,
         engine=heard.engine,
         speaker=heard.speaker.id,
         acoustics=heard.acoustics.to_json(),
@@ -78,6 +84,11 @@ def say(utterance: Utterance, condition: str, engine: str, voice: Voices = speak
 def condition_of(utterance_id: str) -> str:
     """The condition in the id of an utterance that `say` made."""
     return utterance_id.rpartition("@")[2]
+
+
+def is_typed(utterance: Utterance) -> bool:
+    """Whether it is a request under the condition `TYPED`."""
+    return condition_of(utterance.id) == TYPED
 
 
 def said_as(utterance_id: str) -> str:

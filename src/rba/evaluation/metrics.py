@@ -27,7 +27,7 @@ from rba.evaluation.collect import TEACHER, TEXT
 from rba.evaluation.consistency import consistency
 from rba.evaluation.distinct_n import shares
 from rba.evaluation.disturbances import ALL, CLEAN, masks
-from rba.evaluation.listening import condition_of, said_as
+from rba.evaluation.listening import TYPED, condition_of, said_as
 from rba.evaluation.results import Result
 from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 
@@ -158,7 +158,8 @@ def _of_text(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> It
     own_M, text_M = sheet.scores[model]["recall"], sheet.scores[TEXT]["recall"]
     own, text, n = sheet.mean(own_M, mask_M), sheet.mean(text_M, mask_M), sheet.count(own_M, mask_M)
     yield from sheet.row(model, "text_share", _ratio(own, text), n, TEXT, condition)
-    if model != BASE and BASE in sheet.scores:
+    # typed to, base is the typed input
+    if model != BASE and BASE in sheet.scores and condition != TYPED:
         base = sheet.mean(sheet.scores[BASE]["recall"], mask_M)
         yield from sheet.row(model, "gap_closed", _ratio(own - base, text - base), n, BASE, condition)
 

@@ -12,7 +12,7 @@ from rba.data import shards
 from rba.data.seeds import derive
 from rba.data.utterance import Utterance
 from rba.errors import AudioError, RecipeError
-from rba.evaluation.listening import ACCENTED, OWN_PACE, say
+from rba.evaluation.listening import ACCENTED, OWN_PACE, TYPED, say
 from rba.evaluation.settings import ConditionSettings
 from rba.progress import progress
 from rba.speech.engine import clones, prepare
@@ -43,7 +43,8 @@ def render_conditions(
     for utterance in utterances:
         counts[utterance.instruction_id] += 1
         if utterance.instruction_id in chosen and counts[utterance.instruction_id] <= settings.voices:
-            work += [(utterance, name) for name in settings.names]
+            again = counts[utterance.instruction_id] > 1  # voices do not type
+            work += [(utterance, name) for name in settings.names if not (again and name == TYPED)]
     return make_speech(
         work,
         lambda item: say(item[0], item[1], settings.engine, partial(find_speaker, references=speech.references)),

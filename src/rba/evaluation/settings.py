@@ -11,14 +11,14 @@ from rba.lm.sampling import Sampling
 
 JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", "likelihood", "pairwise", "letter")
 SLOW_JUDGES = ("likelihood", "pairwise", "letter")
-CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine")
+CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine", "typed")
 
-_CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine")
+_CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine|typed")
 
 
 @dataclass(frozen=True)
 class ConditionSettings:
-    """Under which listening conditions test utterances are said again (`rba.evaluation.listening`), and how many."""
+    """Under which conditions test utterances are asked again (`rba.evaluation.listening`), and how many."""
 
     names: tuple[str, ...] = ()  # "clean", "noise-10" (dB), "hall", ... (docs/benchmarks.md); empty: none
     instructions: int = 64  # test instructions, at most; 0: all that are evaluated

@@ -9,6 +9,7 @@ from dataclasses import replace
 from rba.alignment.variants import resolve, trained
 from rba.data.utterance import Utterance
 from rba.evaluation import collect
+from rba.evaluation.listening import TYPED
 from rba.plan.alignment import encoded
 from rba.plan.basis import TEXT, Basis
 from rba.plan.drawing import drawing, reading
@@ -26,13 +27,16 @@ def plan_evaluation(basis: Basis) -> Stage:
     asked = _utterances(instructions, min(settings.voices, recipe.speech.voices))
     conditions = settings.conditions
     some = min(conditions.instructions or instructions, instructions)
-    again = _utterances(some, min(conditions.voices, settings.voices, recipe.speech.voices)) * len(conditions.names)
-    jobs = collect.plan(dict.fromkeys(models), asked, settings, recipe.seed, again)
+    heard = len(set(conditions.names) - {TYPED})
+    again = _utterances(some, min(conditions.voices, settings.voices, recipe.speech.voices)) * heard
+    typed = _utterances(some, 1) if TYPED in conditions.names else []
+    jobs = collect.plan(dict.fromkeys(models), asked, settings, recipe.seed, again + typed)
     counts: Counter[str] = Counter()
     for job in jobs:
         counts[job.model] += len(job.utterances)
-    items = [encoded(basis, "clips encoded", len(asked) + len(again))]
-    items += [item for model, count in counts.items() for item in _answers(basis, model, count)]
+    clips = len(asked) + len(again)
+    items = [encoded(basis, "clips encoded", clips)]
+    items += [item for model, count in counts.items() for item in _answers(basis, model, count, clips)]
     for benchmark in settings.benchmarks:
         items += _benchmark(basis, benchmark, models)
     items += _judges(basis, models, instructions)
@@ -47,7 +51,7 @@ def plan_evaluation(basis: Basis) -> Stage:
         "evaluation",
         tuple(items),
         disk=TEXT * written,
-        working_disk=_features(basis, len(asked) + len(again)),
+        working_disk=_features(basis, clips),
         memory=memory,
     )
 
@@ -61,8 +65,8 @@ def _utterances(instructions: int, voices: int) -> list[Utterance]:
     ]
 
 
-def _answers(basis: Basis, model: str, count: int) -> Iterable[Item]:
-    """What one model answers."""
+def _answers(basis: Basis, model: str, count: int, clips: int) -> Iterable[Item]:
+    """What one model answers; a cascade writes down the `clips`."""
     settings, lengths, teacher = basis.recipe.evaluate, basis.lengths, basis.recipe.teacher
     if model == collect.TEACHER:
         return []  # those of the synthesis
@@ -73,7 +77,7 @@ def _answers(basis: Basis, model: str, count: int) -> Iterable[Item]:
         drawn = drawing(decoder, *size, batch) if decoder else None
         return [basis.work("second answers of the teacher", teacher, *size, drawn)]
     return [
-        *([transcribing(basis, "clips transcribed", settings.cascade, count)] if model == collect.CASCADE else []),
+        *([transcribing(basis, "clips transcribed", settings.cascade, clips)] if model == collect.CASCADE else []),
         _drawn(basis, f"answers: {model}", model, count, settings.answer.max_new_tokens),
     ]
 
