@@ -18,6 +18,7 @@ from fakes import STEPS, done, hashes
 import rba
 from rba.data.utterance import Utterance
 from rba.errors import DataError, WorkspaceError
+from rba.models.heard import HEARD
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
 from rba.steps import plan
@@ -194,6 +195,18 @@ def test_a_lost_final_model_is_published_again_and_an_edited_card_stays(mine):
 
 
 # One verb at a time
+
+
+def test_a_finished_model_that_lacks_what_its_connector_heard_gets_it_without_training(mine):
+    root = run(mine())
+    (root / "final" / "sft" / "README.md").write_text("my words")
+    (root / "connect" / "model" / HEARD).write_bytes(b"texts")
+    done()
+    run(mine())
+    assert done() == ["report"]
+    for folder in (root / "align" / "sft" / "model", root / "final" / "sft"):
+        assert (folder / HEARD).read_bytes() == b"texts"
+    assert (root / "final" / "sft" / "README.md").read_text() == "my words"
 
 
 def test_the_verbs_one_by_one_do_what_a_run_does(mine):

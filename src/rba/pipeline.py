@@ -16,10 +16,11 @@ from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.meter import measure
 from rba.models import SHIPPED
+from rba.models.heard import carry_heard
 from rba.named import named_models, trainings, with_keys
 from rba.publish import publish
 from rba.recipe import CONNECT, Recipe
-from rba.steps import Step, plan
+from rba.steps import Step, base_model, plan
 from rba.workspace import Workspace, write_text
 
 VERBS = ("synthesize", "speak", "connect", "align", "evaluate", "report")
@@ -113,8 +114,10 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
         workspace.log("run", facts)
         print(f"{step.name}: done in {cost}", flush=True)
     if step.verb == "align":
-        method = step.name.removeprefix("align/")
-        publish(folder.path / "model", workspace.root / "final" / method, recipe)
+        model, final = folder.path / "model", workspace.root / "final" / step.name.removeprefix("align/")
+        for place in (model, final):  # one of before checkpoints kept it is not trained again
+            carry_heard(base_model(recipe, workspace), place)
+        publish(model, final, recipe)
 
 
 def _check_inputs(recipe: Recipe, workspace: Workspace, steps: Sequence[Step], only: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,8 @@ from rba.alignment.settings import AdaptiveSettings, ValidationSettings
 from rba.alignment.stage import align, run
 from rba.data import shards
 from rba.errors import DataError, ModelError
+from rba.evaluation.leak import heard_by
+from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
 from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
@@ -58,6 +61,15 @@ def test_run_writes_a_checkpoint_that_opens_and_answers_differently(tmp_path: Pa
     assert torch.equal(before.prompts(features)[0], after.prompts(features)[0])
     states = [m.lm.model(inputs_embeds=m.prompts(features)[0][None]).logits for m in (before, after)]
     assert (states[0] - states[1]).abs().max() > 1e-3
+
+
+def test_an_aligned_checkpoint_knows_the_texts_that_its_connector_was_trained_on(tmp_path: Path):
+    base, folder = save_tiny_speechlm(tmp_path / "base"), opened(tmp_path / "align" / "sft")
+    np.save(base / HEARD, np.array([255], np.uint64))
+    settings = replace(SETTINGS, steps=1, validation=ValidationSettings())
+    run(settings, method="sft", folder=folder, seed=1, model=base, utterances=ROWS, teacher="none", log=print)
+    assert heard_by(folder.path / "model") == {"00000000000000ff"}
+    assert f"model/{HEARD}" in folder.manifest["files"]
 
 
 def test_a_model_is_aligned_on_packed_weights_and_opens_on_them(tmp_path: Path):

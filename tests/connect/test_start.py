@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from rba.connect.settings import ConnectSettings, CtcSettings
-from rba.connect.start import HEARD, Start
+from rba.connect.start import Start
 from rba.errors import ModelError, RecipeError
+from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 

@@ -8,7 +8,7 @@ import pytest
 from rba.data.instruction import Instruction, instruction_id
 from rba.errors import DataError
 from rba.evaluation.leak import Trained, check_leaks, unheard
-from rba.models.load import HEARD
+from rba.models.heard import HEARD
 from rba.testing.tiny_utterances import tiny_utterances
 
 TEST = [replace(u, speaker=f"test-{u.voice}") for u in tiny_utterances(6, 3, "test")]

@@ -33,6 +33,7 @@ from rba.lm.preamble import System
 from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
+from rba.models.heard import carry_heard
 from rba.models.speechlm import SpeechLM
 from rba.models.told import task_of, told
 from rba.rewards.custom import code_hashes
@@ -278,6 +279,7 @@ def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
     for leftover in (arriving, model):
         shutil.rmtree(leftover, ignore_errors=True)
     speechlm.save(arriving)
+    carry_heard(speechlm.name, arriving)
     tidy_adapter(arriving / "adapter", speechlm.lm.name)
     (arriving / "README.md").write_text(card, encoding="utf-8")
     settle(arriving, model)

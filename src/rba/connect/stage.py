@@ -27,6 +27,7 @@ from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
 from rba.inputs import given
 from rba.models import shipped_folder
+from rba.models.heard import HEARD
 from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
@@ -71,7 +72,6 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     from rba.lm.load import load_lm
     from rba.models.compact import CompactSpeechLM
     from rba.models.encoder import load_encoder
-    from rba.models.load import HEARD
 
     start = Start(settings)
     for name in settings.corpus.files:

@@ -11,7 +11,8 @@ from rba.connect.settings import ConnectSettings
 from rba.errors import ModelError
 from rba.models import folder_of
 from rba.models.connector import Connector, ConnectorConfig
-from rba.models.load import HEARD, connector_files
+from rba.models.heard import HEARD
+from rba.models.load import connector_files
 
 
 class Start:

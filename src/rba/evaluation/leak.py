@@ -11,6 +11,7 @@ from rba.data.instruction import Instruction, instruction_id
 from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.models import folder_of
+from rba.models.heard import HEARD
 from rba.rewards.words import wording
 
 
@@ -25,8 +26,6 @@ def heard_by(model: str | Path) -> frozenset[str]:
 
     A checkpoint folder may hold them as `heard_texts.npy` (uint64); without it there are none.
     """
-    from rba.models.load import HEARD
-
     listing = folder_of(model) / HEARD
     return frozenset(f"{number:016x}" for number in np.load(listing).tolist()) if listing.is_file() else frozenset()
 

@@ -21,8 +21,6 @@ from rba.models.speechlm import SpeechLM
 from rba.models.told import told
 from rba.weights.opening import reason_of
 
-HEARD = "heard_texts.npy"  # in a checkpoint folder: ids of the texts that its connector was trained on (uint64)
-
 
 def connector_files(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What `speechlm.json` of a checkpoint folder says, and the connector's weights in float32.
