@@ -61,6 +61,14 @@ def test_what_cannot_be_read_counts_for_nobody():
     assert win != win
 
 
+def test_a_judge_that_only_equal_answers_were_left_to_has_no_rate():
+    judge = PairJudge(Reader("who knows"))
+    columns = ["q", "r", "s"], ["one", "same", "two"], ["other", "same", "right"], [""] * 3
+    assert preferences(judge, *columns).tolist() != [0.5] * 3 and judge.unread == {"asked": 4, "unread": 2}
+    silent = preferences(judge, *(column[:2] for column in columns))
+    assert [win != win for win in silent] == [True, True]
+
+
 def test_every_pair_is_asked_once_in_each_order_and_equal_answers_never():
     reader = Reader()
     judge = PairJudge(lambda: reader)

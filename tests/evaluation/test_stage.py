@@ -73,6 +73,16 @@ def test_judges_that_read_share_one_teacher(tmp_workspace):
     assert log.loaded.count("teacher") == 2  # to answer again, and to judge
 
 
+def test_a_judge_that_never_replies_as_it_is_asked_is_counted_told_and_has_no_rate(tmp_workspace, capsys):
+    folder = evaluate(tmp_workspace, Log(), settings=replace(SETTINGS, judges=("recall", "pairwise")))
+    count = folder.notes["unread_verdicts"]["pairwise"]
+    assert count["unread"] == count["asked"] > 0
+    rated = {(r.model, r.against) for r in load_results(folder.path) if r.metric.endswith("win_rate:pairwise")}
+    assert rated == {("rba-group", "sft")}  # the same model twice: no verdict is needed
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "could not be read" in line]
+    assert line.startswith(f"rba: judge pairwise: {count['asked']} of {count['asked']} verdicts")
+
+
 def test_what_judges_that_read_have_said_is_not_asked_again(tmp_workspace):
     settings = replace(SETTINGS, judges=("recall", "letter"), teacher_again=0)
     place = evaluate(tmp_workspace, Log(), settings=settings).path / "results.json"

@@ -10,6 +10,7 @@ from rba.errors import WorkspaceError
 from rba.evaluation import reading
 from rba.evaluation.judge import load_judge
 from rba.evaluation.verdicts import Verdicts
+from rba.files import fingerprint
 from rba.lm.task import TaskSettings
 
 PAIRS = [(f"question {i}", f"one {'x' * i}", "other") for i in range(10)]
@@ -77,10 +78,15 @@ def test_another_llm_or_question_is_asked_anew(other: dict[str, str], tmp_path: 
     assert len(again.asked) == 4 * len(PAIRS)
 
 
-def test_what_was_not_said_is_kept_as_such(tmp_path: Path):
-    Verdicts(tmp_path / "v.jsonl").add([(PAIRS[0], None), (PAIRS[1], 0.25)])
-    kept = Verdicts(tmp_path / "v.jsonl")
-    assert kept[PAIRS[0]] is None and kept[PAIRS[1]] == 0.25 and PAIRS[2] not in kept
+def test_what_could_not_be_read_is_asked_again_by_the_next_run_and_not_by_this_one(tmp_path: Path):
+    place = tmp_path / "v.jsonl"
+    said = Verdicts(place)
+    said.add([(PAIRS[0], None), (PAIRS[1], 0.25)])
+    assert PAIRS[0] in said and said[PAIRS[0]] is None
+    place.write_text(place.read_text() + f'["{fingerprint(*PAIRS[2])}", null]\n')  # as earlier runs kept it
+    kept = Verdicts(place)
+    assert kept[PAIRS[1]] == 0.25 and PAIRS[0] not in kept and PAIRS[2] not in kept
+    assert "null" not in place.read_text()
 
 
 def test_a_disk_that_refuses_is_told(tmp_path: Path):

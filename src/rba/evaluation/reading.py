@@ -53,17 +53,24 @@ class ReadingJudge:
         self.task = task
         place = kept / f"{self.name}-{fingerprint(mark, self.prompt, task)[:12]}.jsonl" if kept else None
         self._said = Verdicts(place)
+        self._pairs: set[Pair] = set()
 
     def prepare(
         self, texts: Sequence[str], answers_a: Sequence[str], answers_b: Sequence[str], references: Sequence[str]
     ) -> None:
         """Ask about the pairs that are new."""
         pairs = dict.fromkeys(self.pair(*row) for row in zip(texts, answers_a, answers_b))
+        self._pairs |= pairs.keys()
         new = [pair for pair in pairs if pair not in self._said]
         if new and callable(self._judge):
             self._judge = self._judge()
         for part in batches(f"reading two answers ({self.name})", new, BATCH):
             self._said.add(zip(part, self.read(self._judge, part)))
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """How many pairs were `asked` about, and on how many of them (`unread`) no verdict could be read."""
+        return {"asked": len(self._pairs), "unread": sum(self._said[pair] is None for pair in self._pairs)}
 
     def pair(self, text: str, answer_a: str, answer_b: str) -> Pair:
         """What is asked about where these two answers are compared."""

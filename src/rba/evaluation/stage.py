@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
@@ -22,6 +24,7 @@ from rba.evaluation.contests import win_rates
 from rba.evaluation.disturbances import masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
+from rba.evaluation.reading import ReadingJudge
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
@@ -85,7 +88,7 @@ def run(
     folder.note("compared", {"utterances": len(cells.utterances), "instructions": cells.n})
     embedder = RememberingEmbedder(loaders.embedder)
     mark = llm_mark(settings.judge or teacher)
-    found = measure(cells, settings, seed, loaders, embedder, task, folder.path / VERDICTS, mark)
+    found = measure(cells, settings, seed, loaders, embedder, task, folder.path / VERDICTS, mark, folder.note)
     if elsewhere:
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
@@ -130,8 +133,13 @@ def measure(
     task: TaskSettings = NO_TASK,
     kept: Path | None = None,
     mark: str = "",
+    note: Callable[[str, Any], None] = lambda key, value: None,
 ) -> list[Result]:
-    """All result rows of the answers in `cells`; judges with an LLM use `kept` and `mark` as `load_judge` does."""
+    """All result rows of the answers in `cells`; judges with an LLM use `kept` and `mark` as `load_judge` does.
+
+    How many of their verdicts could not be read is noted, and told in a line.
+    """
+    unread: dict[str, dict[str, int]] = {}
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed, settings.opponents)
         made = list(metrics.rows(sheet, embedder))
@@ -144,7 +152,13 @@ def measure(
             judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task, kept=kept, mark=mark)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
+            if isinstance(judge, ReadingJudge) and judge.unread["unread"]:
+                unread[name] = judge.unread
             bar.advance(1, name)
+    note("unread_verdicts", unread)
+    for name, count in unread.items():
+        told = f"rba: judge {name}: {count['unread']} of {count['asked']} verdicts could not be read and are left out"
+        print(f"{told}; name an LLM in evaluate.judge that replies as it is asked", file=sys.stderr, flush=True)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rba.document import parse_json
@@ -14,13 +14,14 @@ from rba.files import fingerprint, refusal, write_text
 Pair = tuple[str, str, str]
 """A request and two answers to it."""
 Verdict = float | None
-"""None where the judge did not say."""
+"""None where what the judge said is no verdict."""
 
 
 class Verdicts:
     """Verdicts by pair, in memory and, with a `place`, as JSON lines there.
 
-    What a stop has left of half a line is taken away. Raises WorkspaceError where the disk refuses.
+    On disk are those that could be read: where there was none, the next run asks again. What a stop has left of half a
+    line is taken away. Raises WorkspaceError where the disk refuses.
     """
 
     def __init__(self, place: Path | None = None):
@@ -33,9 +34,10 @@ class Verdicts:
             for line in lines:
                 with contextlib.suppress(ValueError):
                     key, said = parse_json(line)
-                    self._said[key] = said
+                    if said is not None:
+                        self._said[key] = said
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_text(place, "".join(map(_line, self._said.items())))
+            write_text(place, _lines(self._said))
         except OSError as error:
             raise refusal("cannot keep verdicts", place, error) from error
 
@@ -53,12 +55,12 @@ class Verdicts:
             return
         try:
             with self._place.open("a", encoding="utf-8") as stream:
-                stream.writelines(map(_line, new.items()))
+                stream.write(_lines(new))
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
             raise refusal("cannot keep verdicts", self._place, error) from error
 
 
-def _line(item: tuple[str, Verdict]) -> str:
-    return json.dumps(item) + "\n"
+def _lines(said: Mapping[str, Verdict]) -> str:
+    return "".join(json.dumps(item) + "\n" for item in said.items() if item[1] is not None)

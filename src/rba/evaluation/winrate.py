@@ -14,14 +14,17 @@ def preferences(
 ) -> np.ndarray:
     """The judge's preference [M] in [0, 1] for each answer over its opponent's, the mean of both orders; ties are 0.5.
 
-    NaN where the judge cannot say. Equal answers tie without being shown to the judge.
+    NaN where the judge cannot say. Equal answers tie without being shown to the judge; where it can say of none of the
+    others, they are NaN, too: ties alone would be a rate that nobody has judged.
     """
     rows = list(zip(texts, answers, opponents, references))
     judged = [row for row in rows if not _equal(row[1], row[2])]
     if judged:
         asked, one, other, wanted = zip(*judged)
         judge.prepare([*asked, *asked], [*one, *other], [*other, *one], [*wanted, *wanted])
-    return np.array([_both_orders(judge, *row) for row in rows], dtype=float)
+    found = np.array([_both_orders(judge, *row) for row in rows], dtype=float)
+    silent = bool(judged) and np.isnan(found).sum() == len(judged)
+    return np.full(len(rows), np.nan) if silent else found
 
 
 def _equal(answer: str, opponent: str) -> bool:
