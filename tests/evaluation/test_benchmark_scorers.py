@@ -81,6 +81,13 @@ def test_no_answer(answer: str, blank: bool):
         ("The best choice would be **D**", "D"),
         ("Options: A, B, C or D", ""),
         ("The answer is Berlin", ""),
+        ("The correct choice is \u201cB\u201d", "B"),
+        ("The answer is \u2018B\u2019.", "B"),
+        ("\u201cAnswer\u201d: `B`", "B"),
+        ("Option `B` has it.", "B"),
+        ("I pick \u00abB\u00bb here", "B"),
+        ("The answer is B\u2019s cousin", ""),
+        ("It is in snake_A_case", ""),
     ],
 )
 def test_the_letter_of_an_answer(answer: str, found: str):

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.measures import Measure, mean
 
-_WORD = r"(?<![^\W_])(?i:{})(?![^\W_])[\"'*_]*\s*"  # whole, perhaps emphasised: "**Answer** ", '"answer"'
+_QUOTES = r"\"'*`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
+_MARKS = rf"{_QUOTES}_"  # of emphasis and quotes
+_WORD = rf"(?<![^\W_])(?i:{{}})(?![^\W_])[{_MARKS}]*\s*"  # whole, perhaps emphasised: "**Answer** ", '"answer"'
 _LINK = r"(?:(?:is|would be|:)\s*[:-]?|[-\u2013\u2014])"
-_OPEN = r"[\"'(*_\[]"  # what may stand before a letter
-_LETTER = r"([A-H])(?![^\W_]|['\u2019])"
+_OPEN = rf"[{_MARKS}(\[]"  # what may stand before a letter
+_LETTER = r"([A-H])(?![^\W_]|['\u2019][^\W_])"
 # "The answer is A cat" has an article; these words cannot follow one, so "The answer is A because" names the option.
 _CLAUSE = r"(?:is|was|because|since|as|and|or|but|which|while|with|in|if)\b(?![-'])"
 _ARTICLE = rf"(?<=A)[ \t]+(?!{_CLAUSE})[a-z]"
@@ -23,9 +25,9 @@ _STATED = re.compile(rf"{_WORD.format('answer|option|choice')}{_LINK}(?:\s|{_OPE
 # A next line with a label of its own tells that the options are read out, not that the first is chosen.
 _OPENING = re.compile(r"\A\W*([A-H])\W*(?:[).:,]|$)(?!.*\n\W*[A-H]\W*[).:])", re.MULTILINE)
 _NAMED = re.compile(rf"{_WORD.format('answer|option|choice')}{_OPEN}*{_LETTER}(?!{_REJECTED})")
-_LABEL = re.compile(r"[\"'*_)\]]*:")
+_LABEL = re.compile(rf"[{_MARKS})\]]*:")
 _LINE = re.compile(r"^\W*([A-H])\W*(?:[).:,]|$)", re.MULTILINE)
-_BRACKETS = re.compile(r"[\"'(*]([A-H])[\"')*]")
+_BRACKETS = re.compile(rf"[{_QUOTES}(]([A-H])[{_QUOTES})]")
 
 _VERDICTS = (
     re.compile(rf"{_WORD.format('answer')}{_LINK}(?:\s|{_OPEN})*((?i:yes|no))\b"),
