@@ -42,6 +42,7 @@ def test_what_the_scorer_lacks_is_told_before_anything_is_said(
     with pytest.raises(DataError, match=says) as refused:
         load(settings(layout, source, scorer=scorer), SpeechSettings(), tmp_path / "speech", 1)
     assert "benchmark b" in refused.value.where and refused.value.fix
+    assert scorer == "qa" or "rows.jsonl, row " in refused.value.where
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_more_items_keep_those_that_fewer_chose(tmp_path: Path):
 
 def test_two_items_with_one_id_are_refused(tmp_path: Path):
     source = write_rows(tmp_path / "twice.jsonl", {"id": 1, "question": "a"}, {"id": 1, "question": "b"})
-    with pytest.raises(DataError, match="two items with the id 1"):
+    with pytest.raises(DataError, match=r"two items with the id 1 .*twice\.jsonl, row 1 and .*twice\.jsonl, row 2"):
         chosen_items(settings("manifest", source), 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.layouts import CLIP, LAYOUTS, covost, fleurs, must_c, pairs, settings, several, voices
+from evaluation.layouts import (
+    CLIP,
+    LAYOUTS,
+    chapters,
+    covost,
+    fleurs,
+    must_c,
+    pairs,
+    settings,
+    several,
+    voices,
+    write_rows,
+)
 from rba.data import audio
 from rba.errors import DataError, RbaError
 from rba.evaluation.benchmarks.load import loader, scorer_name
 from rba.evaluation.benchmarks.scorers import SCORERS
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
+from rba.evaluation.benchmarks.translation import target_of
 from rba.testing.tiny_utterances import tiny_wave
 
 
@@ -79,6 +93,7 @@ def test_broken_rows_are_told(content: str, says: str, tmp_path: Path):
         list(loader("manifest")(settings("manifest", tmp_path / "rows.jsonl")))
 
 
+IFEVAL = '{"prompt": "Who?", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}\n'
 SQUAD = '{"paragraphs": [%s]}'
 
 
@@ -94,6 +109,14 @@ SQUAD = '{"paragraphs": [%s]}'
         ("squad", SQUAD % "" + "\n" + SQUAD % '{"qas": [{"id": 1, "question": "Who?"}]}', "lacks 'context'"),
         ("squad", SQUAD % "" + "\n" + SQUAD % '{"context": "Ann.", "qas": ["Who?"]}', "of another form"),
         ("squad", SQUAD % "" + '\n{"question": "Who?"}', "lacks 'paragraphs'"),
+        ("squad", '{"question": "Who?", "context": "Ann."}\n{"question": "Why?"}', "no passage"),
+        ("ifeval", IFEVAL + '{"prompt": "Who?", "instruction_id_list": ["no:such"], "kwargs": [{}]}', "no:such"),
+        ("ifeval", IFEVAL + '{"prompt": "Who?"}', "no instruction_id_list"),
+        ("manifest", '{"question": "Who?"}\n{"question": "Why?", "audio": "gone.wav"}', r"missing: .*gone\.wav"),
+        ("manifest", '{"question": "Who?"}\n{"question": "Why?", "audio": {"sound": "a.wav"}}', "clip is of no form"),
+        ("manifest", '{"question": "Who?"}\n{"question": "Why?", "audio": {"array": [0.1]}}', "are no sound"),
+        ("manifest", '{"question": "Who?"}\n{"question": "Why?", "audio": [0.1, 0.2]}', "clip is of no form"),
+        ("pairs", '{"en": "Who?", "de": "Wer?"}\n{"en": "So", "de": "So", "audio": "gone.wav"}', "clip is missing"),
     ],
 )
 def test_rows_of_another_form_are_told_with_file_and_row(layout: str, content: str, says: str, tmp_path: Path):
@@ -166,3 +189,93 @@ def test_lines_of_talks_end_at_newlines_alone(tmp_path: Path):
     asked = must_c(tmp_path)
     (tmp_path / "en-de" / "data" / "test" / "txt" / "test.en").write_text("Who\u2028is?\n")
     assert [item.text for item in loader("must-c")(asked)] == ["Who\u2028is?"]
+
+
+def test_a_manifest_that_is_named_is_read_whatever_chapters_lie_beside_it(tmp_path: Path):
+    chapters(tmp_path / "deep")
+    (tmp_path / "a.wav").write_bytes(CLIP)
+    source = write_rows(tmp_path / "mine.jsonl", {"text": "mine", "audio": "a.wav"})
+    assert [item.text for item in loader("librispeech")(settings("librispeech", source))] == ["mine"]
+
+
+def test_one_chapter_can_be_named(tmp_path: Path):
+    chapters(tmp_path)
+    (tmp_path / "84" / "121" / "84-122.trans.txt").write_text("84-122-0000 NOT THIS\n")
+    asked = settings("librispeech", tmp_path / "84" / "121" / "84-121.trans.txt")
+    assert [item.text for item in loader("librispeech")(asked)] == ["who"]
+
+
+@pytest.mark.parametrize("rate", [16_000, 8_000, 48_000.0])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_decoded_clip_is_heard_at_its_own_rate(rate: float, channels: int, tmp_path: Path):
+    wave = (0.3 * np.sin(np.arange(int(rate) // 2) * 600 / rate)).tolist()
+    heard = {"array": [wave] * 2 if channels == 2 else wave, "sampling_rate": rate, "path": None}
+    asked = settings("manifest", write_rows(tmp_path / "rows.jsonl", {"question": "Who?", "audio": heard}))
+    (item,) = loader("manifest")(asked)
+    found = audio.decode(item.audio or b"", "clip")
+    assert found.size == 8_000 and np.abs(found[4_000:5_000]).max() == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_clip_that_a_set_holds_nothing_of_is_none(tmp_path: Path):
+    rows = [{"question": "Who?", "audio": None}, {"question": "Why?", "audio": {"bytes": None, "path": None}}]
+    asked = settings("manifest", write_rows(tmp_path / "rows.jsonl", *rows))
+    assert [item.audio for item in loader("manifest")(asked)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        ('["Rome", "Roma"]', ("Rome", "Roma")),
+        ('{"text": ["Rome"], "answer_start": [3]}', ("Rome",)),
+        ("Rome | Roma", ("Rome", "Roma")),
+        ("[laughs]", ("[laughs]",)),
+        ("Rome", ("Rome",)),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_a_cell_may_hold_several_answers(ending: str, cell: str, answers: tuple[str, ...], tmp_path: Path):
+    path = tmp_path / f"rows.{ending}"
+    quoted = '"' + cell.replace('"', '""') + '"'
+    tables = {"csv": f"question,answers\nWho?,{quoted}\n", "tsv": f"question\tanswers\nWho?\t{cell}\n"}
+    path.write_text(tables.get(ending) or json.dumps({"question": "Who?", "answers": cell}))
+    (item,) = loader("manifest")(settings("manifest", path))
+    assert item.references == answers
+
+
+def test_answers_of_a_list_are_not_parted(tmp_path: Path):
+    row = {"question": "Who?", "answers": ["a|b", "c"]}
+    (item,) = loader("manifest")(settings("manifest", write_rows(tmp_path / "rows.jsonl", row)))
+    assert item.references == ("a|b", "c")
+
+
+@pytest.mark.parametrize(
+    ("layout", "ids", "names"),
+    [
+        ("pairs", [None, None, "x"], ["0", "1", "x"]),
+        ("pairs", [5, 1, 0, 2], ["5", "1", "0", "2"]),
+        ("covost2", [5, 1, 0, 2], ["5", "1", "0", "2"]),
+        ("covost2", [None, ""], ["0", "1"]),
+        ("manifest", [5, 1, 0, None], ["5", "1", "0", "3"]),
+    ],
+)
+def test_rows_are_called_by_their_id_or_numbered(layout: str, ids: list, names: list[str], tmp_path: Path):
+    words = {"en": "Who?", "de": "Wer?", "sentence": "Who?", "translation": "Wer?", "question": "Who?"}
+    source = write_rows(tmp_path / "rows.jsonl", *({"id": one, **words} for one in ids))
+    asked = settings(layout, source, subset="en_de")
+    assert [item.id for item in loader(layout)(asked)] == names
+
+
+@pytest.mark.parametrize(
+    ("subset", "columns", "target"),
+    [
+        ("en_zh-CN", ("en", "zh-CN"), "zh"),
+        ("sv-SE_en", ("sv-SE", "en"), "en"),
+        ("en-de", ("en", "de"), "de"),
+        ("en_zh_CN", ("en", "zh_CN"), "zh"),
+    ],
+)
+def test_a_language_of_a_pair_may_have_a_region(subset: str, columns: tuple[str, str], target: str, tmp_path: Path):
+    source = write_rows(tmp_path / "rows.jsonl", dict(zip(columns, ("Who?", "Wer?"))))
+    asked = settings("pairs", source, subset=subset)
+    (item,) = loader("pairs")(asked)
+    assert (item.text, item.references, target_of(asked)) == ("Who?", ("Wer?",), target)

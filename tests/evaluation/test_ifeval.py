@@ -326,7 +326,7 @@ def test_a_row_that_is_refused_in_one_line(tmp_path, row, words):
     with pytest.raises(DataError) as caught:
         rows(tmp_path, {"instruction_id_list": TWO[:1], "kwargs": [{}], "key": 1}, row)
     assert words in str(caught.value)
-    assert "benchmark following, item 7" in str(caught.value)
+    assert caught.value.where.endswith(".jsonl, row 2")
     assert "\n" not in str(caught.value)
 
 

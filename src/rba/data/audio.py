@@ -61,6 +61,22 @@ def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX
     return check(np.ascontiguousarray(mono, dtype=np.float32), where, max_seconds)
 
 
+def wav(samples: np.ndarray, rate: float) -> bytes:
+    """WAV bytes (float32) of samples [n] or [n, channels] at any rate, for `decode` to read.
+
+    Raises AudioError for a shape or a rate that no file has.
+    """
+    buffer = io.BytesIO()
+    try:
+        if samples.ndim not in (1, 2) or not 1 <= rate < 2**31:
+            raise ValueError
+        soundfile.write(buffer, samples, int(rate), format="WAV", subtype="FLOAT")
+    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
+        what = f"samples of shape {samples.shape} at rate {rate} are no audio"
+        raise AudioError(what, "audio", "give [n] or [n, channels], and a rate in Hz") from error
+    return buffer.getvalue()
+
+
 def encode(wave: np.ndarray) -> bytes:
     """FLAC bytes (16 kHz, mono, 16 bit) of a float waveform in [-1, 1]."""
     buffer = io.BytesIO()

@@ -10,9 +10,14 @@ from rba.rewards.tokens import answer_tokens
 Accepted = str | Sequence[str]
 
 
+def alternatives(text: str) -> list[str]:
+    """The answers that a text parts with "|"."""
+    return [part.strip() for part in text.split("|")]
+
+
 def accepted(reference: Accepted) -> list[list[str]]:
     """The tokens of each accepted answer: those of a list, or of a text split at "|"; wordless ones are left out."""
-    texts = reference.split("|") if isinstance(reference, str) else reference
+    texts = alternatives(reference) if isinstance(reference, str) else reference
     return [found for text in texts if (found := answer_tokens(text))]
 
 

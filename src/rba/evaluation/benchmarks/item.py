@@ -12,7 +12,8 @@ class Item:
 
     `text` is what is asked, in words; `references` are the accepted answers, none where nothing is to be matched.
     `audio` holds the bytes of a clip, None where the text is still to be spoken. `system` is a turn of the item's own,
-    such as the passage to read. `facts` is what a scorer needs beside (IFEval's checks).
+    such as the passage to read. `facts` is what a scorer needs beside (IFEval's checks); `where` is the place of its
+    row, for messages.
     """
 
     id: str
@@ -21,3 +22,4 @@ class Item:
     audio: bytes | None = None
     system: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    where: str = ""

@@ -102,7 +102,8 @@ def chosen_items(settings: BenchmarkSettings, seed: int) -> list[Item]:
     items: dict[str, Item] = {}
     for item in loader(settings.format)(settings):
         if item.id in items:
-            raise DataError(f"two items with the id {item.id}", f"benchmark {settings.name}", "give each its own")
+            where = f"benchmark {settings.name}, {items[item.id].where} and {item.where}"
+            raise DataError(f"two items with the id {item.id}", where, "give each its own")
         items[item.id] = item
     if not items:
         raise DataError("a benchmark has no items", f"benchmark {settings.name}", "check source, subset and split")

@@ -35,6 +35,7 @@ def check(name: str, scorer: str, items: Sequence[Item]) -> None:
     if scorer not in _NEEDS:
         return
     good, what, fix = _NEEDS[scorer]
-    if lacking := [item.id for item in items if not good(item)]:
+    if lacking := [item for item in items if not good(item)]:
         told = f"scorer {scorer} needs {what}, which {len(lacking)} of {len(items)} items lack"
-        raise DataError(told, f"benchmark {name}, first item {lacking[0]}", f"{fix}, or choose another scorer")
+        first = f"benchmark {name}, first item {lacking[0].id}, {lacking[0].where}"
+        raise DataError(told, first, f"{fix}, or choose another scorer")

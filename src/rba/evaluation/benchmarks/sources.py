@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rba.errors import DataError
+import numpy as np
+
+from rba.data import audio
+from rba.errors import AudioError, DataError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.tables import READERS, Placed, Record, placed, read
 from rba.inputs import given
@@ -61,20 +64,42 @@ def text_in(row: Record, column: str) -> str:
 
 
 def clip(value: Any, folder: Path, where: str) -> bytes | None:
-    """The bytes of a clip: from a datasets `{bytes, path}`, bytes, or a path in `folder`; None for no clip.
+    """The bytes of a clip: from bytes, a path in `folder`, or what datasets makes of one; None for no clip.
 
-    Raises DataError where the file is missing.
+    That is `{bytes, path}`, or decoded `{array, sampling_rate}`. Raises DataError, with the place `where` of its row,
+    where the file is missing or the value is of another form.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value.keys() & {"bytes", "path", "array"}:
+        if value.get("array") is not None and not value.get("bytes"):
+            return _encoded(value["array"], value.get("sampling_rate"), where)
         value = value.get("bytes") or value.get("path")
-    if not value:
+    if value is None or value == "":
         return None
     if isinstance(value, bytes):
         return value
+    if not isinstance(value, str):
+        raise DataError("a clip is of no form that is read", where, _CLIPS)
     try:
-        return (folder / str(value)).read_bytes()
+        return (folder / value).read_bytes()
     except (OSError, ValueError) as error:  # no path holds a NUL
-        raise DataError("a benchmark's clip is missing", f"{folder / str(value)}, item {where}", "add it") from error
+        raise DataError(f"a benchmark's clip is missing: {folder / value}", where, "add it") from error
+
+
+_CLIPS = "give a path, or {bytes, path} or {array, sampling_rate} as datasets has them"
+
+
+def _encoded(samples: Any, rate: Any, where: str) -> bytes:
+    """The file of a decoded clip: samples [n], or [channels, n] as datasets has them."""
+    try:
+        return audio.wav(np.asarray(samples, np.float32).T, rate)
+    except (AudioError, TypeError, ValueError) as error:
+        raise DataError("a clip's array and sampling_rate are no sound", where, _CLIPS) from error
+
+
+def id_of(row: Record, number: int, *names: str) -> str:
+    """What the row is called in the first of these columns that it has, else its number."""
+    found = first(row, *names)
+    return str(number if found is None else found)
 
 
 def first(row: Record, *names: str) -> Any:

@@ -14,12 +14,17 @@ from rba.lm.task import word_cut
 def target_of(settings: BenchmarkSettings) -> str:
     """The language that a benchmark translates to, from its subset: "de" of "en_de", "en_us-de_de" and "en-de".
 
-    CoVoST 2 names languages with their region: "zh" of "en_zh-CN", "en" of "sv-SE_en".
+    Where "_" parts the two, a region follows "-": "zh" of "en_zh-CN", "en" of "sv-SE_en".
     """
-    if settings.format == "covost2":
-        return settings.subset.partition("_")[2].partition("-")[0].lower()
-    left, dash, right = settings.subset.partition("-")
-    return (right if dash else left.partition("_")[2]).partition("_")[0].lower()
+    regional = settings.format in ("covost2", "pairs", "must-c") or "-" not in settings.subset
+    target = parted(settings.subset)[1] if regional else settings.subset.partition("-")[2]
+    return target.replace("-", "_").partition("_")[0].lower()
+
+
+def parted(subset: str) -> tuple[str, str]:
+    """The two languages of a subset, parted by its first "_" or, where there is none, by "-"."""
+    source, _, target = subset.partition("_" if "_" in subset else "-")
+    return source, target
 
 
 def score(items: Sequence[Item], answers: Sequence[str], target: str) -> dict[str, Measure]:

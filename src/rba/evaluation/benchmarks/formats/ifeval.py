@@ -20,8 +20,7 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
         try:
             facts = _facts(item.facts)
         except ValueError as error:
-            where = f"benchmark {settings.name}, item {item.id}"
-            raise DataError(f"a row of IFEval has {error}", where, "check it") from error
+            raise DataError(f"a row of IFEval has {error}", item.where, "check it") from error
         yield replace(item, references=(), facts=facts)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rba.document import parse_json
 from rba.errors import DataError
 from rba.evaluation.benchmarks import sources
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
+from rba.rewards.qa import alternatives
 
 _TEXT = ("text", "question", "prompt", "instruction", "Question", "Questions", "sentence")
 _ANSWERS = ("answers", "answer", "reference", "references", "Answer", "output", "target")
@@ -19,30 +21,45 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
     """One item a row, numbered where rows have no id. Raises DataError for a row without a question."""
     folder = sources.folder_of(settings)
     for number, (where, row) in enumerate(sources.records(settings)):
-        name = str(sources.first(row, *_ID) if sources.first(row, *_ID) is not None else number)
         text = sources.first(row, *_TEXT)
         if not isinstance(text, str):
             raise DataError("a row has no question", where, f"name its column one of {', '.join(_TEXT)}")
         passage = sources.first(row, "context", "passage")
         yield Item(
-            name,
+            sources.id_of(row, number, *_ID),
             text,
             answers_of(sources.first(row, *_ANSWERS)),
-            sources.clip(sources.first(row, "audio", "path", "file"), folder, name),
+            sources.clip(sources.first(row, "audio", "path", "file"), folder, where),
             passage if isinstance(passage, str) else "",
             dict(row),
+            where,
         )
 
 
 def answers_of(value: Any) -> tuple[str, ...]:
-    """The accepted answers in a text, a list, or a mapping such as SQuAD's {"text": [...]} or TriviaQA's aliases."""
+    """The accepted answers in a text, a list, or a mapping such as SQuAD's {"text": [...]} or TriviaQA's aliases.
+
+    A text may be the JSON of a list or mapping, as cells of a table have it; in any other, "|" parts the answers.
+    """
+    found = _texts(_unfolded(value) if isinstance(value, str) else value)
+    return tuple(dict.fromkeys(text for text in found if text.strip()))
+
+
+def _texts(value: Any) -> list[str]:
     if value is None:
-        return ()
+        return []
     if isinstance(value, dict):
         keys = ("text", "value", "Value", "aliases", "Aliases", "normalized_aliases", "NormalizedAliases")
-        found = [text for key in keys for text in answers_of(value.get(key))]
-    elif isinstance(value, list | tuple):
-        found = [text for one in value for text in answers_of(one)]
-    else:
-        found = [str(value)]
-    return tuple(dict.fromkeys(text for text in found if text.strip()))
+        return [text for key in keys for text in _texts(value.get(key))]
+    if isinstance(value, list | tuple):
+        return [text for one in value for text in _texts(one)]
+    return [str(value)]
+
+
+def _unfolded(text: str) -> Any:
+    """The list or mapping that a text is the JSON of, else the answers that it parts."""
+    try:
+        found = parse_json(text) if text.lstrip()[:1] in ("[", "{") else None
+    except ValueError:
+        found = None
+    return found if isinstance(found, list | dict) else alternatives(text)

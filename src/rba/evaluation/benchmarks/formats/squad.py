@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rba.errors import DataError
 from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.formats import manifest
 from rba.evaluation.benchmarks.item import Item
@@ -19,24 +21,26 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
     rows = list(sources.records(settings))
     if not any("paragraphs" in row for _, row in rows):
         for item in manifest.load(settings):
-            yield Item(item.id, item.text, item.references, item.audio, READ + item.system, item.facts)
+            if not item.system:
+                raise DataError("a row has no passage to read", item.where, "name its column context")
+            yield replace(item, system=READ + item.system)
         return
     folder = sources.folder_of(settings)
     for where, row in rows:
         with sources.reading(where):
-            items = list(_items(row, folder))
+            items = list(_items(row, folder, where))
         yield from items
 
 
-def _items(row: tables.Record, folder: Path) -> Iterator[Item]:
+def _items(row: tables.Record, folder: Path, where: str) -> Iterator[Item]:
     for paragraph in row["paragraphs"]:
         for question in paragraph["qas"]:
-            yield _item(question, READ + sources.text_in(paragraph, "context"), folder)
+            yield _item(question, READ + sources.text_in(paragraph, "context"), folder, where)
 
 
-def _item(question: dict[str, Any], system: str, folder: Path) -> Item:
+def _item(question: dict[str, Any], system: str, folder: Path, where: str) -> Item:
     name = str(question["id"])
     spoken = folder / "wav" / f"{name}.wav"
-    audio = spoken.read_bytes() if spoken.is_file() else sources.clip(question.get("audio"), folder, name)
+    audio = spoken.read_bytes() if spoken.is_file() else sources.clip(question.get("audio"), folder, where)
     answers = manifest.answers_of([a["text"] for a in question.get("answers", [])])
-    return Item(name, sources.text_in(question, "question"), answers, audio, system)
+    return Item(name, sources.text_in(question, "question"), answers, audio, system, where=where)

@@ -12,36 +12,37 @@ from rba.errors import DataError, RecipeError
 from rba.evaluation.benchmarks import sources, tables
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
+from rba.evaluation.benchmarks.translation import parted
 from rba.inputs import given
 
 
 def load_pairs(settings: BenchmarkSettings) -> Iterator[Item]:
     """Rows with a column for each language of the pair ("eng_deu": columns eng and deu), and `audio` where spoken."""
-    source, target = _pair(settings)
+    source, target = _pair(settings, *parted(settings.subset))
     folder = sources.folder_of(settings)
     for number, (where, row) in enumerate(sources.records(settings)):
         if not row.get(source) or not row.get(target):
             raise DataError(f"a row lacks {source} or {target}", where, "name the pair of columns in subset")
-        name = str(row.get("id", number))
         with sources.reading(where):
             text, wanted = sources.text_in(row, source), sources.text_in(row, target)
-        yield Item(name, text, (wanted,), sources.clip(row.get("audio"), folder, name))
+        name, clip = sources.id_of(row, number, "id"), sources.clip(row.get("audio"), folder, where)
+        yield Item(name, text, (wanted,), clip, where=where)
 
 
 def load_covost2(settings: BenchmarkSettings) -> Iterator[Item]:
     """CoVoST 2: `covost_v2.<pair>.<split>.tsv` with path, sentence, translation, beside Common Voice's "clips"; or rows
     with `file` or `audio` from the hub. Languages may have a region: "en_zh-CN".
     """
-    _parted(settings, settings.subset)
+    _pair(settings, *settings.subset.partition("_")[::2])
     folder = sources.folder_of(settings)
     table = folder / f"covost_v2.{settings.subset}.{settings.split}.tsv"
     rows = tables.placed(tables.read(table), table) if table.is_file() else sources.records(settings)
     for number, (where, row) in enumerate(rows):
-        name = str(sources.first(row, "id", "path") or number)
+        name = sources.id_of(row, number, "id", "path")
         with sources.reading(where):
             spoken = row.get("audio") or (f"clips/{row['path']}" if table.is_file() else row.get("file"))
             text, wanted = sources.text_in(row, "sentence"), sources.text_in(row, "translation")
-        yield Item(name, text, (wanted,), sources.clip(spoken, folder, name))
+        yield Item(name, text, (wanted,), sources.clip(spoken, folder, where), where=where)
 
 
 def load_fleurs(settings: BenchmarkSettings) -> Iterator[Item]:
@@ -61,7 +62,7 @@ def load_fleurs(settings: BenchmarkSettings) -> Iterator[Item]:
             sentence, text, spoken = str(row["id"]), sources.text_in(row, "raw_transcription"), row["audio"]
         if sentence in wanted:
             name = f"{sentence}-{number}"
-            yield Item(name, text, (wanted[sentence],), sources.clip(spoken, folder, name))
+            yield Item(name, text, (wanted[sentence],), sources.clip(spoken, folder, where), where=where)
 
 
 def _fleurs(settings: BenchmarkSettings, config: str) -> Iterator[tables.Placed]:
@@ -84,7 +85,7 @@ def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
 
     from rba import document
 
-    source, target = _pair(settings)
+    source, target = _pair(settings, *parted(settings.subset))
     folder = given(settings.source) / f"{source}-{target}" / "data" / settings.split
     stem = folder / "txt" / settings.split
     try:
@@ -98,19 +99,14 @@ def load_must_c(settings: BenchmarkSettings) -> Iterator[Item]:
                 wave = stream.read(round(part["duration"] * rate), dtype="float32", always_2d=True)
             buffer = io.BytesIO()
             soundfile.write(buffer, wave, rate, format="FLAC", subtype="PCM_16")
-            yield Item(str(number), text, (wanted,), buffer.getvalue())
+            yield Item(str(number), text, (wanted,), buffer.getvalue(), where=where)
     except (OSError, ValueError, KeyError, TypeError, soundfile.SoundFileError) as error:
         fix = "name the folder that holds en-de/data/<split>/txt and wav"
         raise DataError(f"MuST-C cannot be read: {error}", str(folder), fix) from error
 
 
-def _pair(settings: BenchmarkSettings) -> tuple[str, str]:
-    return _parted(settings, settings.subset.replace("-", "_"))
-
-
-def _parted(settings: BenchmarkSettings, subset: str) -> tuple[str, str]:
-    """The two languages of a subset, parted by its first "_"."""
-    source, _, target = subset.partition("_")
+def _pair(settings: BenchmarkSettings, source: str, target: str) -> tuple[str, str]:
+    """The two languages of a subset. Raises RecipeError where one is missing."""
     if not source or not target:
         raise RecipeError("no pair of languages", f'subset "{settings.subset}"', 'give it as "en_de"')
     return source, target
