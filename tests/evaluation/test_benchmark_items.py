@@ -109,6 +109,22 @@ def test_a_benchmark_of_which_nothing_can_be_asked_is_refused_with_the_reason(tm
         load(settings("manifest", numbered(tmp_path, 3)), SpeechSettings(), tmp_path / "speech", 5)
 
 
+def test_items_that_training_has_seen_are_counted_in_a_line(tmp_path: Path, capsys):
+    asked = settings("manifest", numbered(tmp_path, 3))
+    load(asked, SpeechSettings(), tmp_path / "some", 5, trained={"What is 1?"})
+    assert "rba: benchmark b: 1 of 3 items left out, their words occur in training\n" in capsys.readouterr().err
+    load(asked, SpeechSettings(), tmp_path / "none", 5)
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_a_benchmark_that_training_has_seen_all_of_is_refused(tmp_path: Path):
+    asked, seen = settings("manifest", numbered(tmp_path, 3)), {f"What is {i}?" for i in range(3)}
+    with pytest.raises(
+        DataError, match=r"none of the 3 items can be asked: its words occur in training.*benchmarks: b"
+    ):
+        load(asked, SpeechSettings(), tmp_path / "speech", 5, seen)
+
+
 def test_a_file_is_read_by_its_ending_whatever_its_case(tmp_path: Path):
     source = write_rows(tmp_path / "some.jsonl", {"id": 1, "question": "a"})
     assert chosen_items(settings("manifest", source.rename(tmp_path / "some.JSONL")), 0)

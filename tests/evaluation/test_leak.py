@@ -22,6 +22,14 @@ def test_what_the_connector_was_trained_on_is_not_tested(tmp_path):
     assert unheard([known, *TEST[3:]], tmp_path) == TEST[3:]
 
 
+def test_where_the_connector_knows_the_whole_test_that_is_what_is_said(tmp_path):
+    np.save(tmp_path / HEARD, np.array([255], np.uint64))
+    known = [replace(u, instruction_id="00000000000000ff") for u in TEST[:3]]
+    with pytest.raises(DataError, match="none of the 1 test instructions is new: the connector was trained"):
+        unheard(known, tmp_path)
+    assert unheard([], tmp_path) == []
+
+
 def test_texts_are_known_by_their_words_and_those_of_the_connector_by_their_id():
     rows = [Instruction("a", "Who are you?", split="train"), Instruction("b", "Where am I?", split="test")]
     trained = Trained(rows, {instruction_id("Say no more.")})

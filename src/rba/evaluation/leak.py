@@ -16,9 +16,19 @@ from rba.rewards.words import wording
 
 
 def unheard(test: Sequence[Utterance], model: str | Path) -> list[Utterance]:
-    """The utterances of `test` whose words the connector of `model` was not trained on."""
+    """The utterances of `test` whose words the connector of `model` was not trained on.
+
+    Raises DataError where it was trained on those of all.
+    """
     known = heard_by(model)
-    return [u for u in test if u.instruction_id not in known]
+    new = [u for u in test if u.instruction_id not in known]
+    if test and not new:
+        count = len({u.instruction_id for u in test})
+        what = f"none of the {count} test instructions is new: the connector was trained on the words of all"
+        raise DataError(
+            what, f"model {model}", "raise synthesis.test, or synthesize other instructions with another seed"
+        )
+    return new
 
 
 def heard_by(model: str | Path) -> frozenset[str]:

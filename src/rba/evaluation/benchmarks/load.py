@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
@@ -40,6 +41,9 @@ _LOADERS = {
     "must-c": "translation:load_must_c",
     "pairs": "translation:load_pairs",
 }
+
+
+SEEN = "its words occur in training"
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,9 @@ def load(
 ) -> Benchmark:
     """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
 
-    Speech is kept in `folder`. Items whose text is among the `trained` ones are left out. `refused` tells why items
-    were left out. Raises DataError where the data cannot be read, or lack what the scorer needs.
+    Speech is kept in `folder`. Items whose text is among the `trained` ones are left out, and a line tells how many.
+    `refused` tells why items were left out. Raises DataError where the data cannot be read, or lack what the scorer
+    needs, and where no item is left.
     """
     scorer, chosen = scorer_name(settings), chosen_items(settings, seed)
     check(settings.name, scorer, chosen)
@@ -138,11 +143,15 @@ def load(
 
     work = list(items.items())
     made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
-    if refused and not made:
+    refused |= dict.fromkeys(seen, SEEN)
+    if not made:
         reason, count = Counter(refused.values()).most_common(1)[0]
         what = f"none of the {len(refused)} items can be asked: {reason} ({count} of them)"
-        raise DataError(what, f"evaluate.benchmarks: {settings.name}", "check its clips or texts")
-    refused |= dict.fromkeys(seen, "its words occur in training")
+        fix = "raise its items, or take it out" if reason == SEEN else "check its clips or texts"
+        raise DataError(what, f"evaluate.benchmarks: {settings.name}", fix)
+    if seen:
+        told = f"{len(seen)} of {len(chosen)} items left out, their words occur in training"
+        print(f"rba: benchmark {settings.name}: {told}", file=sys.stderr, flush=True)
     return Benchmark(settings, scorer, items, made, refused, task)
 
 
