@@ -12,7 +12,7 @@ import numpy as np
 from rba.data.instruction import instruction_id
 from rba.data.seeds import rng
 from rba.models import shipped_folder
-from rba.models.load import HEARD
+from rba.models.heard import HEARD
 
 COUNT, SEED = 720, 0
 MOST_OF_ONE = 12  # sentences of one template

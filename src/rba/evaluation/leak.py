@@ -25,9 +25,7 @@ def unheard(test: Sequence[Utterance], model: str | Path) -> list[Utterance]:
     if test and not new:
         count = len({u.instruction_id for u in test})
         what = f"none of the {count} test instructions is new: the connector was trained on the words of all"
-        raise DataError(
-            what, f"model {model}", "raise synthesis.test, or synthesize other instructions with another seed"
-        )
+        raise DataError(what, f"model {model}", "raise synthesis.test, or synthesize with another seed")
     return new
 
 
