@@ -31,6 +31,12 @@ def test_question_answering_by_hand():
     assert value(qa(ASKED, ["ann", "The New York!"])["exact"]) == 1.0
 
 
+def test_a_reference_may_hold_several_answers():
+    asked = [Item("1", "Where?", ("Rome | Roma",)), Item("2", "Who?", (" | ",))]
+    exact = qa(asked, ["Roma.", "nobody"])["exact"]
+    assert exact.sums[0, 0] == 1 and value(exact) == 1  # of those that an answer is known of
+
+
 @given(st.lists(st.text(max_size=30), min_size=2, max_size=2))
 def test_exact_answers_are_contained_and_have_full_recall(answers: list[str]):
     found = qa(ASKED, answers)

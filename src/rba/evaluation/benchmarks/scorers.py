@@ -11,7 +11,7 @@ from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.measures import Measure, mean, rate
 from rba.evaluation.ifeval.score import followed, loosely_followed
 from rba.rewards.deaf import did_not_hear
-from rba.rewards.qa import accepted, is_contained, is_exact
+from rba.rewards.qa import accepted, alternatives, is_contained, is_exact
 from rba.rewards.tokens import answer_tokens
 from rba.speech.word_errors import word_errors
 
@@ -39,11 +39,11 @@ def no_answer(answer: str) -> bool:
 
 def qa(items: Sequence[Item], answers: Sequence[str]) -> Measures:
     """Containment, exact match, token recall and token F1 against the best accepted answer, and `no_answer`."""
-    pairs = [_overlap(answer, item.references) for item, answer in zip(items, answers)]
-    both = list(zip(items, answers))
+    both = [([one for text in i.references for one in alternatives(text)], a) for i, a in zip(items, answers)]
+    pairs = [_overlap(answer, wanted) for wanted, answer in both]
     return {
-        "contains": mean([is_contained(a, list(i.references)) for i, a in both]),
-        "exact": mean([is_exact(a, list(i.references)) for i, a in both]),
+        "contains": mean([is_contained(answer, wanted) for wanted, answer in both]),
+        "exact": mean([is_exact(answer, wanted) for wanted, answer in both]),
         "token_recall": mean([pair and pair[0] for pair in pairs]),
         "token_f1": mean([pair and pair[1] for pair in pairs]),
         "no_answer": mean([no_answer(a) for a in answers], better=-1),
@@ -53,7 +53,7 @@ def qa(items: Sequence[Item], answers: Sequence[str]) -> Measures:
 def _overlap(answer: str, references: Sequence[str]) -> tuple[float, float] | None:
     """Recall and F1 of the tokens of an answer, each against the reference that suits it best (SQuAD's token F1)."""
     said, found = Counter(answer_tokens(answer)), []
-    for wanted in accepted(list(references)):
+    for wanted in accepted(references):
         same = sum((said & Counter(wanted)).values())
         found.append((same / len(wanted), 2 * same / (len(wanted) + said.total())))
     return (max(r for r, _ in found), max(f for _, f in found)) if found else None

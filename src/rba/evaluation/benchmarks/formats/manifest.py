@@ -10,7 +10,6 @@ from rba.errors import DataError
 from rba.evaluation.benchmarks import sources
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
-from rba.rewards.qa import alternatives
 
 _TEXT = ("text", "question", "prompt", "instruction", "Question", "Questions", "sentence")
 _ANSWERS = ("answers", "answer", "reference", "references", "Answer", "output", "target")
@@ -39,7 +38,7 @@ def load(settings: BenchmarkSettings) -> Iterator[Item]:
 def answers_of(value: Any) -> tuple[str, ...]:
     """The accepted answers in a text, a list, or a mapping such as SQuAD's {"text": [...]} or TriviaQA's aliases.
 
-    A text may be the JSON of a list or mapping, as cells of a table have it; in any other, "|" parts the answers.
+    A text may be the JSON of a list or mapping, as cells of a table have it.
     """
     found = _texts(_unfolded(value) if isinstance(value, str) else value)
     return tuple(dict.fromkeys(text for text in found if text.strip()))
@@ -57,9 +56,9 @@ def _texts(value: Any) -> list[str]:
 
 
 def _unfolded(text: str) -> Any:
-    """The list or mapping that a text is the JSON of, else the answers that it parts."""
+    """The list or mapping that a text is the JSON of, else the text."""
     try:
         found = parse_json(text) if text.lstrip()[:1] in ("[", "{") else None
     except ValueError:
         found = None
-    return found if isinstance(found, list | dict) else alternatives(text)
+    return found if isinstance(found, list | dict) else text
