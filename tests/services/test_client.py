@@ -127,6 +127,31 @@ def test_a_damaged_entry_is_asked_for_again():
     assert set(state.attempts.values()) == {2}
 
 
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_half_a_character_is_replaced_also_in_an_answer_that_was_kept(half):
+    def cut(path, payload):
+        return {"choices": [{"message": {"content": f"bad {half} half, whole \U0001f600"}}]}
+
+    with serving(FaultServer(cut)) as state:
+        asking = client(state)
+        for _ in range(2):
+            assert asking.post_all("chat/completions", [ask(1)], read) == ["bad \ufffd half, whole \U0001f600"]
+    assert state.attempts.total() == asking.usage.cached == 1
+    assert half.encode("unicode-escape") in cache.read(cache.key_of(asking.service, "chat/completions", ask(1)))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [{"prompt_tokens": "many", "completion_tokens": float("inf")}, {"prompt_tokens": 10**400}, "many", [1], None],
+)
+def test_a_usage_that_is_no_number_is_not_counted_and_costs_no_answer(usage):
+    with serving(FaultServer(lambda path, payload: {**echo(path, payload), "usage": usage})) as state:
+        asking = client(state)
+        assert asking.post_all("chat/completions", [ask(1)], read) == ["about item 1"]
+    assert (asking.usage.answers, asking.usage.tokens_in, asking.usage.tokens_out) == (1, 0, 0)
+    assert state.attempts.total() == 1
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [("401", r"refuses the API key.*\$RBA_TEST_KEY"), ("404", 'no model "m"'), ("400", "status 400.*no")],

@@ -33,8 +33,9 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
 def sample_metrics(tasks: Sequence[Task], rewarded: bool = True) -> dict[str, float]:
     """Length, end, deafness and entropy of the self-samples, and their rewards where they are `rewarded` at all.
 
-    `reward_missing` is the share without one, and all that there is to say where none has. `frac_reward_zero_std` is the share of tied groups. The entropy (nats a token) is estimated by the samples
-    themselves: minus the mean log-prob of a drawn token.
+    `reward_missing` is the share without one, and all that there is to say where none has. `frac_reward_zero_std` is
+    the share of tied groups. The entropy (nats a token) is estimated by the samples themselves: minus the mean log-prob
+    of a drawn token.
     """
     samples = [sample for task in tasks for sample in task.samples]
     if not samples:

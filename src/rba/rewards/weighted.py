@@ -28,8 +28,9 @@ class WeightedReward:
     A part is a reward, or any function of TRL's signature, sync or async; all are called with keywords, each with lists
     of its own. A part that raises on a batch is tried on each completion alone; one that raises on all of several is
     broken: its error is raised. One of weight 0 is only watched: it is scored and kept, and neither adds to the sum nor
-    drops a sample. `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the "group" of answers to
-    one prompt in it, or "none". `parts_values` holds what each part gave in the last call, unscaled, by name.
+    drops a sample. `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the
+    "group" of answers to one prompt in it, or "none". `parts_values` holds what each part gave in the last call,
+    unscaled, by name.
     """
 
     def __init__(self, parts: Sequence[tuple[Reward | Callable[..., Any], float]], scaling: str = "none"):

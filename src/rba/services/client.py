@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import httpx2
 
 from rba.data.seeds import rng
-from rba.document import parse_json
 from rba.errors import ModelError, RbaError, RecipeError
 from rba.services import cache
+from rba.services.answer import parse_answer
 from rba.services.form import Form
 from rba.services.service import Service
 from rba.services.usage import Usage
@@ -47,7 +47,7 @@ class Client:
     `decode` makes of an answer's bytes what is read: JSON, unless the server answers with something else.
     """
 
-    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_json):
+    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_answer):
         self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
         key = os.environ.get(service.key_env, "").strip() if service.key_env else ""
         if service.key_env and not key:
@@ -147,10 +147,9 @@ class Client:
         try:
             tree = self.decode(body)
             answer = read(tree)
-            used = dict(tree.get("usage") or {}) if isinstance(tree, dict) else {}
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise _Passing(f"an answer of another form ({error})") from error
-        self.usage.add(used, cached)
+        self.usage.add(tree.get("usage") if isinstance(tree, dict) else None, cached)
         return answer
 
     def _refusal(self, status: int, path: str, text: str) -> ModelError:
