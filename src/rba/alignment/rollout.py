@@ -138,7 +138,9 @@ class Rollouts:
         if self._in_vain >= SHARD or self._round == round_of(len(self.plan) - 1, self.settings):
             why = ", ".join(f"{reason} ({count})" for reason, count in getattr(self.reward, "dropped", {}).items())
             fix = "mend the reward or name another, then run the same command again: what was drawn is kept"
-            raise ModelError(f"none of {self._in_vain} answers has a reward", why or f"align.reward {self.settings.reward}", fix)
+            raise ModelError(
+                f"none of {self._in_vain} answers has a reward", why or f"align.reward {self.settings.reward}", fix
+            )
 
     def _draw_round(self, number: int) -> dict[str, list[Sample]]:
         """All answers of a round, shard by shard."""
