@@ -153,3 +153,11 @@ def test_in_a_pipe_a_bad_line_is_an_error(parrot, monkeypatch):
 )
 def test_what_counts_as_a_recording(line, spoken):
     assert chat.is_recording(line) is spoken
+
+
+def test_a_waveform_may_be_a_list_and_one_in_int16_is_heard_at_its_loudness(parrot, monkeypatch):
+    heard = []
+    monkeypatch.setattr(parrot, "encode", lambda waves: heard.extend(waves) or [len(wave) for wave in waves])
+    for wave in ([0.5] * 1600, np.full(1600, 2**14, np.int16)):
+        chat.ask(parrot, wave)
+    assert [wave.tolist() for wave in heard] == [[0.5] * 1600] * 2

@@ -10,7 +10,7 @@ import fakes
 import pytest
 from fakes import done, hashes
 
-from rba.errors import ModelError, RbaError, RecipeError, WorkspaceError
+from rba.errors import DataError, ModelError, RbaError, RecipeError, WorkspaceError
 from rba.pipeline import run
 from rba.workspace import Workspace
 
@@ -164,3 +164,53 @@ def test_a_server_that_cannot_serve_a_part_is_refused_before_anything_is_done(mi
     with pytest.raises(RbaError, match=says):
         run(mine(override))
     assert done() == [] and not mine().folder.exists()
+
+
+SERVED = "openai:http://h/v1?key_env=RBA_TEST_KEY#m"
+SPEAKING = "openai:http://h/v1?key_env=RBA_TEST_KEY&voices=a#m"
+
+
+@pytest.mark.parametrize(
+    ("key", "override"),
+    [
+        ("teacher", f"teacher={SERVED}"),
+        ("evaluate.judge", f"evaluate.judge={SERVED}"),
+        ("evaluate.cascade", f"evaluate.cascade={SERVED}"),
+        ("align.judge", f"align.judge={SERVED}"),
+        ("speech.gate_asr", f"speech={{gate: true, gate_asr: '{SERVED}'}}"),
+        ("speech.engine", f"speech.engine={SPEAKING}"),
+        ("evaluate.conditions.engine", f"evaluate.conditions={{names: [engine], engine: '{SPEAKING}'}}"),
+    ],
+)
+def test_a_key_that_is_not_set_is_told_before_anything_is_done(mine, key, override, monkeypatch):
+    monkeypatch.delenv("RBA_TEST_KEY", raising=False)
+    with pytest.raises(ModelError, match=rf"API key is not set \({key} http://h/v1\); put it into \$RBA_TEST_KEY"):
+        run(mine(override))
+    assert done() == [] and not (mine().folder / "config.yaml").exists()
+    monkeypatch.setenv("RBA_TEST_KEY", "k")
+    run(mine(override))
+
+
+def test_a_key_is_needed_by_the_work_that_is_left_alone(mine, monkeypatch):
+    monkeypatch.setenv("RBA_TEST_KEY", "k")
+    run(mine(f"evaluate.judge={SERVED}"))
+    monkeypatch.delenv("RBA_TEST_KEY")
+    run(mine(f"evaluate.judge={SERVED}"))
+    run(mine(f"evaluate.judge={SERVED}", "align.lr=0.1"), only="align")
+    with pytest.raises(ModelError, match=r"evaluate\.judge"):
+        run(mine(f"evaluate.judge={SERVED}", "align.lr=0.1"))
+
+
+@pytest.mark.parametrize("source", ["data/mine/test.jsonl", "./gone", "/gone/set", "a/b/c", "gone.parquet"])
+def test_benchmark_data_that_are_not_here_are_told_before_anything_is_done(mine, source):
+    benchmark = f"evaluate.benchmarks=[{{name: b, format: manifest, source: {source}}}]"
+    with pytest.raises(DataError, match=rf"benchmark b has no data: no such file or folder is here \({source}\)"):
+        run(mine(benchmark))
+    assert done() == []
+
+
+@pytest.mark.parametrize("source", ["owner/name", "name", "here.jsonl"])
+def test_benchmark_data_may_be_on_the_hub_or_here(mine, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("here.jsonl").write_text("{}")
+    run(mine(f"evaluate.benchmarks=[{{name: b, format: manifest, source: {source}}}]"))

@@ -57,6 +57,14 @@ def test_sections_and_overrides_are_read(write):
         ("align.refresh=on_line", "did you mean online?"),
         ("align=3", "expected a section with keys, found 3 (whole number) (align)"),
         ("seed=-1", "the seed cannot be negative"),
+        (
+            "evaluate.benchmarks=[{name: b, format: voicebench, source: x, subset: songs}]",
+            'subset: "songs"); VoiceBench has alpacaeval, ',
+        ),
+        (
+            "evaluate.conditions={names: [engine], engine: hibari}",
+            "an engine that the run does not speak with (evaluate.conditions.engine hibari); name another engine",
+        ),
         ("name=a/b", "a name holds letters, digits"),
         ("extends=x.yaml", "unknown key (extends)"),
         ("align.lr=.inf", "(align.lr)"),

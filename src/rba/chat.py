@@ -15,6 +15,7 @@ from rba.lm.sampling import Sampling
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from rba.models.speechlm import SpeechLM
 
@@ -32,7 +33,7 @@ class Reply:
 
 def ask(
     speechlm: SpeechLM,
-    audio: str | Path | bytes | np.ndarray | None = None,
+    audio: str | Path | bytes | np.ndarray | Sequence[float] | torch.Tensor | None = None,
     *,
     text: str | None = None,
     system: str | None = None,
@@ -41,13 +42,14 @@ def ask(
 ) -> Reply:
     """Ask one question: `audio` is a file, its bytes or a 16 kHz mono waveform [samples]; `text` is a typed question.
 
+    A waveform is an array, list or tensor in [-1, 1], or in int16 or int32.
     Raises AudioError for audio that cannot be used and ValueError unless exactly one of the two is given.
     """
-    from rba.data.audio import check
+    from rba.data.audio import as_wave, check
     from rba.lm.generation import generate
 
     if audio is not None and text is None:
-        wave = _decoded(audio) if isinstance(audio, str | Path | bytes) else check(audio)
+        wave = _decoded(audio) if isinstance(audio, str | Path | bytes) else check(as_wave(audio))
         features = speechlm.encode([wave])
         prompts, words = speechlm.listen(features, system)
         heard = words[0] if words else ""

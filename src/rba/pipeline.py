@@ -14,6 +14,7 @@ from pathlib import Path
 from rba import parallel, runtime
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
+from rba.foresight import check_ahead
 from rba.meter import measure
 from rba.models import SHIPPED
 from rba.models.heard import carry_heard
@@ -62,10 +63,11 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
         steps = plan(recipe, workspace)
         if only:
             _check_inputs(recipe, workspace, steps, only)
+        chosen = [step for step in steps if only in (None, step.verb)]
+        check_ahead(recipe, _due(chosen, workspace))
         write_text(workspace.root / "config.yaml", recipe.to_yaml())
         if command and only is None:
             workspace.log("run", {"command": command})
-        chosen = [step for step in steps if only in (None, step.verb)]
         aligned = [step for step in chosen if step.verb == "align"]
         if recipe.align.sharding != "none" and not all(workspace.stage(step.name).is_complete for step in aligned):
             from rba.lm.sharding import check
@@ -85,6 +87,15 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
             _report(recipe, workspace)
     if only is None:
         print(f"whole run: {total}", flush=True)
+
+
+def _due(steps: Sequence[Step], workspace: Workspace) -> set[str]:
+    """The verbs of the steps that have work to do: those whose output is not current, and all that read theirs."""
+    due: dict[str, str] = {}
+    for step in steps:
+        if due.keys() & set(step.needs) or not workspace.stage(step.name).is_current(step.mark(workspace)):
+            due[step.name] = step.verb
+    return set(due.values())
 
 
 def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:

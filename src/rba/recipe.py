@@ -64,8 +64,8 @@ class Recipe:
         """Fill in the run folder.
 
         Raises RecipeError for a name that cannot be a folder's, a negative seed, a BLEU that cannot tell the words of
-        the task's language apart, and an opponent that is no model. A method that is not trained is no mistake: the
-        default opponents hold SFT.
+        the task's language apart, an opponent that is no model, and a condition "engine" with the run's own. A method
+        that is not trained is no mistake: the default opponents hold SFT.
         """
         if not re.fullmatch(r"[\w][\w.+-]*", self.name):
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
@@ -80,6 +80,10 @@ class Recipe:
         for name in (name for name in self.evaluate.opponents if name not in players):
             fix = f"choose from {', '.join((*trained(self.align), *TAKEN))}"
             raise RecipeError("no model of this run has this name", f"evaluate.opponents: {name}", fix)
+        conditions = self.evaluate.conditions
+        if "engine" in conditions.names and conditions.engine == self.speech.engine:
+            what, where = "the condition needs an engine that the run does not speak with", "evaluate.conditions.engine"
+            raise RecipeError(what, f"{where} {conditions.engine}", "name another engine, or leave the condition out")
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
         if is_url(self.output):

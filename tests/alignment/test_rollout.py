@@ -11,6 +11,7 @@ import torch
 
 from rba.alignment.groups import plan
 from rba.alignment.rollout import Rollouts, round_of
+from rba.errors import ModelError
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora, lora_parameters
 from rba.rewards.weighted import WeightedReward
@@ -164,3 +165,32 @@ def test_rewards_of_another_sum_are_kept_apart(bench: Bench, tmp_path: Path):
     for plain, task in zip(first, other.tasks(0)[0]):
         assert [s.ids for s in task.samples] == [s.ids for s in plain.samples]
         assert {s.reward for s in task.samples} == {7.0}
+
+
+@pytest.mark.parametrize("refresh", ["once", "online"])
+def test_a_reward_without_any_value_ends_the_training_and_is_asked_again_once_mended(
+    bench: Bench, tmp_path: Path, refresh: str
+):
+    made = rollouts(bench, tmp_path, refresh=refresh)
+    made.reward = WeightedReward([(silent, 1)])
+    with pytest.raises(ModelError, match=r"none of \d+ answers has a reward \(silent: no value \(\d+\)\); mend the"):
+        for step in range(len(made.plan)):
+            made.tasks(step)
+    again = rollouts(bench, tmp_path, refresh=refresh)
+    again.reward = WeightedReward([(variety, 1)])
+    assert all(s.reward is not None for t in again.tasks(0)[0] for s in t.samples)
+
+
+def test_a_first_small_update_without_rewards_may_be_chance(bench: Bench, tmp_path: Path):
+    made = rollouts(bench, tmp_path, refresh="online")
+    made.reward = WeightedReward([(silent, 1)])
+    assert all(s.reward is None for t in made.tasks(0)[0] for s in t.samples)
+    made.reward = WeightedReward([(variety, 1)])
+    made.tasks(1)
+    made.reward = WeightedReward([(silent, 1)])
+    for step in range(2, len(made.plan)):
+        made.tasks(step)
+
+
+def silent(completions: list[str], **columns: Any) -> list[None]:
+    return [None] * len(completions)

@@ -225,3 +225,18 @@ def test_an_aligned_model_can_be_aligned_further_but_is_no_reference(tmp_path: P
             model=first.path / "model",
             **common,
         )
+
+
+@pytest.mark.parametrize("method", ["rba-group", "grpo", "dpo", "tars"])
+def test_a_training_that_ended_without_any_reward_goes_on_once_the_reward_is_mended(tmp_path: Path, method: str):
+    common: dict[str, Any] = {"method": method, "seed": 1, "utterances": ROWS}
+
+    def silent(prompts: list[str], *_: Any, **columns: Any) -> list[None]:
+        return [None] * len(prompts)
+
+    folder = opened(tmp_path / "align" / method)
+    with pytest.raises(ModelError, match=r"none of \d+ answers has a reward"):
+        align(tiny_speechlm(), SETTINGS, **common, folder=folder, reward=lambda *_: silent)
+    again = opened(tmp_path / "align" / method)
+    align(tiny_speechlm(), SETTINGS, **common, folder=again, reward=lambda *_: variety)
+    assert again.is_complete

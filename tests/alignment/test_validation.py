@@ -77,3 +77,10 @@ def test_each_part_of_a_reward_is_logged():
 def test_a_missing_reward_is_counted_not_averaged():
     found = sample_metrics([task([sample(0, "no", None), sample(1, "la", 1.0)])])
     assert (found["reward"], found["reward_missing"]) == (1.0, 0.5)
+
+
+def test_a_reward_that_no_answer_has_is_missing_everywhere_and_none_is_missing_where_none_is_asked():
+    rows = [task([sample(0, "no"), sample(1, "la")])]
+    found = sample_metrics(rows)
+    assert found["reward_missing"] == 1 and "reward" not in found
+    assert "reward_missing" not in sample_metrics(rows, rewarded=False)

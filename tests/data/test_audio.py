@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from rba.data import audio
 from rba.errors import AudioError
@@ -103,3 +104,36 @@ def test_a_long_file_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 def test_check_wants_one_channel():
     with pytest.raises(AudioError, match="one channel"):
         audio.check(tone(1.0, channels=2))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32])
+def test_a_waveform_of_whole_numbers_is_scaled_as_its_file_would_be(kind):
+    whole = np.round(tone(0.2).astype(np.float64) * 2 ** (8 * np.dtype(kind).itemsize - 1)).astype(kind)
+    wave = audio.as_wave(whole)
+    assert wave.dtype == np.float32
+    assert np.array_equal(wave, audio.decode(as_bytes(whole, subtype={2: "PCM_16", 4: "PCM_32"}[whole.itemsize])))
+
+
+@pytest.mark.parametrize("form", [list, torch.tensor, np.float64, np.float32])
+def test_a_waveform_may_come_as_a_list_a_tensor_or_in_other_floats(form):
+    wave = tone(0.2)
+    given = form(wave.tolist()) if form is list else form(wave)
+    assert np.array_equal(audio.as_wave(given), wave)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (32768 * tone(0.2), "samples as large as 163"),
+        ([0, 1000] * 1600, "type int64 has no known scale"),
+        (tone(0.2) * 1j, "type complex"),
+        (["a"] * 1600, "type <U1"),
+        (torch.ones(1600, requires_grad=True), "no waveform"),
+        ([[0.1], [0.2, 0.3]], "no waveform"),
+        (None, "type object"),
+    ],
+)
+def test_a_waveform_of_no_known_scale_is_one_clear_line(given, says):
+    with pytest.raises(AudioError, match=says) as refused:
+        audio.as_wave(given)
+    assert "give numbers in [-1, 1], or int16 or int32" in str(refused.value)

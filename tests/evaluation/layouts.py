@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from rba.data import audio
@@ -15,7 +14,7 @@ CLIP = audio.encode(tiny_wave(1))
 
 
 def settings(layout: str, source: Path, **values: object) -> BenchmarkSettings:
-    return replace(BenchmarkSettings("b", layout, str(source)), **values)  # type: ignore[arg-type]
+    return BenchmarkSettings("b", layout, str(source), **values)  # type: ignore[arg-type]
 
 
 def write_rows(path: Path, *records: dict[str, object]) -> Path:

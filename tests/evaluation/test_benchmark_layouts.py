@@ -20,7 +20,6 @@ from evaluation.layouts import (
     pairs,
     settings,
     several,
-    voices,
     write_rows,
 )
 from rba.data import audio
@@ -58,8 +57,11 @@ def test_every_format_has_a_scorer():
 @pytest.mark.parametrize(
     ("write", "change", "says"),
     [
-        (several, {"source": "nowhere.jsonl"}, "cannot load benchmark b"),
-        (voices, {"subset": "songs"}, "no such subset"),
+        (
+            several,
+            {"source": "nowhere.jsonl"},
+            "cannot load benchmark b: no such file or folder is here, and the hub says: ",
+        ),
         (fleurs, {"subset": "en_us"}, "two configs"),
         (pairs, {"subset": "eng"}, "no pair of languages"),
         (covost, {"subset": "en-de"}, "no pair of languages"),

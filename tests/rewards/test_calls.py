@@ -1,8 +1,12 @@
 """Calling plain and coroutine functions together."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from functools import partial
+
+import pytest
 
 from rba.rewards.calls import call_all, is_async
 
@@ -65,3 +69,22 @@ def test_it_works_inside_a_running_loop_as_in_a_notebook():
         return call_all([partial(double, 3)])
 
     assert asyncio.run(cell()) == [6]
+
+
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+def test_a_coroutine_that_would_exit_fails_alone_and_the_loop_lives_on(leave):
+    code = f"""
+from rba.rewards.calls import call_all
+async def leaves():
+    raise {leave.__name__}(3)
+async def stays():
+    return 1
+print(call_all([leaves, stays]), call_all([stays]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert f"RuntimeError('a reward must not end the program ({leave.__name__} 3)'), 1] [1]" in done.stdout
+
+
+def test_a_plain_function_that_would_exit_has_failed():
+    (found,) = call_all([sys.exit])
+    assert isinstance(found, RuntimeError)

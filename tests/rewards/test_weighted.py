@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rba.rewards.reward import load_reward
-from rba.rewards.summary import summarise
+from rba.rewards.summary import length_correlation, summarise
 from rba.rewards.weighted import WeightedReward
 
 TEXTS = st.lists(
@@ -58,6 +59,22 @@ def test_what_is_no_number_at_all_is_counted():
     assert sum(reward.dropped.values()) == 1
 
 
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (10**400, "not finite"),
+        (-1e200, "not finite"),
+        (torch.tensor(1j), "not a number"),
+        (torch.ones(2), "not a number"),
+    ],
+)
+def test_a_number_that_training_cannot_reckon_with_is_counted(odd, why):
+    reward = WeightedReward([(lambda completions, **c: [odd, 1], 1)])
+    assert reward(["q"] * 2, ["a", "b"], reference=[""] * 2) == [None, 1]
+    assert reward.dropped == {f"{reward.name}: {why}": 1}
+    assert summarise(reward.parts_values, [1, 2])[f"rewards/{reward.name}/mean"] == 1
+
+
 def test_too_few_values_are_a_failure():
     with pytest.raises(ValueError, match="gave 1 values for 2"):
         WeightedReward([(lambda completions, **c: [1.0] * (len(completions) // 2), 1)])(
@@ -65,13 +82,39 @@ def test_too_few_values_are_a_failure():
         )
 
 
-@pytest.mark.parametrize("given", [None, 0.5])
+@pytest.mark.parametrize("given", [None, 0.5, {0: 1.0, 1: 2.0}, "12", b"12"])
 def test_a_part_that_gives_no_list_is_named(given):
     def careless(completions, **columns):
         return given
 
-    with pytest.raises(ValueError, match=f"careless gave {given} and no list for 2"):
+    with pytest.raises(ValueError, match=f"careless gave {given!r} and no list for 2"):
         WeightedReward([(careless, 1)])(["q"] * 2, ["a", "b"], reference="xy")
+
+
+def test_a_part_may_edit_its_arguments_and_nobody_else_sees_it():
+    def edits(prompts, completions, completion_ids, reference, sources):
+        completions[:] = ["gone"] * len(completions)
+        reference.sort()
+        completion_ids[0].append(9)
+        sources[0]["name"] = "gone"
+        return [0.0] * len(completions)
+
+    seen = []
+    prompts, answers, ids, references, sources = ["q"] * 2, ["a", "bb"], [[1], [2]], ["z", "a"], [{"name": "s"}, {}]
+    watches = WeightedReward([(edits, 1), (lambda **batch: seen.append(batch) or [1, 2], 1)])
+    assert watches(prompts, answers, ids, reference=references, sources=sources) == [1, 2]
+    assert (answers, ids, references, sources) == (["a", "bb"], [[1], [2]], ["z", "a"], [{"name": "s"}, {}])
+    given = {"prompts": prompts, "completions": answers, "completion_ids": ids, "reference": references}
+    assert seen == [{**given, "sources": sources}]
+
+
+def test_a_column_of_another_length_is_refused_and_what_is_none_is_handed_on():
+    reward, state = WeightedReward([(lambda completions, state, size, **c: [state is not None] * 2, 1)]), object()
+    assert reward(["q"] * 2, ["a", "b"], reference=("", ""), state=state, size=(1, 2, 3)) == [1, 1]
+    with pytest.raises(ValueError, match="reference holds 1 values for 2 completions"):
+        reward(["q"] * 2, ["a", "b"], reference=["a"], state=state, size=())
+    with pytest.raises(ValueError, match="topic holds 3 values for 2 completions"):
+        reward(["q"] * 2, ["a", "b"], reference=["", ""], topic=["x"] * 3, state=state, size=())
 
 
 def test_a_part_of_weight_zero_is_watched_and_drops_nothing():
@@ -108,6 +151,13 @@ def test_unknown_scaling_and_repeated_names_are_refused():
 def test_the_summary_has_mean_spread_and_the_pull_of_length_of_each_part():
     found = summarise({"a": [1.0, None, 3.0], "b": [None] * 3}, [1, 9, 2])
     assert found == {"rewards/a/mean": 2, "rewards/a/std": 1, "rewards/a/length_correlation": pytest.approx(1)}
+
+
+def test_what_does_not_vary_has_no_correlation_with_length():
+    assert length_correlation([0.1] * 3, [1, 2, 4]) is None
+    assert length_correlation([0.1, 0.2, 0.4], [3] * 3) is None
+    assert length_correlation([0.1, None], [1, 2]) is None
+    assert length_correlation([0.1, 0.2, 0.4], [1, 2, 4]) == pytest.approx(1)
 
 
 @settings(deadline=None, max_examples=30)

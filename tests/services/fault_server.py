@@ -16,7 +16,7 @@ from typing import Any
 
 from local_server import running
 
-FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choice", "two choices")
+FAULTS = ("429", "500", "time-out", "drip", "cut", "garbage", "no choice", "two choices")
 
 
 @dataclass
@@ -31,6 +31,7 @@ class FaultServer:
     paths: list[str] = field(default_factory=list)
     payloads: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=lambda: {"Retry-After": "0"})  # headers of what is no answer
     most: int = 0
     busy: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -102,17 +103,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
             return None
+        if fault == "drip":
+            return self._drip(body)
         if not fault:
             with state.lock:
                 state.answered[text] += 1
         return self._send(200, body)
 
+    def _drip(self, body: bytes) -> None:
+        """An answer of which a piece arrives often enough, and the whole not soon."""
+        with contextlib.suppress(OSError):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            for place in range(len(body)):
+                self.wfile.write(body[place : place + 1])
+                time.sleep(0.05)
+
     def _send(self, status: int, body: bytes) -> None:
         with contextlib.suppress(OSError):
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            if status == 429:
-                self.send_header("Retry-After", "0")
+            for name, value in self.server.state.said.items() if status != 200 else ():  # type: ignore[attr-defined]
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from email.utils import formatdate
 
 import pytest
 
 from rba.errors import ModelError, RecipeError, WorkspaceError
 from rba.services import cache
-from rba.services.client import Client, _told
+from rba.services.client import Client, _seconds, _told
 from rba.services.service import Service
 from services.fault_server import FAULTS, FaultServer, echo, serving
 
@@ -127,6 +128,31 @@ def test_a_damaged_entry_is_asked_for_again():
     assert set(state.attempts.values()) == {2}
 
 
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_half_a_character_is_replaced_also_in_an_answer_that_was_kept(half):
+    def cut(path, payload):
+        return {"choices": [{"message": {"content": f"bad {half} half, whole \U0001f600"}}]}
+
+    with serving(FaultServer(cut)) as state:
+        asking = client(state)
+        for _ in range(2):
+            assert asking.post_all("chat/completions", [ask(1)], read) == ["bad \ufffd half, whole \U0001f600"]
+    assert state.attempts.total() == asking.usage.cached == 1
+    assert half.encode("unicode-escape") in cache.read(cache.key_of(asking.service, "chat/completions", ask(1)))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [{"prompt_tokens": "many", "completion_tokens": float("inf")}, {"prompt_tokens": 10**400}, "many", [1], None],
+)
+def test_a_usage_that_is_no_number_is_not_counted_and_costs_no_answer(usage):
+    with serving(FaultServer(lambda path, payload: {**echo(path, payload), "usage": usage})) as state:
+        asking = client(state)
+        assert asking.post_all("chat/completions", [ask(1)], read) == ["about item 1"]
+    assert (asking.usage.answers, asking.usage.tokens_in, asking.usage.tokens_out) == (1, 0, 0)
+    assert state.attempts.total() == 1
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [("401", r"refuses the API key.*\$RBA_TEST_KEY"), ("404", 'no model "m"'), ("400", "status 400.*no")],
@@ -139,6 +165,38 @@ def test_a_refusal_is_one_line_and_is_not_tried_again(status, says, monkeypatch)
     assert state.headers[0]["Authorization"] == "Bearer secret"
     assert list(state.attempts.values()) == [1]
     assert "secret" not in str(caught.value)
+
+
+def test_a_redirect_says_where_to():
+    moved = FaultServer(echo, lambda text, number: "307", said={"Location": "https://host/v2/chat"})
+    with serving(moved) as state, pytest.raises(ModelError, match="elsewhere, status 307: to https://host/v2/chat"):
+        client(state).post_all("chat/completions", [ask(1)], read)
+    assert state.attempts.total() == 1
+
+
+def test_an_answer_that_drips_in_is_late_as_a_whole_and_tried_again():
+    with serving(FaultServer(echo, lambda text, number: "drip" if number < 1 else "")) as state:
+        start = time.monotonic()
+        assert client(state).post_all("chat/completions", [ask(1)], read) == ["about item 1"]
+        assert time.monotonic() - start < 3
+    always, said = FaultServer(echo, lambda text, number: "drip"), r"failed 1 times: no whole answer within 0\.2 s"
+    with serving(always) as state, pytest.raises(ModelError, match=said):
+        client(state, retries=0, timeout=0.2).post_all("chat/completions", [ask(2)], read)
+
+
+@pytest.mark.parametrize("asked", ["0.6", "date", "120"])
+def test_a_server_is_left_alone_for_as_long_as_it_asks_and_no_longer_than_a_minute(asked, monkeypatch):
+    monkeypatch.setattr("rba.services.client.LONGEST_PAUSE", 0.6 if asked == "120" else 60)
+    said = {"Retry-After": formatdate(time.time() + 2, usegmt=True) if asked == "date" else asked}
+    with serving(FaultServer(echo, lambda text, number: "429" if number < 1 else "", said=said)) as state:
+        start = time.monotonic()
+        client(state).post_all("chat/completions", [ask(1)], read)
+    assert 0.6 <= time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-5", "nan", "Fri, 99 Foo 2026 00:00:00 GMT", formatdate(0, usegmt=True)])
+def test_a_retry_after_that_says_nothing_or_is_past_asks_for_no_pause(said):
+    assert _seconds(said) == 0
 
 
 def test_a_key_that_is_not_set_is_named(monkeypatch):

@@ -53,6 +53,14 @@ def test_a_server_without_log_probs_is_refused_with_what_still_works(folder):
             teacher.log_likelihood(["Why?"], ["So."])
 
 
+def test_log_probs_that_are_no_numbers_are_an_answer_of_another_form(folder):
+    texts = {"choices": [{"text": "", "finish_reason": "length", "logprobs": {"token_logprobs": ["-0.5"] * 99}}]}
+    with serving(FaultServer(lambda path, payload: texts)) as state:
+        service = Service(state.url, "m", str(folder), retries=0)
+        with pytest.raises(ModelError, match=r"answer of another form \(a log-prob is no number\)"):
+            ServerTeacher(service).log_likelihood(["Why?"], ["So."])
+
+
 def test_requests_begin_with_the_pre_query_header_and_their_first_words(lm, folder):
     def answer(path, payload):
         return {"choices": [{"text": " tea?\nassistant\nA drink", "finish_reason": "length"}]}

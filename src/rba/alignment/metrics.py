@@ -30,11 +30,12 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
     return found | {name: mean(values) for name, values in seen.items() if values}
 
 
-def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
-    """Length, end, deafness, entropy and rewards of the self-samples.
+def sample_metrics(tasks: Sequence[Task], rewarded: bool = True) -> dict[str, float]:
+    """Length, end, deafness and entropy of the self-samples, and their rewards where they are `rewarded` at all.
 
-    `frac_reward_zero_std` is the share of tied groups. The entropy (nats a token) is estimated by the samples
-    themselves: minus the mean log-prob of a drawn token.
+    `reward_missing` is the share without one, and all that there is to say where none has. `frac_reward_zero_std` is
+    the share of tied groups. The entropy (nats a token) is estimated by the samples themselves: minus the mean log-prob
+    of a drawn token.
     """
     samples = [sample for task in tasks for sample in task.samples]
     if not samples:
@@ -46,7 +47,8 @@ def sample_metrics(tasks: Sequence[Task]) -> dict[str, float]:
         "entropy": -mean([logp for s in samples for logp in s.logp]),
     }
     typed = [s.reward for task in tasks for s in task.typed if s.reward is not None]
-    found |= _reward_metrics(tasks, samples) | _part_metrics(samples)
+    if rewarded:
+        found |= _reward_metrics(tasks, samples) | _part_metrics(samples)
     return found | ({"reward/typed": mean(typed)} if typed else {})
 
 
@@ -67,7 +69,7 @@ def rollout_drift(batch: Batch) -> dict[str, list[float]]:
 def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[str, float]:
     rewards = [s.reward for s in samples if s.reward is not None]
     if not rewards:
-        return {}
+        return {"reward_missing": 1.0}
     groups = [[s.reward for s in task.samples if s.reward is not None] for task in tasks]
     spread = [pstdev(group) for group in groups if len(group) > 1]
     found = {"reward": mean(rewards), "reward_std": pstdev(rewards), "reward_missing": 1 - len(rewards) / len(samples)}

@@ -21,6 +21,7 @@ from rba.alignment.objectives.objective import Sample, Task
 from rba.alignment.sampler import Draw, LocalSampler, Sampler
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds, shards
+from rba.errors import ModelError
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 
@@ -81,6 +82,9 @@ class Rollouts:
     apart by `mark`. `bare` says that the initial model has no adapter of its own. The model in memory draws, unless
     another `sampler` is given.
 
+    A reward that gives no number to any of the first answers (`SHARD` or more) ends the training with ModelError: there
+    is nothing to learn from. Rewards of which none is a number are not kept, so that a mended one is asked again.
+
     Processes that work together divide the drawing; the leader alone keeps answers and rewards them, all at once.
     """
 
@@ -103,12 +107,14 @@ class Rollouts:
         self.typed, self.mark = typed, mark
         self.sampler = sampler or LocalSampler(speechlm, settings)
         self._round, self._samples = -1, dict[str, list[Sample]]()
+        self._in_vain: int | None = 0  # answers so far as long as none has a reward; None once one has
 
     def tasks(self, step: int) -> tuple[list[Task], bool]:
         """The tasks of update `step`, and whether their self-samples begin a new round."""
         number = round_of(step, self.settings)
         if number != self._round:
             self._round, self._samples = number, self._draw_round(number)
+            self._check_rewarded()
         # not whether they were drawn just now: a resumed run draws again what a round had before it was stopped
         return [self._task(group) for group in self.plan[step]], begins_round(step, self.settings)
 
@@ -120,6 +126,21 @@ class Rollouts:
     def samples(self) -> list[Sample]:
         """The self-samples of the current round."""
         return [sample for samples in self._samples.values() for sample in samples]
+
+    def _check_rewarded(self) -> None:
+        """Raise ModelError where no answer has had a reward for long enough, or to the end of the plan."""
+        if self.reward is None or self._in_vain is None:
+            return
+        if any(sample.reward is not None for sample in self.samples):
+            self._in_vain = None
+            return
+        self._in_vain += len(self.samples)
+        if self._in_vain >= SHARD or self._round == round_of(len(self.plan) - 1, self.settings):
+            why = ", ".join(f"{reason} ({count})" for reason, count in getattr(self.reward, "dropped", {}).items())
+            fix = "mend the reward or name another, then run the same command again: what was drawn is kept"
+            raise ModelError(
+                f"none of {self._in_vain} answers has a reward", why or f"align.reward {self.settings.reward}", fix
+            )
 
     def _draw_round(self, number: int) -> dict[str, list[Sample]]:
         """All answers of a round, shard by shard."""
@@ -207,7 +228,10 @@ class Rollouts:
             return self._rewards(groups, drawn)
         place = place.with_name(f"rewards-{self.mark}{place.name}")
         if not place.is_file():
-            shards.write(place, list(self._rewards(groups, drawn).values()), Valued)
+            found = self._rewards(groups, drawn)
+            if all(row.reward is None for row in found.values()):
+                return found
+            shards.write(place, list(found.values()), Valued)
         return {(row.utterance_id, row.member): row for row in shards.read(place, Valued)}
 
     def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[tuple[str, int], Valued]:

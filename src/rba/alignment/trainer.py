@@ -163,7 +163,7 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             "lr_multiplier": self.rate.multiplier,
         }
-        record |= sample_metrics(tasks) | self._update(tasks, online)
+        record |= sample_metrics(tasks, self.objective.needs_rewards) | self._update(tasks, online)
         record |= self.work.utilisation(record.pop("flops"), time.monotonic() - worked)
         self.step += 1
         if fresh and self.settings.refresh != "once":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -16,6 +17,8 @@ SAMPLE_RATE = 16_000
 MAX_SECONDS = 30.0
 MIN_SECONDS = 0.1
 UNKNOWN_FRAMES = 2**60
+LOUDEST = 8.0
+"""No float waveform has samples beyond this but one in the numbers of int16; resampling overshoots 1 by a little."""
 
 
 def check(wave: np.ndarray, where: str = "audio", max_seconds: float = MAX_SECONDS) -> np.ndarray:
@@ -35,6 +38,25 @@ def _check_length(seconds: float, where: str, max_seconds: float) -> None:
     if seconds > max_seconds:
         fix = "cut it into shorter clips"
         raise AudioError(f"audio lasts {seconds:.1f} s, the limit is {max_seconds:g} s", where, fix)
+
+
+def as_wave(samples: Any, where: str = "audio") -> np.ndarray:
+    """A waveform that came as an array, list or tensor, as float32 in about [-1, 1]; int16 and int32 are scaled to it.
+
+    Raises AudioError for what is none, is not on the CPU, or is of a scale that cannot be known.
+    """
+    fix = "give numbers in [-1, 1], or int16 or int32"
+    try:
+        wave = np.asarray(samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AudioError(f"this is no waveform: {error}", where, fix) from error
+    if wave.dtype in (np.int16, np.int32):
+        return (wave / (np.iinfo(wave.dtype).max + 1)).astype(np.float32)
+    if wave.dtype.kind != "f":
+        raise AudioError(f"a waveform of the type {wave.dtype} has no known scale", where, fix)
+    if LOUDEST < (peak := float(np.abs(wave).max(initial=0))) < np.inf:
+        raise AudioError(f"audio has samples as large as {peak:.6g}", where, fix)
+    return wave.astype(np.float32, copy=False)
 
 
 def decode(source: bytes | str | Path, where: str = "", max_seconds: float = MAX_SECONDS) -> np.ndarray:

@@ -19,7 +19,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def call_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each call returns, in order, or the exception that it raised.
+    """What each call returns, in order, or the exception that it raised; one that would exit is a RuntimeError.
 
     Coroutines are started first and run while the plain functions do, which are called one after another.
     """
@@ -32,12 +32,26 @@ def _outcome(call: Callable[[], Any]) -> Any:
         found = call()
         # a plain function may hand back a coroutine, such as a lambda around an async one
         return _submit(found).result() if inspect.iscoroutine(found) else found
+    except SystemExit as error:
+        return _exit(error)
     except Exception as error:
         return error
 
 
 def _submit(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    return asyncio.run_coroutine_threadsafe(_without_exit(coroutine), _loop())
+
+
+async def _without_exit(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The same, but for what would stop the loop, and with it every other coroutine's answer."""
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise _exit(error) from error
+
+
+def _exit(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"a reward must not end the program ({type(error).__name__} {error})")
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,8 +13,8 @@ def length_correlation(rewards: Sequence[float | None], lengths: Sequence[int]) 
     Watch it in training: near 1, the reward pays for length.
     """
     pairs = [(r, n) for r, n in zip(rewards, lengths) if r is not None]
-    if len(pairs) < 2:
-        return None
+    if not pairs or any(min(values) == max(values) for values in zip(*pairs)):
+        return None  # sums of equal numbers are rounded, and would seem to vary
     n = len(pairs)
     mean_r, mean_n = sum(r for r, _ in pairs) / n, sum(n for _, n in pairs) / n
     cross = sum((r - mean_r) * (k - mean_n) for r, k in pairs)

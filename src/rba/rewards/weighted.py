@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,22 @@ from rba.rewards.spec import SCALINGS
 if TYPE_CHECKING:
     from rba.rewards.reward import Reward
 
+LARGEST = 3.4e38
+"""What float32, in which training reckons, can hold: a number further from 0 is as good as infinite."""
+
+_ROWS = ("prompts", "completion_ids", "reference")
+"""Arguments of one value a completion, whatever sequence they come in."""
+
 
 class WeightedReward:
     """A weighted sum of rewards; None wherever a part is None, not finite or fails. `dropped` counts why.
 
-    A part is a reward, or any function of TRL's signature, sync or async; all are called with keywords. A part that
-    raises on a batch is tried on each completion alone; one that raises on all of several is broken: its error is
-    raised. One of weight 0 is only watched: it is scored and kept, and neither adds to the sum nor drops a sample.
-    `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the "group" of answers to
-    one prompt in it, or "none". `parts_values` holds what each part gave in the last call, unscaled, by name.
+    A part is a reward, or any function of TRL's signature, sync or async; all are called with keywords, each with lists
+    of its own. A part that raises on a batch is tried on each completion alone; one that raises on all of several is
+    broken: its error is raised. One of weight 0 is only watched: it is scored and kept, and neither adds to the sum nor
+    drops a sample. `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the
+    "group" of answers to one prompt in it, or "none". `parts_values` holds what each part gave in the last call,
+    unscaled, by name.
     """
 
     def __init__(self, parts: Sequence[tuple[Reward | Callable[..., Any], float]], scaling: str = "none"):
@@ -53,7 +60,7 @@ class WeightedReward:
         reference: Sequence[str],
         **columns: Any,
     ) -> list[float | None]:
-        """One value per completion."""
+        """One value per completion. Raises ValueError for a list of arguments of another length than theirs."""
         batch: dict[str, Any] = {
             "prompts": list(prompts),
             "completions": list(completions),
@@ -61,7 +68,8 @@ class WeightedReward:
         }
         batch |= {"reference": reference, **columns}
         count = len(completions)
-        found = call_all([partial(reward, **batch) for reward, _ in self.parts.values()])
+        _check_lengths(batch, count)
+        found = call_all([partial(reward, **_own(batch)) for reward, _ in self.parts.values()])
         total: list[float | None] = [0.0] * count
         self.parts_values = {}
         for (name, (reward, weight)), outcome in zip(self.parts.items(), found):
@@ -89,10 +97,12 @@ def _checked(name: str, value: Any, dropped: Counter[str]) -> float | None:
     else:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except OverflowError:
+            why = "not finite"
+        except (TypeError, ValueError, RuntimeError):  # the last of tensors
             why = "not a number"
         else:
-            if math.isfinite(number):
+            if abs(number) <= LARGEST:
                 return number
             why = "not finite"
     dropped[f"{name}: {why}"] += 1
@@ -109,7 +119,7 @@ def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str,
         values = _listed(outcome)
         if values is not None and len(values) == count:
             return values
-        given = f"{outcome!r} and no list" if values is None else f"{len(values)} values"
+        given = f"{reprlib.repr(outcome)} and no list" if values is None else f"{len(values)} values"
         outcome = ValueError(f"{name} gave {given} for {count} completions")
     alone = call_all([partial(reward, **_row(batch, i, count)) for i in range(count)])
     values = [v if isinstance(v, Exception) else _only(v) for v in alone]
@@ -120,7 +130,27 @@ def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str,
 
 def _row(batch: dict[str, Any], i: int, count: int) -> dict[str, Any]:
     """The arguments for completion i alone; what is not one value a completion is left whole."""
-    return {k: v[i : i + 1] if isinstance(v, (list, tuple)) and len(v) == count else v for k, v in batch.items()}
+    row = {k: v[i : i + 1] if isinstance(v, (list, tuple)) and len(v) == count else v for k, v in batch.items()}
+    return _own(row)
+
+
+def _own(batch: dict[str, Any]) -> dict[str, Any]:
+    """The same in new lists, which a part may edit without others seeing it; what is no list is handed on."""
+    return {key: _copied(value) if isinstance(value, list) else value for key, value in batch.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _check_lengths(batch: dict[str, Any], count: int) -> None:
+    """Raise ValueError for a column of another length; what is no list, such as TRL's `trainer_state`, is no column."""
+    for name, value in batch.items():
+        column = isinstance(value, list) or (name in _ROWS and isinstance(value, tuple))
+        if column and len(value) != count:
+            raise ValueError(f"{name} holds {len(value)} values for {count} completions")
 
 
 def _only(outcome: Any) -> Any:
@@ -131,6 +161,9 @@ def _only(outcome: Any) -> Any:
 
 
 def _listed(outcome: Any) -> list[Any] | None:
+    """What a part gave, in order; None for what has no order, or whose items are no values of its own."""
+    if isinstance(outcome, (str, bytes, Mapping, Set)):
+        return None
     try:
         return list(outcome)
     except TypeError:

@@ -4,23 +4,26 @@
     answers = client.post_all("completions", payloads, read)      # in order; one read answer per payload
 
 An answer counts once `read` takes it. Overload, server errors, time-outs, broken connections and answers that `read`
-refuses are tried again after a pause that doubles, with jitter, or as long as the server asks for; a refused key, an
-unknown model or a refused request end the call with one line. What arrived until then is in the cache.
+refuses are tried again after a pause that doubles, with jitter, or as long as the server asks for (a minute at most); a
+refused key, an unknown model or a refused request end the call with one line. What arrived until then is in the cache.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx2
 
 from rba.data.seeds import rng
-from rba.document import parse_json
 from rba.errors import ModelError, RbaError, RecipeError
 from rba.services import cache
+from rba.services.answer import parse_answer
 from rba.services.form import Form
 from rba.services.service import Service
 from rba.services.usage import Usage
@@ -47,7 +50,7 @@ class Client:
     `decode` makes of an answer's bytes what is read: JSON, unless the server answers with something else.
     """
 
-    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_json):
+    def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_answer):
         self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
         key = os.environ.get(service.key_env, "").strip() if service.key_env else ""
         if service.key_env and not key:
@@ -80,9 +83,8 @@ class Client:
         keys = [self._key(path, load) for load in payloads]
         gate = asyncio.Semaphore(self.service.concurrency)
         limits = httpx2.Limits(max_connections=self.service.concurrency)
-        timeout = httpx2.Timeout(self.service.timeout, pool=None)
         try:
-            client = httpx2.AsyncClient(headers=self._headers, timeout=timeout, limits=limits)
+            client = httpx2.AsyncClient(headers=self._headers, timeout=None, limits=limits)  # see _post
         except (ImportError, OSError, ValueError) as error:  # of a proxy or certificates that the environment names
             fix = "mend or unset ALL_PROXY, HTTP_PROXY, HTTPS_PROXY and SSL_CERT_FILE"
             raise ModelError(f"servers cannot be asked: {error}", self.service.base_url, fix) from error
@@ -129,8 +131,12 @@ class Client:
         sent: dict[str, Any] = {"json": payload}
         if isinstance(payload, Form):
             sent = {"data": payload.fields, "files": payload.files}
+        limit = self.service.timeout  # on the whole answer: a client's own would be on each of its pieces
         try:
-            response = await http.post(f"{self.service.base_url}/{path}", **sent)
+            async with asyncio.timeout(limit):
+                response = await http.post(f"{self.service.base_url}/{path}", **sent)
+        except TimeoutError as error:
+            raise _Passing(f"no whole answer within {limit:g} s") from error
         except httpx2.InvalidURL as error:
             fix = "write openai:http://host:8000/v1#model"
             raise RecipeError(f"this is no address: {error}", self.service.base_url, fix) from error
@@ -140,27 +146,30 @@ class Client:
             reason = f"status {response.status_code} {_line(response.text)}".strip()
             raise _Passing(reason, _seconds(response.headers.get("retry-after", "")))
         if response.status_code != 200:
-            raise self._refusal(response.status_code, path, response.text)
+            raise self._refusal(response, path)
         return response.content
 
     def _taken(self, body: bytes, read: Callable[[Any], T], cached: bool = False) -> T:
         try:
             tree = self.decode(body)
             answer = read(tree)
-            used = dict(tree.get("usage") or {}) if isinstance(tree, dict) else {}
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise _Passing(f"an answer of another form ({error})") from error
-        self.usage.add(used, cached)
+        self.usage.add(tree.get("usage") if isinstance(tree, dict) else None, cached)
         return answer
 
-    def _refusal(self, status: int, path: str, text: str) -> ModelError:
-        where, said = f"{self.service.base_url}/{path}", _line(text)
+    def _refusal(self, response: httpx2.Response, path: str) -> ModelError:
+        status, where, said = response.status_code, f"{self.service.base_url}/{path}", _line(response.text)
         if status in (401, 403):
             variable = f"${self.service.key_env}" if self.service.key_env else "a variable that key_env= names"
             return ModelError("the server refuses the API key", where, f"put a valid one into {variable}")
         if status == 404:
             fix = "check the address, which ends in /v1, and the model's name after #"
             return ModelError(f'the server has no model "{self.service.model}" or no such endpoint: {said}', where, fix)
+        if response.has_redirect_location:
+            elsewhere = _line(response.headers["location"])
+            what = f"the server sends requests elsewhere, status {status}: to {elsewhere}"
+            return ModelError(what, where, "name that address, up to and with /v1, if it is the one you mean")
         return ModelError(f"the server refuses the request, status {status}: {said}", where, "check model and settings")
 
 
@@ -184,5 +193,11 @@ def _line(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    """What a Retry-After header asks for; 0 where it gives a date or nothing."""
-    return float(text) if text.strip().isdecimal() else 0.0
+    """How long a Retry-After header asks to wait, in seconds or until a date; 0 where it says neither."""
+    try:
+        if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text.strip()):
+            return float(text)
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, until.timestamp() - time.time())

@@ -29,7 +29,7 @@ class Service:
     tokenizer: str = ""  # registry name, folder or hub id of its tokenizer: for requests and log-probs
     key_env: str = ""  # environment variable that holds the API key; empty: none is sent
     concurrency: int = 16  # requests under way at once
-    timeout: float = 120.0  # seconds to wait for one answer
+    timeout: float = 120.0  # seconds until the whole of an answer must be here
     retries: int = 6  # further attempts after the first
     voices: str = ""  # of a speech server, by name, with commas between
     price_in: float = 0.0  # per million tokens read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,13 @@ class Usage:
     tokens_in: int = 0
     tokens_out: int = 0
 
-    def add(self, reported: Mapping[str, Any], cached: bool) -> None:
-        """Count one answer with the `usage` that its server reported."""
+    def add(self, reported: Any, cached: bool) -> None:
+        """Count one answer with the `usage` that its server reported, as far as that holds numbers."""
         self.answers += 1
         self.cached += cached
-        if not cached:
-            self.tokens_in += int(reported.get("prompt_tokens") or 0)
-            self.tokens_out += int(reported.get("completion_tokens") or 0)
+        if not cached and isinstance(reported, dict):
+            self.tokens_in += _count(reported.get("prompt_tokens"))
+            self.tokens_out += _count(reported.get("completion_tokens"))
 
     def cost(self, service: Service) -> float:
         """At the service's prices per million tokens."""
@@ -35,3 +34,7 @@ class Usage:
         price = f", cost {self.cost(service):.4f}" if service.price_in or service.price_out else ""
         read, written = f"{self.tokens_in} tokens read", f"{self.tokens_out} written"
         return f"{service.model}: {self.answers} answers, {self.cached} from the cache, {read}, {written}{price}"
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0

@@ -150,6 +150,14 @@ def _message(tree: Any) -> Reply:
 
 
 def _echoed(tree: Any) -> list[float | None] | None:
-    """The log-probs of prompt and continuation; None where the server gives none in that form."""
+    """The log-probs of prompt and continuation; None where the server gives none in that form.
+
+    Raises ValueError for one that is no number.
+    """
     found = (_only(tree).get("logprobs") or {}).get("token_logprobs")
-    return found if isinstance(found, list) else None
+    if not isinstance(found, list):
+        return None
+    for value in found:
+        if not (value is None or isinstance(value, int | float)):
+            raise ValueError("a log-prob is no number")
+    return found

@@ -15,7 +15,7 @@ from rba.data.utterance import Utterance
 from rba.errors import DataError
 from rba.evaluation.benchmarks.item import Item
 from rba.evaluation.benchmarks.needs import check
-from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
+from rba.evaluation.benchmarks.settings import FORMATS, VOICEBENCH, BenchmarkSettings
 from rba.evaluation.rendering import make_speech
 from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
@@ -90,12 +90,8 @@ def loader(name: str) -> Callable[[BenchmarkSettings], Iterator[Item]]:
 
 
 def scorer_name(settings: BenchmarkSettings) -> str:
-    """Who scores a benchmark. Raises RecipeError for an unknown subset of VoiceBench."""
-    if settings.scorer or FORMATS[settings.format]:
-        return settings.scorer or FORMATS[settings.format]
-    from rba.evaluation.benchmarks.formats.voicebench import scorer_of
-
-    return scorer_of(settings.subset)
+    """Who scores a benchmark."""
+    return settings.scorer or FORMATS[settings.format] or VOICEBENCH[settings.subset]
 
 
 def chosen_items(settings: BenchmarkSettings, seed: int) -> list[Item]:

@@ -23,6 +23,20 @@ FORMATS = {
 }
 """Layouts of benchmark data, and the scorer of each; VoiceBench's depends on its subset."""
 
+VOICEBENCH = {
+    "alpacaeval": "open",
+    "alpacaeval_full": "open",
+    "commoneval": "open",
+    "wildvoice": "open",
+    "sd-qa": "qa",
+    "mmsu": "choice",
+    "openbookqa": "choice",
+    "bbh": "choice",
+    "ifeval": "ifeval",
+    "advbench": "refusal",
+}
+"""Subsets of VoiceBench, and what scores each without a judge."""
+
 SCORERS = ("qa", "choice", "open", "ifeval", "refusal", "asr", "translation")
 
 
@@ -45,6 +59,8 @@ class BenchmarkSettings:
         _check(bool(self.name.strip(".")) and "/" not in self.name, "name", "give a name without /")
         _check(self.name not in ("heldout", "robustness"), f"name: {self.name}", "this name is taken; choose another")
         _check(self.format in FORMATS, f"format: {self.format}", f"choose from {', '.join(FORMATS)}")
+        known = self.format != "voicebench" or self.subset in VOICEBENCH
+        _check(known, f'subset: "{self.subset}"', f"VoiceBench has {', '.join(VOICEBENCH)}")
         _check(self.scorer in ("", *SCORERS), f"scorer: {self.scorer}", f"choose from {', '.join(SCORERS)}")
         _check(bool(self.source), "source", "give a file, a folder or a hub id")
         _check(self.items >= 0, "items", "give 0 or more")

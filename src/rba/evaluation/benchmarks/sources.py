@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,10 @@ from rba.data import audio
 from rba.errors import AudioError, DataError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.tables import READERS, Placed, Record, placed, read
-from rba.inputs import given
+from rba.files import local
+from rba.inputs import given, is_url
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 def records(settings: BenchmarkSettings) -> Iterator[Placed]:
@@ -33,6 +37,16 @@ def records(settings: BenchmarkSettings) -> Iterator[Placed]:
         raise DataError(f"no rows for benchmark {settings.name}", str(path), fix)
     for file in files:
         yield from placed(read(file), file)
+
+
+def check_source(settings: BenchmarkSettings) -> None:
+    """Raise DataError for a source that is neither here nor can be on the hub, whose ids are "name" or "owner/name"."""
+    source = settings.source
+    if is_url(source) or local(source).exists():
+        return
+    if not _HUB_ID.fullmatch(source) or Path(source).suffix in READERS:
+        what = f"benchmark {settings.name} has no data: no such file or folder is here"
+        raise DataError(what, source, "check the path, or give a hub id such as owner/name")
 
 
 def folder_of(settings: BenchmarkSettings) -> Path:
@@ -126,7 +140,8 @@ def _hub(settings: BenchmarkSettings) -> Iterator[Record]:
         table = datasets.load_dataset(settings.source, settings.subset or None, split=settings.split)
     except Exception as error:  # a dozen kinds: no network, no such set, subset or split, no access
         fix = "check source, subset and split; or download it and name the folder"
-        raise DataError(f"cannot load benchmark {settings.name}: {error}", settings.source, fix) from error
+        what = f"cannot load benchmark {settings.name}: no such file or folder is here, and the hub says: {error}"
+        raise DataError(what, settings.source, fix) from error
     for column, feature in (table.features or {}).items():
         if isinstance(feature, datasets.Audio):
             table = table.cast_column(column, datasets.Audio(decode=False))

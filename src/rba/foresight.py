@@ -1,0 +1,55 @@
+"""Faults of the stages to come that can be seen before the first: keys that are not set, data that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from rba.errors import ModelError
+from rba.evaluation.benchmarks.sources import check_source
+from rba.named import named_models
+from rba.recipe import Recipe
+from rba.services.service import is_service
+from rba.speech import engine
+
+_VERBS = {"synthesis": "synthesize", "speech": "speak", "align": "align", "evaluate": "evaluate"}
+"""Who asks the models that a section names."""
+
+
+def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
+    """Raise now what the stages of `verbs` would find hours later; nothing is loaded, and no server is asked.
+
+    ModelError for a server's API key that is not set, RecipeError for a speech server without voices, DataError for a
+    benchmark whose data are neither here nor can be on the hub.
+    """
+    for verb, key, name in _asked(recipe):
+        if verb in verbs:
+            _check_key(key, name)
+    if "evaluate" in verbs:
+        for benchmark in recipe.evaluate.benchmarks:
+            check_source(benchmark)
+
+
+def _asked(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """The verbs, and the keys and names of the models that they ask."""
+    yield "synthesize", "teacher", recipe.teacher
+    if recipe.evaluate.teacher_again:
+        yield "evaluate", "teacher", recipe.teacher
+    yield "speak", "speech.engine", recipe.speech.engine
+    if "engine" in recipe.evaluate.conditions.names:
+        yield "evaluate", "evaluate.conditions.engine", recipe.evaluate.conditions.engine
+    for key, name in named_models(recipe).items():
+        if verb := _VERBS.get(key.partition(".")[0]):
+            yield verb, key, name
+
+
+def _check_key(key: str, name: str) -> None:
+    try:
+        if engine.is_served(name) and key.endswith(".engine"):
+            engine.prepare(name)
+        elif is_service(name):
+            from rba.services.client import Client
+            from rba.services.service import parse_service
+
+            Client(parse_service(name))
+    except ModelError as error:
+        raise ModelError(error.what, f"{key} {error.where}", error.fix) from error
