@@ -19,7 +19,7 @@ from rba.workers import pooled
 
 DIED = ProcessError("a worker died", "2 workers", "try again")
 SLEEPERS = """
-import os, sys, time
+import os, signal, sys, time
 from rba.errors import ProcessError
 from rba.workers import pooled
 
@@ -28,6 +28,7 @@ def sleeper():
     return time.sleep
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a script are born without
     with pooled(sleeper, 2, ProcessError("died")) as submit:
         for waiting in [submit(60) for _ in range(9)]:
             waiting.result()
