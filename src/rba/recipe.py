@@ -80,10 +80,7 @@ class Recipe:
         for name in (name for name in self.evaluate.opponents if name not in players):
             fix = f"choose from {', '.join((*trained(self.align), *TAKEN))}"
             raise RecipeError("no model of this run has this name", f"evaluate.opponents: {name}", fix)
-        conditions = self.evaluate.conditions
-        if "engine" in conditions.names and conditions.engine == self.speech.engine:
-            what, where = "the condition needs an engine that the run does not speak with", "evaluate.conditions.engine"
-            raise RecipeError(what, f"{where} {conditions.engine}", "name another engine, or leave the condition out")
+        self.evaluate.conditions.check_engine({self.speech.engine})
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
         if is_url(self.output):

@@ -65,21 +65,6 @@ def answer_speech(
     return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
 
 
-def answer_heard(
-    speechlm: SpeechLM,
-    model: str,
-    utterances: Sequence[Utterance],
-    heard: Sequence[str],
-    sampling: Sampling,
-    seed: int,
-    batch: int,
-    systems: Sequence[System] = (),
-) -> list[Answer]:
-    """The cascade: the SpeechLM's own LLM answers what a recogniser heard."""
-    prompts = _by_system(speechlm.text_prompts, heard, systems)
-    return _generate(speechlm, model, utterances, prompts, heard, sampling, seed, batch)
-
-
 def answer_typed(
     speechlm: SpeechLM,
     model: str,
@@ -90,24 +75,9 @@ def answer_typed(
     batch: int,
     systems: Sequence[System] = (),
 ) -> list[Answer]:
-    """The SpeechLM's answers to the typed words of each utterance."""
+    """The answers of the SpeechLM's own LLM to `texts`, one for each utterance: typed, or what a recogniser heard."""
     prompts = _by_system(speechlm.text_prompts, texts, systems)
     return _generate(speechlm, model, utterances, prompts, None, sampling, seed, batch)
-
-
-def answer_text(
-    speechlm: SpeechLM,
-    model: str,
-    utterances: Sequence[Utterance],
-    texts: Sequence[str],
-    sampling: Sampling,
-    seed: int,
-    batch: int,
-    systems: Sequence[System] = (),
-) -> list[Answer]:
-    """The text-input ceiling: the SpeechLM's own LLM answers the typed instruction of each utterance."""
-    rows = answer_typed(speechlm, model, utterances, texts, sampling, seed, batch, systems)
-    return [read(model, u, row.text, row.tokens, row.finished) for u, row in zip(utterances, rows)]
 
 
 def read(model: str, utterance: Utterance, text: str, tokens: int, finished: bool = True) -> Answer:

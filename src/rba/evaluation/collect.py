@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -147,14 +147,17 @@ class _SpeechWorker:
             return [self._stored(u) for u in job.utterances]
         if job.model == TEXT:
             texts = self._words(job.utterances)
-            return ask.answer_text(self.speechlm, TEXT, job.utterances, texts, *common, job.systems)
+            rows = ask.answer_typed(self.speechlm, TEXT, job.utterances, texts, *common, job.systems)
+            return [ask.read(TEXT, u, r.text, r.tokens, r.finished) for u, r in zip(job.utterances, rows)]
         typed = [u for u in job.utterances if is_typed(u)]
         spoken = [u for u in job.utterances if not is_typed(u)]
         heard = self._transcribe(spoken) if job.model == CASCADE else self.cache.get(self.speechlm, spoken)
         known = [u for u in spoken if u.id in heard]
         turns = [systems[u.id] for u in known if systems]
-        answer: Any = ask.answer_heard if job.model == CASCADE else ask.answer_speech
+        answer: Any = ask.answer_typed if job.model == CASCADE else ask.answer_speech
         found = answer(self.speechlm, job.model, known, [heard[u.id] for u in known], *common, turns) if known else []
+        if job.model == CASCADE:
+            found = [replace(row, heard=heard[row.utterance_id]) for row in found]
         return found + (ask.answer_typed(self.speechlm, job.model, typed, self._words(typed), *common) if typed else [])
 
     def _words(self, utterances: Sequence[Utterance]) -> list[str]:

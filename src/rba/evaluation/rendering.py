@@ -64,11 +64,9 @@ def _prepare(settings: ConditionSettings, heard: set[str], speech: SpeechSetting
         raise RecipeError("this engine keeps its own pace", min(steady), fix)
     for name in sorted(heard):
         prepare(name)
+    settings.check_engine(heard)
     if "engine" not in settings.names:
         return
-    if settings.engine in heard:
-        fix = "name another engine in evaluate.conditions.engine, or leave the condition out"
-        raise RecipeError("the condition needs an engine that the run does not speak with", settings.engine, fix)
     prepare(settings.engine)
     if speech.references and not clones(settings.engine):
         fix = "name an engine that clones in evaluate.conditions.engine, or leave the condition out"

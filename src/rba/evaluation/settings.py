@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from rba.errors import RecipeError
@@ -32,6 +33,12 @@ class ConditionSettings:
         _check(len(set(self.names)) == len(self.names), "conditions.names", "name each condition once")
         _check(self.instructions >= 0, "conditions.instructions", "give 0 or more")
         _check(self.voices >= 1, "conditions.voices", "give 1 or more")
+
+    def check_engine(self, spoken: Collection[str]) -> None:
+        """Raise RecipeError where the condition "engine" names one of the engines that the run is `spoken` with."""
+        if "engine" in self.names and self.engine in spoken:
+            what, where = "the condition needs an engine that the run does not speak with", "evaluate.conditions.engine"
+            raise RecipeError(what, f"{where} {self.engine}", "name another engine, or leave the condition out")
 
 
 @dataclass(frozen=True)
