@@ -173,8 +173,7 @@ def check_models(recipe: Recipe) -> None:
         if is_service(name):
             parse_service(name)
         elif key not in ("model", "connect.start") and "/" not in name and not local(name).is_dir():
-            with with_keys(recipe):
-                find(name)
+            find(name)
     if recipe.synthesis.texts:
         read_texts(recipe.synthesis.texts)
     for reward in dict.fromkeys(settings.reward for settings in own):

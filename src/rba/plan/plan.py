@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rba.errors import RecipeError
+from rba.named import with_keys
 from rba.plan.alignment import plan_alignment
 from rba.plan.assumptions import Assumptions
 from rba.plan.basis import Basis
@@ -65,7 +66,8 @@ def make_plan(recipe: Recipe, options: Options | None = None) -> Plan:
     from rba.pipeline import check_models
 
     options = options or Options()
-    check_models(recipe)
+    with with_keys(recipe):
+        check_models(recipe)
     clones(recipe.speech.engine)  # refuses an engine that there is not
     shapes = Shapes(options.shapes)
     model = hearing(recipe, shapes)
