@@ -20,6 +20,7 @@ for variable, value in {
 if not os.environ.get("RBA_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+import gc  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -48,6 +49,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+def pytest_collection_finish() -> None:
+    """Take what is loaded by now out of what the garbage collector looks through, and so again after every file.
+
+    The stages collect garbage where they let a model go. Among the millions of objects of torch, transformers and of
+    thousands of collected tests that takes longer than most of the tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test of a file: what it has loaded stays."""
+    if nextitem is not None and nextitem.path != item.path:
+        pytest_collection_finish()
+
+
 @pytest.fixture(scope="session")
 def weights() -> Callable[[str], str]:
     """`weights(name)`: the folder of a registry model, fetched once into the cache."""
@@ -71,7 +88,6 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     saved = dict(sys.modules)
     fakes.install()
     monkeypatch.setattr(fakes, "DONE", [])
-    monkeypatch.setattr("gc.collect", lambda: 0)
     (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft, rba-group]}}\n")
     yield lambda *overrides: load_recipe(tmp_path / "mine.yaml", overrides)
     for name in set(sys.modules) - set(saved):
