@@ -108,7 +108,7 @@ def _benchmark(basis: Basis, benchmark: object, models: list[str]) -> list[Item]
 
 
 def _judges(basis: Basis, models: list[str], instructions: int) -> list[Item]:
-    """The judges that run a model: each pair of players is read in both orders, by letter twice, or each answer once."""
+    """The judges that run a model: pairs of players are read in both orders, or answers once each."""
     settings, lengths, found = basis.recipe.evaluate, basis.lengths, list[Item]()
     some = min(settings.slow_judge_instructions or instructions, instructions)
     players = [*models, collect.TEXT, *([collect.CASCADE] if settings.cascade else [])]
