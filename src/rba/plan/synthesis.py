@@ -21,7 +21,8 @@ def plan_synthesis(basis: Basis) -> Stage:
     answered = round(drawn * assumed.answered)
     asked = round(answered * sum(not text.response for text in texts) / len(texts)) if texts else answered
 
-    def work(what: str, *size: int) -> Item:
+    def work(what: str, count: int, prompt: int, new: int) -> Item:
+        size = (count, prompt, new)
         return basis.work(what, name, *size, drawing(decoder, *size, batch) if decoder else None)
 
     if texts:
