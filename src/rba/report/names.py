@@ -92,6 +92,9 @@ METRICS = {
         "Prompts, strict", "difference in answers that follow all", percent=True, signed=True
     ),
     "delta_wer": Metric("WER", "difference in word error rate", percent=True, better=-1, signed=True),
+    "delta_refused": Metric(
+        "Refused", "difference in answers with the words of a refusal", percent=True, better=0, signed=True
+    ),
     "delta_bleu": Metric("BLEU", "difference in corpus BLEU", percent=True, signed=True),
     "delta_chrf": Metric("chrF", "difference in corpus chrF2", percent=True, signed=True),
     "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
