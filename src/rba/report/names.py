@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from rba.alignment.objectives.titles import TITLES
@@ -13,6 +14,8 @@ MODELS = {
     "cascade": "Cascade",
     "teacher": "Teacher",
 }
+OWN_COLOURS = 8
+"""Colours of the models that a recipe names."""
 REFERENCES = ("text", "cascade", "teacher")
 """Models that are told the words or recognise them apart: bounds for the SpeechLMs, no rivals."""
 
@@ -125,8 +128,8 @@ def model_name(model: str) -> str:
 
 
 def model_class(model: str) -> str:
-    """The CSS class of a model's colour."""
-    return f"m-{model}" if model in MODELS else "m-other"
+    """The CSS class of a model's colour; a name of the recipe's own has one of `OWN_COLOURS`, always the same."""
+    return f"m-{model}" if model in MODELS else f"m-own-{zlib.crc32(model.encode()) % OWN_COLOURS}"
 
 
 def model_order(model: str) -> tuple[int, str]:
