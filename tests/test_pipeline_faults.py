@@ -191,6 +191,37 @@ def test_a_key_that_is_not_set_is_told_before_anything_is_done(mine, key, overri
     run(mine(override))
 
 
+CLONING = "openai-clone:http://h/v1#m"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("speech.voices=400", r"speakers cannot give 400 different voices \(speech.speakers\)"),
+        ("speech={references: clips, engine: hibari}", r"does not clone voices \(hibari\)"),
+        (f"speech.engine={CLONING}", "clones voices and needs recordings"),
+        (f"speech={{references: /gone, engine: '{CLONING}'}}", "no reference clips here"),
+        ("speech.engine=piper:/gone.onnx", r"\(speech.engine \S*/gone.onnx\)"),
+        ("evaluate.conditions={names: [engine], engine: 'piper:/gone.onnx'}", r"\(evaluate.conditions.engine \S*/gone"),
+        ("speech.engine=espeak evaluate.conditions.names=[accent]", r"cannot change the accent \(espeak\)"),
+        ("speech.engine=transformers:a/b evaluate.conditions.names=[fast]", r"keeps its own pace \(transformers:a/b\)"),
+        (f"evaluate.conditions={{names: [engine], engine: '{CLONING}'}}", "the run has no recordings"),
+    ],
+)
+def test_speech_that_cannot_be_made_is_told_before_anything_is_done(mine, override, says):
+    with pytest.raises(RbaError, match=says):
+        run(mine(*override.split(" ") if "{" not in override else [override]))
+    assert done() == [] and not (mine().folder / "config.yaml").exists()
+
+
+def test_what_the_speech_stage_needs_is_needed_by_work_that_speaks(mine):
+    run(mine())
+    run(mine("speech.engine=espeak"), only="synthesize")
+    with pytest.raises(RbaError, match="voices"):
+        run(mine("speech.voices=400"))
+    run(mine())
+
+
 def test_a_key_is_needed_by_the_work_that_is_left_alone(mine, monkeypatch):
     monkeypatch.setenv("RBA_TEST_KEY", "k")
     run(mine(f"evaluate.judge={SERVED}"))

@@ -115,9 +115,10 @@ def test_another_judge_asks_no_model_again(mine, tmp_path):
     assert done() == ["evaluation", "report"] and not answers.is_file()
 
 
-def test_the_files_of_the_engine_of_a_condition_count_where_it_is_asked(mine, tmp_path):
+def test_the_files_of_the_engine_of_a_condition_count_where_it_is_asked(mine, tmp_path, monkeypatch):
     voice = tmp_path / "voice.onnx"
     voice.write_text("one")
+    monkeypatch.setattr("rba.speech.engine.prepare", lambda name: None)  # Piper need not be here
     asked = f"evaluate.conditions={{names: [clean, engine], engine: 'piper:{voice}'}}"
     other = f"evaluate.conditions={{names: [clean], engine: 'piper:{voice}'}}"
     marks = []

@@ -1,4 +1,4 @@
-"""Faults of the stages to come that can be seen before the first: keys that are not set, data that are not there."""
+"""Faults of the stages to come that can be seen before the first: what is not there, and what does not go together."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from rba.named import named_models
 from rba.recipe import Recipe
 from rba.services.service import is_service
 from rba.speech import engine
+from rba.speech.bank import check_bank
 
 _VERBS = {"synthesis": "synthesize", "speech": "speak", "align": "align", "evaluate": "evaluate"}
 """Who asks the models that a section names."""
 
 
 def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
-    """Raise now what the stages of `verbs` would find hours later; nothing is loaded, and no server is asked.
+    """Raise now what the stages of `verbs` would find hours later; no model is loaded, and no server is asked.
 
-    ModelError for a server's API key that is not set, RecipeError for a speech server without voices, DataError for a
+    ModelError for a server's API key that is not set and for what a speech engine lacks, RecipeError for speakers that
+    the engine cannot speak as or that are too few, and for conditions that an engine cannot make, DataError for a
     benchmark whose data are neither here nor can be on the hub.
     """
+    if "speak" in verbs:
+        check_bank(recipe.speech, (split for split, count in recipe.synthesis.quotas.items() if count))
+    if "evaluate" in verbs and recipe.evaluate.conditions.names:
+        from rba.evaluation.rendering import check_engines
+
+        check_engines(recipe.evaluate.conditions, {recipe.speech.engine}, recipe.speech)
     for verb, key, name in _asked(recipe):
         if verb in verbs:
-            _check_key(key, name)
+            _check(key, name)
     if "evaluate" in verbs:
         for benchmark in recipe.evaluate.benchmarks:
             check_source(benchmark)
@@ -35,6 +43,8 @@ def _asked(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.evaluate.teacher_again:
         yield "evaluate", "teacher", recipe.teacher
     yield "speak", "speech.engine", recipe.speech.engine
+    if recipe.evaluate.conditions.names:
+        yield "evaluate", "speech.engine", recipe.speech.engine
     if "engine" in recipe.evaluate.conditions.names:
         yield "evaluate", "evaluate.conditions.engine", recipe.evaluate.conditions.engine
     for key, name in named_models(recipe).items():
@@ -42,9 +52,9 @@ def _asked(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
             yield verb, key, name
 
 
-def _check_key(key: str, name: str) -> None:
+def _check(key: str, name: str) -> None:
     try:
-        if engine.is_served(name) and key.endswith(".engine"):
+        if key.endswith(".engine"):
             engine.prepare(name)
         elif is_service(name):
             from rba.services.client import Client

@@ -24,10 +24,10 @@ from rba.speech.engine import engine_hash, model_of
 from rba.weights.mark import file_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 5, "evaluate": 3}
+_VERSIONS = {"synthesize": 1, "speak": 2, "connect": 1, "align": 5, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
-_ROWS = 3
+_ROWS = 4
 """Raised when the evaluation makes other rows of the same answers, which then stay."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})

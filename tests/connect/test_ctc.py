@@ -1,6 +1,7 @@
 """CTC training: batches, schedule, masks, learning and exact resume."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rba.connect import ctc
 from rba.connect.ctc_loss import ctc_nll
 from rba.connect.features import FeatureStore
 from rba.connect.settings import CtcSettings
+from rba.errors import DataError
 from rba.models.connector import Connector, ConnectorConfig
 
 
@@ -116,6 +118,12 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(store, tmp_path):
     train(resumed, store, tmp_path / "stopped", passes=3)
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values()):
         assert torch.equal(a, b), name
+
+
+def test_texts_that_no_utterance_is_long_enough_for_are_refused_in_one_line(store, tmp_path):
+    store.rows[:] = [replace(row, text="abc" * 40) for row in store.rows]
+    with pytest.raises(DataError, match=r"none of 24 utterances has a step for each token.*connect\.ctc\.stack 4"):
+        train(fresh(), store, tmp_path / "ctc")
 
 
 def test_impossible_targets_are_counted_before_training():

@@ -27,6 +27,7 @@ from rba.errors import DataError, RbaError
 from rba.evaluation.benchmarks.load import loader, scorer_name
 from rba.evaluation.benchmarks.scorers import SCORERS
 from rba.evaluation.benchmarks.settings import FORMATS, BenchmarkSettings
+from rba.evaluation.benchmarks.sources import records
 from rba.evaluation.benchmarks.translation import target_of
 from rba.testing.tiny_utterances import tiny_wave
 
@@ -275,3 +276,17 @@ def test_a_language_of_a_pair_may_have_a_region(subset: str, columns: tuple[str,
     asked = settings("pairs", source, subset=subset)
     (item,) = loader("pairs")(asked)
     assert (item.text, item.references, target_of(asked)) == ("Who?", ("Wer?",), target)
+
+
+def test_shards_of_a_split_are_not_those_of_one_whose_name_goes_on(tmp_path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in ("test-00000-of-00002", "test-00001-of-00002", "test-other-00000-of-00001"):
+        pq.write_table(pa.Table.from_pylist([{"question": name, "answer": "Ann"}]), tmp_path / f"{name}.parquet")
+
+    def asked(split: str) -> list[str]:
+        return [row["question"] for _, row in records(BenchmarkSettings("b", "manifest", str(tmp_path), split=split))]
+
+    assert asked("test") == ["test-00000-of-00002", "test-00001-of-00002"]
+    assert asked("test-other") == ["test-other-00000-of-00001"]

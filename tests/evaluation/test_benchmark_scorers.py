@@ -131,6 +131,21 @@ def test_an_article_is_no_letter_unless_its_form_makes_it_one(answer: str, found
         ("Option A: cat. Option B: dog.", ""),
         ("A. cat\nB. dog\nI pick option B.", "B"),
         ("B) dog\n\nA) is too small\nB) fits", "B"),
+        ("C is the correct answer.", "C"),
+        ("A is correct", "A"),
+        ("I think **D** is the best option.", "D"),
+        ("Option A is tempting, but C is clearly right.", "C"),
+        ("C is not correct.", ""),
+        ("If A is correct, the sky is green.", ""),
+        ("Vitamin C is right for a cold.", ""),
+        ("C - Paris", "C"),
+        ("C-reactive protein", ""),
+        ("A - cat\nB - dog\nThe answer is B", "B"),
+        ("I would choose B", "B"),
+        ("I\u2019d go with (C), I think.", "C"),
+        ("I will pick A because it purrs.", "A"),
+        ("I would say A cat.", ""),
+        ("I would not choose B.", ""),
     ],
 )
 def test_the_chosen_option_is_told_from_those_talked_about(answer: str, found: str):
@@ -150,6 +165,11 @@ def test_the_chosen_option_is_told_from_those_talked_about(answer: str, found: s
 )
 def test_yes_and_no_are_options_too(answer: str, right: bool):
     assert value(choice.score([Item("1", "?", ("Yes",))], [answer])["accuracy"]) == right
+
+
+@pytest.mark.parametrize("answer", ["No idea", "No clue, sorry.", "No doubt", "No one knows."])
+def test_who_has_no_idea_does_not_say_no(answer: str):
+    assert choice.verdict(answer) == ""
 
 
 def test_what_has_no_right_letter_is_never_right():

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from rba.errors import DataError, RecipeError
 from rba.evaluation.benchmarks import scorers
 from rba.evaluation.benchmarks.formats import ifeval
+from rba.evaluation.benchmarks.item import Item
+from rba.evaluation.benchmarks.needs import check
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.ifeval.arguments import arguments
-from rba.evaluation.ifeval.checks import CHECKS
+from rba.evaluation.ifeval.checks import CHECKS, OF_LANGUAGE
 from rba.evaluation.ifeval.score import followed, loosely_followed, variants
 from rba.evaluation.ifeval.text import related, sentences, tokens
 
@@ -356,14 +358,22 @@ def test_the_four_accuracies(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", [
-    "language:response_language", "change_case:english_capital", "change_case:english_lowercase",
-])  # fmt: skip
-def test_without_its_package_a_language_check_says_what_to_install(monkeypatch, name):
+def asked(name: str) -> list[Item]:
+    """One item with this check."""
+    return [Item("1", "Answer me.", facts={"checks": [name], "kwargs": [CASES[name][0]]})]
+
+
+@pytest.mark.parametrize("name", sorted(OF_LANGUAGE))
+def test_without_its_package_a_language_check_says_what_to_install_before_any_model_is_asked(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "py3langid", None)
-    values, good, _ = CASES[name]
     with pytest.raises(RecipeError) as caught:
-        followed(good[0], [name], [values])
+        check("b", "ifeval", asked(name))
     assert "py3langid" in str(caught.value) and 'pip install "rba[benchmarks]"' in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert followed("no comma", ["punctuation:no_comma"], [{}]) == [True]
+
+
+def test_other_checks_need_no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "py3langid", None)
+    for name in CHECKS.keys() - OF_LANGUAGE:
+        check("b", "ifeval", asked(name))
+        assert followed(CASES[name][1][0], [name], [CASES[name][0]]) == [True]

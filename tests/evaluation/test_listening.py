@@ -195,6 +195,12 @@ def test_another_accent_keeps_kokoros_voice(monkeypatch: pytest.MonkeyPatch):
         assert kokoro.voice_of(changed) == kokoro.voice_of(speaker(voice))
 
 
+def test_an_engine_that_clones_is_refused_without_reference_clips(tmp_path: Path):
+    settings = ConditionSettings(names=("engine",), engine="openai-clone:http://h/v1#m")
+    with pytest.raises(RecipeError, match=r"clones voices, and the run has no recordings.*conditions\.engine"):
+        render_conditions(settings, [utterance()], tmp_path, 0, SPEECH)
+
+
 def test_an_engine_that_does_not_clone_is_refused_beside_reference_clips(tmp_path: Path):
     settings = ConditionSettings(names=("engine",), engine="hibari")
     cloned = replace(utterance(), engine="speech.examples:Mimic")

@@ -97,6 +97,15 @@ def test_a_variant_pairs_its_own_answers_by_its_own_settings(tmp_path):
     assert sources(tmp_path) == ["every"]
 
 
+def test_shared_answers_are_paired_as_rba_group_pairs_them(tmp_path):
+    add_samples(tmp_path)
+    configure(tmp_path, methods=["sft", "rba-group"])
+    assert sources(tmp_path) == ["shared"]
+    strict = {"rba-group": {"method": "rba-group", "tie_eps": 0.9}}
+    configure(tmp_path, methods=["sft"], variants=strict)
+    assert sources(tmp_path) == []
+
+
 def test_answers_to_speech_that_is_gone_are_left_out(tmp_path):
     add_samples(tmp_path)
     assert load_pairs(tmp_path, "group", {TRAIN[0].id: "an apple"}) == {}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.report import axes
+from rba.report import axes, svg
 from rba.report.bars import Share, histogram, share_chart
 from rba.report.charts import Interval, Line, interval_chart, line_chart, smoothed
 
@@ -67,6 +67,20 @@ def test_a_line_chart_has_axes_a_legend_and_hover_texts() -> None:
     assert "SFT: 1.5 at 2" in ["".join(t.itertext()) for t in root.iter(f"{SVG}title")]
 
 
+def test_a_long_legend_takes_rows_and_the_plot_begins_below_them() -> None:
+    def drawn(count: int) -> tuple[list[ElementTree.Element], float]:
+        root = parse(line_chart([Line(f"RBA-{i:05d}", [(0, 1), (1, 2)]) for i in range(count)], "Loss"))
+        names = [node for node in root.iter(f"{SVG}text") if node.get("class") == "name"]
+        return names, float(next(root.iterfind(f"{SVG}svg")).get("y", ""))
+
+    (few, above), (many, below) = drawn(2), drawn(12)
+    assert len({node.get("y") for node in few}) == 1 and len({node.get("y") for node in many}) > 2
+    for node in many:
+        assert float(node.get("x", "")) + 6.4 * len(node.text or "") <= svg.WIDTH
+        assert float(node.get("y", "")) < below
+    assert len({(node.get("x"), node.get("y")) for node in many}) == 12 and above < below
+
+
 @pytest.mark.parametrize(
     "points",
     [[], [(0, 1.0)], [(0, 1.0), (1, 1.0)], [(0, math.nan), (1, math.inf)], [(i, math.sin(i * i)) for i in range(5000)]],
@@ -114,6 +128,13 @@ def test_a_histogram_counts_everything_once() -> None:
 )
 def test_a_chart_of_nothing_says_so(draw) -> None:
     assert texts(parse(draw())) == ["no values"]
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [0, 7], range(3, 27), range(3, 21), [5] * 3])
+def test_every_whole_number_has_a_bin_of_its_own_where_there_is_room(values) -> None:
+    root = parse(histogram([float(v) for v in values], "Words", "words"))
+    counts = [int("".join(t.itertext()).rsplit(": ", 1)[1]) for t in root.iter(f"{SVG}title")]
+    assert counts == [list(values).count(v) for v in sorted(set(values))]
 
 
 def test_a_histogram_of_one_value_is_a_chart() -> None:

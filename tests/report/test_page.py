@@ -209,6 +209,8 @@ def test_every_model_has_a_colour_of_its_own(html: str) -> None:
     of_models = [colours[names.model_class(name)] for name in names.MODELS]
     assert len(set(of_models)) == len(of_models)
     assert set(available()) <= set(names.MODELS)
+    own = {names.model_class(f"variant-{i}") for i in range(40)}
+    assert len(own) == names.OWN_COLOURS and len({colours[name] for name in own} - set(of_models)) == names.OWN_COLOURS
 
 
 def test_every_listening_condition_of_every_benchmark_is_shown(tmp_path: Path) -> None:

@@ -37,6 +37,18 @@ def test_a_difference_is_marked_only_where_its_interval_leaves_zero_out() -> Non
     assert tables.scores(rows, "s") is None
 
 
+def test_a_difference_is_marked_by_the_way_that_is_better() -> None:
+    fewer, more = (-0.05, -0.08, -0.02), (0.05, 0.02, 0.08)
+    rows = [row(f"m{i}", "delta_wer", *delta, against="base") for i, delta in enumerate((fewer, more))]
+    rows += [row(f"m{i}", "delta_refused", *delta, against="base") for i, delta in enumerate((fewer, more))]
+    table = tables.differences(rows, "d")
+    assert table and [column.metric.name for column in table.columns] == ["WER", "Refused"]
+    assert [[(cell.value, cell.mark) for cell in line.cells if cell] for line in table.lines] == [
+        [("\u22125.0", "up"), ("\u22125.0", "")],
+        [("+5.0", "down"), ("+5.0", "")],
+    ]
+
+
 def test_win_rates_name_their_judge_and_opponent() -> None:
     rows = [
         row("sft", f"win_rate:{j}", 0.6, 0.5, 0.7, against=o)

@@ -46,6 +46,9 @@ def test_a_mild_error_passes_a_mild_gate():
         ("...", "", 0),
         ("...", "thank you", 1),
         ("yes", "no no no", 3),
+        ("Name a fruit (not a vegetable).", "Name a fruit, not a vegetable.", 0),
+        ("[Briefly] name <one> fruit(s)", "briefly name one fruit s", 0),
+        ("Name a fruit (not a flute).", "Name a fruit.", 1 / 2),
     ],
 )
 def test_word_errors_do_not_count_spelling(reference, heard, expected):

@@ -161,6 +161,19 @@ def test_a_file_that_is_used_up_is_told_with_what_was_dropped(tmp_path):
         made(tmp_path / "run", settings)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_file_that_the_attempts_do_not_reach_the_end_of_is_told_so(tmp_path, answered):
+    """Whether the teacher answers or the file does: neither is at fault, and there are texts left."""
+    rows = [{"text": text, "response": text if i % 3 else "uno dos"} for i, text in enumerate(PLAIN)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows if answered else [*rows, {"text": PLAIN[0]}])))
+    settings = replace(SETTINGS, texts=str(tmp_path / "texts.jsonl"), shard_size=2, attempts=1, train=6)
+    folder = StageFolder(tmp_path / "run")
+    folder.open("mark")
+    teacher = None if answered else Translator()
+    with pytest.raises(DataError, match=r"texts make \d of \d+ instructions: .*echoing.*raise synthesis\.attempts"):
+        stage.synthesise(settings, folder, 1, teacher, WordEmbedder(), "es")
+
+
 def test_texts_of_a_file_need_not_be_requests_but_must_be_sayable():
     given = replace(SETTINGS, texts="some.txt")
     for text in ("The cat is under the table.", "Sure, the answer is in this paragraph of the book."):

@@ -16,6 +16,7 @@ from rba.connect.features import FeatureStore
 from rba.connect.settings import CtcSettings
 from rba.connect.vocabulary import SpeechVocabulary
 from rba.data import seeds
+from rba.errors import DataError
 from rba.lm.number_format import AUTO, number_format
 from rba.models.connector import Connector
 from rba.progress import progress
@@ -86,11 +87,15 @@ def train(
 ) -> None:
     """Train `connector` in place for `settings.passes` over `store`; resumes from `folder` exactly.
 
-    `validate` gives a WER that is logged after every pass and at the end.
+    `validate` gives a WER that is logged after every pass and at the end. Raises DataError where no utterance is long
+    enough for its text.
     """
     targets = [connector.rows(vocabulary.encode(row.text)) for row in store.rows]
     steps = np.array([-(-row.length // settings.stack) for row in store.rows])
     usable = np.array([i for i in range(len(store)) if targets[i] and steps[i] >= _needed(targets[i])])
+    if not usable.size:
+        what = f"none of {len(store)} utterances has a step for each token of its text"
+        raise DataError(what, f"connect.ctc.stack {settings.stack}", "stack fewer frames, or give other texts")
     plan = list(_plan(usable, steps, settings, seed))
     parameters = dict(connector.named_parameters())
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)

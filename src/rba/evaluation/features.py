@@ -43,7 +43,9 @@ class FeatureCache:
         encoder = getattr(speechlm, "encoder_name", None) or f"own:{speechlm.name}"
         path = self.folder / f"{fingerprint(encoder, [u.id for u in utterances])}.safetensors"
         if path.is_file():
-            return load_file(path)
+            features = load_file(path)
+            decode_all([u for u in utterances if u.id not in features], self.refused)  # why, which a stop may have lost
+            return features
         waves = decode_all(utterances, self.refused)
         features = dict(zip(waves, speechlm.encode(list(waves.values())))) if waves else {}
         _save(path, features)
@@ -61,7 +63,7 @@ def decode_all(utterances: Sequence[Utterance], refused: dict[str, str]) -> dict
         try:
             waves[utterance.id] = audio.decode(utterance.audio, utterance.id)
         except AudioError as error:
-            refused[utterance.id] = str(error)
+            refused[utterance.id] = error.what
     return waves
 
 

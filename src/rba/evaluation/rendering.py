@@ -36,7 +36,10 @@ def render_conditions(
     What is missing of an engine is refused before anything is made: RecipeError, or what its own `prepare` raises.
     """
     if settings.names:
-        _prepare(settings, {u.engine for u in utterances}, speech)
+        heard = {u.engine for u in utterances}
+        check_engines(settings, heard, speech)
+        for name in sorted(heard | ({settings.engine} if "engine" in settings.names else set())):
+            prepare(name)
     ids = sorted({u.instruction_id for u in utterances}, key=lambda i: derive(seed, "conditions", i))
     chosen, counts = set(ids[: settings.instructions or None]), dict.fromkeys(ids, 0)
     work = []
@@ -54,23 +57,25 @@ def render_conditions(
     )
 
 
-def _prepare(settings: ConditionSettings, heard: set[str], speech: SpeechSettings) -> None:
-    """Have the engines of the conditions ready."""
+def check_engines(settings: ConditionSettings, heard: set[str], speech: SpeechSettings) -> None:
+    """Raise RecipeError where an engine cannot do what a condition asks of it.
+
+    `heard` are the engines that the run speaks with.
+    """
     if "accent" in settings.names and (deaf := heard - ACCENTED):
         fix = f"leave the condition out; {' and '.join(sorted(ACCENTED))} speak with other accents"
         raise RecipeError("this engine cannot change the accent", min(deaf), fix)
     if {"fast", "slow"} & set(settings.names) and (steady := [name for name in heard if name.startswith(OWN_PACE)]):
         fix = "leave fast and slow out, or speak with another engine"
         raise RecipeError("this engine keeps its own pace", min(steady), fix)
-    for name in sorted(heard):
-        prepare(name)
     settings.check_engine(heard)
-    if "engine" not in settings.names:
+    if "engine" not in settings.names or clones(settings.engine) == bool(speech.references):
         return
-    prepare(settings.engine)
-    if speech.references and not clones(settings.engine):
-        fix = "name an engine that clones in evaluate.conditions.engine, or leave the condition out"
-        raise RecipeError("this engine cannot speak with the voices of the run's reference clips", settings.engine, fix)
+    what, kind = "cannot speak with the voices of the run's reference clips", "clones"
+    if not speech.references:
+        what, kind = "clones voices, and the run has no recordings (speech.references)", "does not clone"
+    fix = f"name an engine that {kind} in evaluate.conditions.engine, or leave the condition out"
+    raise RecipeError(f"this engine {what}", settings.engine, fix)
 
 
 def make_speech(

@@ -49,12 +49,16 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
 
 
 def _used(align: Path, settings: AlignSettings) -> list[_Kept]:
-    """Self-samples of what the recipe trains: those that methods share, then the own ones of what has been trained."""
+    """Self-samples of what the recipe trains: those that methods share, then the own ones of what has been trained.
+
+    Shared ones are paired as RBA-Group does, where it shares them: other methods may have other settings, or no pairs.
+    """
     trains = {name: resolve(settings, name) for name in trained(settings)}
     # variants under names of their own take shared answers, but never draw them (rba.alignment.stage)
-    sharing = [own for name, (method, own) in trains.items() if name == method and own.refresh == "once"]
+    sharing = {name: own for name, (method, own) in trains.items() if name == method and own.refresh == "once"}
+    pairing = sharing.get("rba-group", next(iter(sharing.values()), None))
     shared = sorted((align / SHARED).glob("answers-*"), key=lambda path: path.stat().st_mtime)
-    kept = [(SHARED_SOURCE, shared[-1], sharing[0])] if shared and sharing else []
+    kept = [(SHARED_SOURCE, shared[-1], pairing)] if shared and pairing else []
     finished = [name for name in sorted(trains) if StageFolder(align / name).is_complete]
     return kept + [(name, align / name / "rollouts", trains[name][1]) for name in finished]
 

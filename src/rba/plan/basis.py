@@ -58,7 +58,9 @@ class Basis:
             return None
         return replace(shape.decoder, itemsize=2 if is_service(name) else self.itemsize("auto"))
 
-    def work(self, what: str, name: str, count: float, prompt: int, new: int, passes: tuple[Pass, ...] | None) -> Item:
+    def work(
+        self, what: str, name: str, count: float, prompt: float, new: int, passes: tuple[Pass, ...] | None
+    ) -> Item:
         """An item of the model `name`; without passes its shape is unknown."""
         unknown = f"{name_of(name)}: shape unknown" if passes is None else ""
         total = (count * prompt, count * new)

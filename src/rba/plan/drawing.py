@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rba.lm.flops import Decoder, Work, row_work, shared_work
+from rba.lm.flops import Decoder, Work, shared_work
 from rba.plan.item import Pass
 
 
@@ -23,7 +23,9 @@ def drawing(decoder: Decoder, count: float, prompt: int, new: int, batch: int, g
     return Pass(prompts * first, 0.0, "read"), Pass(max(0.0, prompts * (whole - first)), steps * read, "draw")
 
 
-def reading(decoder: Decoder, count: float, prompt: int, answer: int, head: bool = True) -> tuple[Pass, ...]:
-    """Pass `count` whole rows of a prompt and an answer, with the logits of the answer if `head`."""
-    work = row_work([prompt], [[answer]])
-    return (Pass(count * (decoder.forward(work) + (decoder.head(work) if head else 0)), 0.0, "read"),)
+def reading(
+    decoder: Decoder, count: float, prompt: int, answer: int, head: bool = True, group: int = 1
+) -> tuple[Pass, ...]:
+    """Pass `count` answers, `group` to a prompt that passes once, with the logits of the answers if `head`."""
+    work = shared_work([prompt], [[answer] * group])
+    return (Pass(count / group * (decoder.forward(work) + (decoder.head(work) if head else 0)), 0.0, "read"),)

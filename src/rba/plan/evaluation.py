@@ -13,8 +13,8 @@ from rba.evaluation.listening import TYPED
 from rba.plan.alignment import encoded
 from rba.plan.basis import TEXT, Basis
 from rba.plan.drawing import drawing, reading
-from rba.plan.item import Item, Stage
-from rba.plan.judging import QUESTION, verdicts
+from rba.plan.item import Item, Part, Stage
+from rba.plan.judging import QUESTION, letters, verdicts
 from rba.plan.memory import drawing_memory, model_memory
 from rba.plan.speech import transcribing
 
@@ -40,19 +40,13 @@ def plan_evaluation(basis: Basis) -> Stage:
     for benchmark in settings.benchmarks:
         items += _benchmark(basis, benchmark, models)
     items += _judges(basis, models, instructions)
-    decoder, memory = basis.hearing.decoder, model_memory(basis, settings.dtype)
-    if decoder:
-        longest = basis.lengths.heard + settings.answer.max_new_tokens
-        memory += drawing_memory(replace(decoder, itemsize=basis.itemsize(settings.dtype)), settings.batch, longest)
-    # a local teacher is loaded once the SpeechLMs are gone; `synthesis` tells what it takes
-    memory += tuple(part for part in basis.weights(recipe.teacher, "teacher") if part.served and settings.teacher_again)
     written = sum(item.new for item in items)
     return Stage(
         "evaluation",
         tuple(items),
         disk=TEXT * written,
         working_disk=_features(basis, clips),
-        memory=memory,
+        memory=_memory(basis),
     )
 
 
@@ -114,22 +108,42 @@ def _benchmark(basis: Basis, benchmark: object, models: list[str]) -> list[Item]
 
 
 def _judges(basis: Basis, models: list[str], instructions: int) -> list[Item]:
-    """The judges that run a model: each pair is read in both orders, or each answer once."""
+    """The judges that run a model: pairs of players are read in both orders, or answers once each."""
     settings, lengths, found = basis.recipe.evaluate, basis.lengths, list[Item]()
     some = min(settings.slow_judge_instructions or instructions, instructions)
     players = [*models, collect.TEXT, *([collect.CASCADE] if settings.cascade else [])]
-    fought = {(p, o) for o in settings.opponents for p in players if p != o and o in (*players, collect.TEACHER)}
+    known = (*players, collect.TEACHER)
+    fought = {frozenset((p, o)) for o in settings.opponents for p in players if p != o and o in known}
     answer = lengths.own(settings.answer.max_new_tokens)
+    judge, prompt = settings.judge or basis.recipe.teacher, QUESTION + lengths.typed() + 2 * answer
     if "pairwise" in settings.judges:
-        judge = settings.judge or basis.recipe.teacher
-        prompt = QUESTION + lengths.typed() + 2 * answer
         found.append(verdicts(basis, "pairs judged", judge, 2 * some * len(fought), prompt))
+    if "letter" in settings.judges:
+        found.append(letters(basis, "pairs judged by letter", judge, 4 * some * len(fought), prompt))
     if "likelihood" in settings.judges:
         name, count = basis.recipe.teacher, some * len({player for pair in fought for player in pair})
         decoder = basis.text_lm(name)
         read = reading(decoder, count, lengths.typed(), answer) if decoder else None
         found.append(basis.work("answers judged by likelihood", name, count, lengths.typed() + answer, 0, read))
     return found
+
+
+def _memory(basis: Basis) -> tuple[Part, ...]:
+    """The SpeechLM while it answers; the teacher and the judge once it is gone."""
+    settings, teacher = basis.recipe.evaluate, basis.recipe.teacher
+    size = basis.itemsize(settings.dtype)
+    parts = [p if p in basis.resident else replace(p, phase="draw") for p in model_memory(basis, settings.dtype)]
+    if decoder := basis.hearing.decoder:
+        longest = basis.lengths.heard + settings.answer.max_new_tokens
+        parts += drawing_memory(replace(decoder, itemsize=size), settings.batch, longest)
+    readers: dict[str, str] = {}
+    if settings.teacher_again or settings.benchmarks or "likelihood" in settings.judges:
+        readers[teacher] = "teacher"
+    if {"pairwise", "letter"} & set(settings.judges):
+        readers.setdefault(settings.judge or teacher, "judge")
+    for name, what in readers.items():
+        parts += [replace(part, phase="text") for part in basis.weights(name, what)]
+    return tuple(parts)
 
 
 def _features(basis: Basis, clips: int) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 from rba.plan.device import Device
 
 Way = Literal["train", "draw", "read"]
-Phase = Literal["", "update", "draw"]
+Phase = Literal["", "update", "draw", "text"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of memory: `what` takes them, on a local device or behind a server, always or in one `phase` only."""
+    """Bytes of memory: `what` takes them, on a local device or behind a server, always or in one `phase` only.
+
+    In the phase "text" stand text LLMs that are loaded once the SpeechLM is gone.
+    """
 
     what: str
     bytes: float
@@ -71,9 +74,9 @@ class Stage:
     memory: tuple[Part, ...] = ()
 
     def peak(self, served: bool) -> float:
-        """The most bytes at once: what is there always, and the larger phase."""
+        """The most bytes at once: what is there always, and the largest phase."""
         mine = [part for part in self.memory if part.served == served]
-        phases = [sum(p.bytes for p in mine if p.phase == phase) for phase in ("update", "draw")]
+        phases = [sum(p.bytes for p in mine if p.phase == phase) for phase in ("update", "draw", "text")]
         return sum(p.bytes for p in mine if not p.phase) + max(phases)
 
     def hours(self, local: Device, server: Device) -> tuple[float, float, float]:

@@ -6,9 +6,12 @@ from rba.plan.basis import Basis
 from rba.plan.drawing import drawing, reading
 from rba.plan.item import Item, Part
 from rba.rewards.spec import parse_weights
+from rba.services.service import is_service
 
 VERDICT = 4
 """Tokens of a written verdict."""
+LETTER = 2
+"""Tokens of a letter that is only read, with the end of its turn."""
 QUESTION = 130
 """Tokens of the question around what is to be judged: `rba.evaluation.pairwise.PROMPT` in SmolLM2's tokens."""
 
@@ -39,6 +42,13 @@ def verdicts(basis: Basis, what: str, judge: str, count: float, prompt: int) -> 
     decoder, batch = basis.text_lm(judge), basis.batch(judge, 32)
     size = (count, prompt, VERDICT)
     return basis.work(what, judge, *size, drawing(decoder, *size, batch) if decoder else None)
+
+
+def letters(basis: Basis, what: str, judge: str, count: float, prompt: int) -> Item:
+    """`count` letters read after questions, two to each: a local LLM reads a question once for both."""
+    decoder, group = basis.text_lm(judge), 1 if is_service(judge) else 2
+    passes = reading(decoder, count, prompt, LETTER, group=group) if decoder else None
+    return basis.work(what, judge, count, prompt / group + LETTER, 0, passes)
 
 
 def reward_memory(basis: Basis) -> tuple[Part, ...]:

@@ -92,9 +92,9 @@ def _reading_rate(device: torch.device) -> float:
 
 def _speech_speed(basis: Basis) -> float | None:
     """Seconds of speech a core-second of the recipe's own engine and acoustics; None for a server's."""
+    from rba.speech.bank import bank_of
     from rba.speech.engine import is_served, load_engine
     from rba.speech.render import background_talkers, plan_utterance, render
-    from rba.speech.worker import bank_of
 
     settings = basis.recipe.speech
     if is_served(settings.engine):

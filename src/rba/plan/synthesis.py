@@ -8,29 +8,35 @@ from rba.plan.basis import TEXT, VECTOR, Basis, cache
 from rba.plan.drawing import drawing
 from rba.plan.item import Item, Part, Stage
 from rba.services.service import is_service
+from rba.synthesis.texts import read_texts
 
 
 def plan_synthesis(basis: Basis) -> Stage:
-    """Rounds of `shard_size` requests until as many are kept as the recipe wants."""
+    """Rounds of `shard_size` requests until as many are kept as the recipe wants, or its file of texts ends."""
     settings, lengths, assumed = basis.recipe.synthesis, basis.lengths, basis.assumed
-    name = basis.recipe.teacher
+    name, texts = basis.recipe.teacher, read_texts(settings.texts) if settings.texts else []
     decoder, batch = basis.text_lm(name), basis.batch(name, settings.batch)
     drawn = math.ceil(settings.wanted / assumed.kept / settings.shard_size) * settings.shard_size
+    drawn = min(drawn, len(texts)) if texts else drawn
     answered = round(drawn * assumed.answered)
-    work = {
-        "requests drawn": (drawn, lengths.before(settings.query_preamble), lengths.drawn),
-        "requests answered": (answered, lengths.typed(settings.answer_preamble), lengths.answered),
-    }
-    items = [
-        basis.work(what, name, *size, drawing(decoder, *size, batch) if decoder else None)
-        for what, size in work.items()
-    ]
-    memory = (*basis.resident, *basis.weights(name, "teacher"))
-    if decoder:
+    asked = round(answered * sum(not text.response for text in texts) / len(texts)) if texts else answered
+
+    def work(what: str, count: int, prompt: int, new: int) -> Item:
+        size = (count, prompt, new)
+        return basis.work(what, name, *size, drawing(decoder, *size, batch) if decoder else None)
+
+    if texts:
+        items = [Item("requests of the file", drawn)]
+    else:
+        items = [work("requests drawn", drawn, lengths.before(settings.query_preamble), lengths.drawn)]
+    if asked:
+        items.append(work("requests answered", asked, lengths.typed(settings.answer_preamble), lengths.answered))
+    memory = (*basis.resident, *(basis.weights(name, "teacher") if asked else ()))
+    if decoder and asked:
         longest = lengths.typed(settings.answer_preamble) + settings.answer.max_new_tokens
-        served = is_service(name)
-        memory += (Part("keys and values", cache(decoder, min(batch, drawn), longest), "draw", served),)
+        rows = min(batch, drawn)
+        memory += (Part("keys and values", cache(decoder, rows, longest), "draw", is_service(name)),)
     written = drawn * lengths.drawn + answered * lengths.answered
-    kept = settings.wanted * (lengths.request + lengths.response)
-    disk = TEXT * (written + kept) + VECTOR * settings.wanted
-    return Stage("synthesis", (*items, Item("instructions kept", settings.wanted)), disk=disk, memory=memory)
+    kept = min(settings.wanted, drawn)
+    disk = TEXT * (written + kept * (lengths.request + lengths.response)) + VECTOR * kept
+    return Stage("synthesis", (*items, Item("instructions kept", kept)), disk=disk, memory=memory)

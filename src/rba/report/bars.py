@@ -53,8 +53,8 @@ def histogram(values: Sequence[float], title: str, x_label: str, bins: int = 24)
         return svg.picture(60, title, svg.text(svg.WIDTH / 2, 34, "no values", "middle"))
     low, high = axes.extent(finite)
     if all(v == int(v) for v in finite):
-        # whole numbers fall in bins of whole width, lest every other bin be empty
-        bins = min(bins, max(2, int(high - low) + 1))
+        high = max(finite) + 1  # a bin ends before the next whole number, the last one, too
+        bins = min(bins, int(high - low)) + 1  # bins of whole width, lest every other one be empty
     edges = axes.ticks(low, high, count=bins)
     step = edges[1] - edges[0]
     counts = [0] * (len(edges) - 1)

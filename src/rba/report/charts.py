@@ -16,6 +16,8 @@ from rba.report.axes import Scale
 
 MARKED = 60
 DRAWN = 240
+ROW = 16
+"""Between the rows of a legend."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def line_chart(lines: Sequence[Line], title: str, x_label: str = "step") -> str:
     if not lines:
         return svg.picture(60, title, svg.text(svg.WIDTH / 2, 34, "no values were logged", "middle"))
     smooth = {s.name: smoothed(s.points) for s in lines}
-    legend = _legend([(s.name, s.colour) for s in lines])
-    top, left = (30, svg.LEFT) if legend else (8, svg.LEFT)
+    legend, rows = _legend([(s.name, s.colour) for s in lines])
+    top, left = (14 + ROW * rows if rows else 8), svg.LEFT
     plot_bottom = top + 146
     shown = [p for points in smooth.values() for p in points]
     y_ticks = axes.ticks(*axes.extent(y for _, y in shown))
@@ -139,13 +141,17 @@ def _interval_row(row: Interval, scale: Scale, y: float) -> str:
     return f'<g class="{escape(row.colour)}"><title>{escape(hover)}</title>{name}{bar}{dot}{value}</g>'
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> str:
-    """A line sample and a name per series, in one row above the plot; nothing for a single series without a name."""
+def _legend(entries: Sequence[tuple[str, str]]) -> tuple[str, int]:
+    """A line sample and a name per series, and in how many rows; nothing for a single series without a name."""
     if len(entries) == 1 and not entries[0][0]:
-        return ""
-    x, parts = svg.LEFT, []
+        return "", 0
+    x, row, parts = svg.LEFT, 0, []
     for name, colour in entries:
-        parts.append(f'<g class="{escape(colour)}"><path class="line" d="M{svg.number(x)} 9h14"/></g>')
-        parts.append(svg.text(x + 19, 13, name, "start", "name"))
-        x += 30 + 6.4 * len(name)
-    return "".join(parts)
+        wide = 30 + 6.4 * len(name)
+        if x > svg.LEFT and x + wide > svg.WIDTH:
+            x, row = svg.LEFT, row + 1
+        y = ROW * row
+        parts.append(f'<g class="{escape(colour)}"><path class="line" d="M{svg.number(x)} {9 + y}h14"/></g>')
+        parts.append(svg.text(x + 19, 13 + y, name, "start", "name"))
+        x += wide
+    return "".join(parts), row + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from rba.alignment.objectives.titles import TITLES
@@ -13,6 +14,8 @@ MODELS = {
     "cascade": "Cascade",
     "teacher": "Teacher",
 }
+OWN_COLOURS = 8
+"""Colours of the models that a recipe names."""
 REFERENCES = ("text", "cascade", "teacher")
 """Models that are told the words or recognise them apart: bounds for the SpeechLMs, no rivals."""
 
@@ -92,6 +95,9 @@ METRICS = {
         "Prompts, strict", "difference in answers that follow all", percent=True, signed=True
     ),
     "delta_wer": Metric("WER", "difference in word error rate", percent=True, better=-1, signed=True),
+    "delta_refused": Metric(
+        "Refused", "difference in answers with the words of a refusal", percent=True, better=0, signed=True
+    ),
     "delta_bleu": Metric("BLEU", "difference in corpus BLEU", percent=True, signed=True),
     "delta_chrf": Metric("chrF", "difference in corpus chrF2", percent=True, signed=True),
     "gap_closed": Metric("Gap closed", "share of the recall gap between speech and text that is closed", percent=True),
@@ -122,8 +128,8 @@ def model_name(model: str) -> str:
 
 
 def model_class(model: str) -> str:
-    """The CSS class of a model's colour."""
-    return f"m-{model}" if model in MODELS else "m-other"
+    """The CSS class of a model's colour; a name of the recipe's own has one of `OWN_COLOURS`, always the same."""
+    return f"m-{model}" if model in MODELS else f"m-own-{zlib.crc32(model.encode()) % OWN_COLOURS}"
 
 
 def model_order(model: str) -> tuple[int, str]:

@@ -53,8 +53,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its 95 % interval, as texts and numbers; `mark` is "best", or "up" or "down" where the
-    interval of a difference leaves zero out.
+    """A value and its 95 % interval, as texts and numbers; `mark` is "best", or for the better ("up") or the worse
+    ("down") where the interval of a difference leaves zero out and one way is better.
     """
 
     value: str
@@ -168,5 +168,6 @@ def _cell(row: Result | None, column: Column, best: bool) -> Cell | None:
     interval = between.join(map(metric.format, (row.low, row.high))) if known else ""  # type: ignore[arg-type]
     mark = "best" if best else ""
     if column.is_difference and is_clear(row):
-        mark = "up" if row.value > 0 else "down"
+        gain = metric.better * row.value
+        mark = "up" if gain > 0 else "down" if gain < 0 else ""
     return Cell(metric.format(row.value), interval, row.value, row.low, row.high, mark)

@@ -37,7 +37,7 @@ class PiperEngine:
     def prepare(model: str) -> None:
         """Raise ModelError where the package or the voice's files are missing."""
         if importlib.util.find_spec("piper") is None:
-            raise ModelError("Piper is not installed", f"speech.engine piper:{model}", "pip install 'rba[piper]'")
+            raise ModelError("Piper is not installed", f"piper:{model}", "pip install 'rba[piper]'")
         path = local(model)
         for file in (path, path.with_name(f"{path.name}.json")):
             if not file.is_file():

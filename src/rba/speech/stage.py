@@ -14,14 +14,15 @@ from typing import Any
 from rba.cluster.settings import RaySettings
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
-from rba.errors import AudioError, ProcessError, RecipeError
+from rba.errors import AudioError, ProcessError
 from rba.progress import progress
 from rba.services.service import is_service
 from rba.speech import engine, recogniser
 from rba.speech.acoustics import Acoustics, profile_named
+from rba.speech.bank import check_bank
 from rba.speech.gate import UNINTELLIGIBLE
 from rba.speech.settings import SpeechSettings
-from rba.speech.worker import Spoken, bank_of, make_worker
+from rba.speech.worker import Spoken, make_worker
 from rba.workers import pooled
 from rba.workspace import StageFolder, write_json
 
@@ -77,16 +78,8 @@ def run(
 
 
 def _check(settings: SpeechSettings, instructions: Sequence[Instruction]) -> None:
-    clones = engine.clones(settings.engine)
-    if clones and not settings.references:
-        fix = "name a folder with a subfolder of recordings for each person: speech.references=FOLDER"
-        raise RecipeError("this engine clones voices and needs recordings", settings.engine, fix)
-    if settings.references and not clones:
-        fix = "leave speech.references out, or name an engine that clones"
-        raise RecipeError("this engine does not clone voices", settings.engine, fix)
+    check_bank(settings, {item.split for item in instructions})
     profile_named(settings.acoustics)
-    for split in sorted({item.split for item in instructions}):
-        bank_of(settings).draw(split, settings.voices)
     if instructions:
         engine.prepare(settings.engine)
         if settings.gate:

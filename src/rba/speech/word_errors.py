@@ -15,8 +15,12 @@ def _normaliser() -> Any:
 
 
 def normalise(text: str) -> str:
-    """Lower-case words without punctuation, with numbers as digits ("9:30" as "930") and contractions spelled out."""
-    words = _normaliser()(re.sub(r"(?<=\d):(?=\d)", "", text)).split()
+    """Lower-case words without punctuation, with numbers as digits ("9:30" as "930") and contractions spelled out.
+
+    Words in brackets count as any others, since they are said.
+    """
+    unbracketed = re.sub(r"[()\[\]<>]", " ", text)  # with them Whisper's normaliser would drop what they hold
+    words = _normaliser()(re.sub(r"(?<=\d):(?=\d)", "", unbracketed)).split()
     return " ".join(word for word in words if any(character.isalnum() for character in word))
 
 

@@ -10,17 +10,12 @@ from rba.data import audio
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
 from rba.errors import AudioError
+from rba.speech.bank import bank_of
 from rba.speech.engine import Engine, load_engine
 from rba.speech.gate import UNINTELLIGIBLE, Gate
-from rba.speech.references import ReferenceBank
 from rba.speech.render import plan_utterance, render
 from rba.speech.settings import SpeechSettings
-from rba.speech.speaker import Speaker, SpeakerBank
-
-
-def bank_of(settings: SpeechSettings) -> SpeakerBank | ReferenceBank:
-    """Who speaks: the people of `settings.references`, or the bank of synthetic speakers."""
-    return ReferenceBank(settings.references) if settings.references else SpeakerBank(settings.speakers)
+from rba.speech.speaker import Speaker
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,13 @@ def _all_rounds(settings: SynthesisSettings, folder: StageFolder, maker: Synthes
         while not maker.splitter.done:
             kept = len(maker.kept.labels)
             if not maker.has_round(index):
-                raise _used_up(candidates, settings)
+                raise _too_few(
+                    candidates, settings, "ask for fewer in synthesis.train, validation and test, or add texts"
+                )
             if index >= most or (index >= HOPELESS_AFTER and not kept):
-                name = maker.teacher.name if maker.teacher else ""
-                raise _nothing_usable(name, candidates, settings) if name else _used_up(candidates, settings)
+                if maker.texts is None and maker.teacher:
+                    raise _nothing_usable(maker.teacher.name, candidates, settings)
+                raise _too_few(candidates, settings, "raise synthesis.attempts, or give texts of which more are kept")
             candidates += _round(folder.path / "rounds" / f"round-{index:05d}.parquet", index, maker)
             bar.advance(len(maker.kept.labels) - kept, f"{len(candidates)} drawn")
             index += 1
@@ -110,9 +113,8 @@ def _round(path: Path, index: int, maker: Synthesiser) -> list[Candidate]:
     return candidates
 
 
-def _used_up(candidates: list[Candidate], settings: SynthesisSettings) -> DataError:
+def _too_few(candidates: list[Candidate], settings: SynthesisSettings, fix: str) -> DataError:
     what = f"{len(candidates)} texts make {_kept(candidates)} of {settings.wanted} instructions: {_reasons(candidates)}"
-    fix = "ask for fewer in synthesis.train, validation and test, or add texts"
     return DataError(what, f"synthesis.texts {settings.texts}", fix)
 
 

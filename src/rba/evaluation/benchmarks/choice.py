@@ -23,7 +23,20 @@ _REJECTED = (
 
 _STATED = re.compile(rf"{_WORD.format('answer|option|choice')}{_LINK}(?:\s|{_OPEN})*{_LETTER}(?!{_ARTICLE})")
 # A next line with a label of its own tells that the options are read out, not that the first is chosen.
-_OPENING = re.compile(r"\A\W*([A-H])\W*(?:[).:,]|$)(?!.*\n\W*[A-H]\W*[).:])", re.MULTILINE)
+_DASH = r"[-\u2013\u2014]\s"
+_OPENING = re.compile(rf"\A\W*([A-H])\W*(?:[).:,]|{_DASH}|$)(?!.*\n\W*[A-H]\W*(?:[).:]|{_DASH}))", re.MULTILINE)
+_RIGHT = r"(?:correct|right)\b|(?:the\s)?(?:most\s)?(?:correct|right|best|likely)\s(?:answer|option|choice|one)\b"
+_DECIDED = (
+    # what stands before the letter begins a clause: "Vitamin C is right" names no option
+    re.compile(
+        rf"(?:\A|[.,:;!?\n]|\b(?i:think|believe|that|so|therefore|thus|and|but|only))(?:\s|{_OPEN})*([A-H])[{_MARKS})\]]*"
+        rf"\s(?:is|would be)\s(?:\w+ly\s)?(?:{_RIGHT})"
+    ),
+    re.compile(
+        r"\bI(?:['\u2019](?:d|ll)|\swould|\swill)?\s(?:choose|pick|select|say|go\s(?:with|for))"
+        rf"(?:\s|{_OPEN})+{_LETTER}(?!{_ARTICLE})"
+    ),
+)
 _NAMED = re.compile(rf"{_WORD.format('answer|option|choice')}{_OPEN}*{_LETTER}(?!{_REJECTED})")
 _LABEL = re.compile(rf"[{_MARKS})\]]*:")
 _LINE = re.compile(r"^\W*([A-H])\W*(?:[).:,]|$)", re.MULTILINE)
@@ -31,7 +44,7 @@ _BRACKETS = re.compile(rf"[{_QUOTES}(]([A-H])[{_QUOTES})]")
 
 _VERDICTS = (
     re.compile(rf"{_WORD.format('answer')}{_LINK}(?:\s|{_OPEN})*((?i:yes|no))\b"),
-    re.compile(r"\A\W*(yes|no)\b", re.IGNORECASE),
+    re.compile(r"\A\W*(yes|no)\b(?!\s(?:idea|clue|doubt|one)\b)", re.IGNORECASE),
     re.compile(r"\b(yes|no)\W*\Z", re.IGNORECASE),
 )
 _KEY = re.compile(r"\W*(?:([A-H])(?![^\W_])|(yes|no)\W*\Z)", re.IGNORECASE)
@@ -46,18 +59,22 @@ def score(items: Sequence[Item], answers: Sequence[str]) -> dict[str, Measure]:
 
 
 def letter(answer: str) -> str:
-    """The option that an answer names: after "answer is", at its beginning, as "option B", or in brackets.
+    """The option that an answer names: after "answer is", at its beginning, as what is correct or chosen, as "option
+    B", or in brackets.
 
     Upper-case letters alone count, and after "answer is" no A before a lower-case word, which is an article: "Answer: A
     cat". "Answer: A. cat", "Option A has it" and "The answer is A because" do name the option. An option that is said
     to be wrong is not named. "" where there is none: no letter is guessed.
     """
-    clear = _found(_STATED, answer) or _found(_OPENING, answer) or _named(answer)
-    return clear or _found(_LINE, answer) or _found(_BRACKETS, answer)
+    clear = next((found for pattern in (_STATED, _OPENING, *_DECIDED) if (found := _found(pattern, answer))), "")
+    return clear or _named(answer) or _found(_LINE, answer) or _found(_BRACKETS, answer)
 
 
 def verdict(answer: str) -> str:
-    """The "YES" or "NO" that an answer gives: after "answer is", as its first word or as its last; else ""."""
+    """The "YES" or "NO" that an answer gives: after "answer is", as its first word or as its last; else "".
+
+    "No idea" gives none.
+    """
     return next((found for pattern in _VERDICTS if (found := _found(pattern, answer).upper())), "")
 
 

@@ -21,10 +21,10 @@ from rba.lm.preamble import System
 from rba.lm.sampling import Sampling
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.speech.acoustics import Acoustics
+from rba.speech.bank import bank_of
 from rba.speech.engine import load_engine, prepare
 from rba.speech.render import render
 from rba.speech.settings import SpeechSettings
-from rba.speech.worker import bank_of
 
 _LOADERS = {
     "manifest": "manifest:load",

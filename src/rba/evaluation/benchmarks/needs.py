@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from rba.errors import DataError
 from rba.evaluation.benchmarks import choice
 from rba.evaluation.benchmarks.item import Item
+from rba.evaluation.ifeval.checks import OF_LANGUAGE
+from rba.evaluation.ifeval.language import classifier
 
 _NEEDS: dict[str, tuple[Callable[[Item], bool], str, str]] = {
     "choice": (lambda i: bool(choice.key(i)), "a letter from A to H, yes or no as the answer", "write it so"),
@@ -25,7 +27,8 @@ _NEEDS: dict[str, tuple[Callable[[Item], bool], str, str]] = {
 
 
 def check(name: str, scorer: str, items: Sequence[Item]) -> None:
-    """Raise DataError where items of the benchmark `name` lack what their scorer reads.
+    """Raise DataError where items of the benchmark `name` lack what their scorer reads, RecipeError where it lacks a
+    package itself.
 
     Some questions of `qa` may go without an answer, as those of SQuAD 2 do, but not all of them.
     """
@@ -39,3 +42,5 @@ def check(name: str, scorer: str, items: Sequence[Item]) -> None:
         told = f"scorer {scorer} needs {what}, which {len(lacking)} of {len(items)} items lack"
         first = f"benchmark {name}, first item {lacking[0].id}, {lacking[0].where}"
         raise DataError(told, first, f"{fix}, or choose another scorer")
+    if scorer == "ifeval" and any(OF_LANGUAGE & set(item.facts["checks"]) for item in items):
+        classifier()

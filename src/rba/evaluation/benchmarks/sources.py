@@ -24,8 +24,8 @@ def records(settings: BenchmarkSettings) -> Iterator[Placed]:
     """All rows of the settings' subset and split, each with its place.
 
     A file is read as its ending says. In a folder the rows are looked for as `[<subset>/]<split>` and `manifest`, with
-    any of those endings, and as parquet shards `<split>-*`. Anything else is a hub id. Raises DataError where there are
-    none or they cannot be read.
+    any of those endings, and as parquet shards `<split>-00000...`. Anything else is a hub id. Raises DataError where
+    there are none or they cannot be read.
     """
     path = given(settings.source)
     if not path.exists():
@@ -128,7 +128,7 @@ def _found(folder: Path, settings: BenchmarkSettings) -> list[Path]:
             for ending in READERS:
                 if (path := place / f"{stem}{ending}").is_file():
                     return [path]
-        if shards := sorted(place.glob(f"{settings.split}-*.parquet")):
+        if shards := sorted(place.glob(f"{settings.split}-[0-9]*.parquet")):
             return shards
     return []
 

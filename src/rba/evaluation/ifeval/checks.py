@@ -92,6 +92,9 @@ def json_format(answer: str, **_: Any) -> bool:
     return True
 
 
+OF_LANGUAGE = frozenset({"language:response_language", "change_case:english_capital", "change_case:english_lowercase"})
+"""The checks that ask which language a text is in."""
+
 CHECKS: dict[str, Check] = {
     "keywords:existence": keywords_exist,
     "keywords:frequency": keyword_frequency,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rba.errors import RecipeError
 
 
@@ -11,11 +13,18 @@ def is_language(text: str, language: str) -> bool:
     A text without letters is in every language, as in the published check.
     Raises RecipeError where that package is not installed.
     """
+    classify = classifier()
+    if not any(char.isalpha() for char in text):
+        return True
+    return bool(classify(text.lower())[0] == language.partition("-")[0])
+
+
+def classifier() -> Callable[[str], tuple[str, float]]:
+    """What tells the language of a text, and how surely. Raises RecipeError where py3langid is not installed."""
     try:
         import py3langid
     except ImportError as error:
         fix = 'pip install "rba[benchmarks]"'
         raise RecipeError("IFEval needs py3langid to tell languages", "format ifeval", fix) from error
-    if not any(char.isalpha() for char in text):
-        return True
-    return bool(py3langid.classify(text.lower())[0] == language.partition("-")[0])
+    classify: Callable[[str], tuple[str, float]] = py3langid.classify
+    return classify

@@ -1,0 +1,29 @@
+"""The bank that the speakers of a run are drawn from, and whether the run's engine and voices go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rba.errors import RecipeError
+from rba.speech import engine
+from rba.speech.references import ReferenceBank
+from rba.speech.settings import SpeechSettings
+from rba.speech.speaker import SpeakerBank
+
+
+def bank_of(settings: SpeechSettings) -> SpeakerBank | ReferenceBank:
+    """Who speaks: the people of `settings.references`, or the bank of synthetic speakers."""
+    return ReferenceBank(settings.references) if settings.references else SpeakerBank(settings.speakers)
+
+
+def check_bank(settings: SpeechSettings, splits: Iterable[str]) -> None:
+    """Raise RecipeError where the engine cannot speak as these speakers do, or a split has fewer than the voices."""
+    clones = engine.clones(settings.engine)
+    if clones and not settings.references:
+        fix = "name a folder with a subfolder of recordings for each person: speech.references=FOLDER"
+        raise RecipeError("this engine clones voices and needs recordings", settings.engine, fix)
+    if settings.references and not clones:
+        fix = "leave speech.references out, or name an engine that clones"
+        raise RecipeError("this engine does not clone voices", settings.engine, fix)
+    for split in sorted(set(splits)):
+        bank_of(settings).draw(split, settings.voices)
