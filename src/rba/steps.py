@@ -24,11 +24,14 @@ from rba.speech.engine import engine_hash, model_of
 from rba.weights.mark import file_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 2, "connect": 1, "align": 5, "evaluate": 3}
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 5, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
 _ROWS = 4
 """Raised when the evaluation makes other rows of the same answers, which then stay."""
+
+_GATE = 2
+"""Raised when the gate lets other speech pass: only runs with a gate are then spoken again."""
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
@@ -72,7 +75,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     )
     connector = (_shipped_mark(), *parts, [file_mark(given(name)) for name in recipe.connect.corpus.files])
     judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
-    gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)}
+    gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)} | ({"gate": _GATE} if recipe.speech.gate else {})
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
     for run in recipe.align.mix:
         check_task(run, recipe.task.prompt)
