@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -79,6 +80,29 @@ def test_blocks_that_run_again_in_the_backward_pass_change_nothing(benches):
         bench.trainer("rba-group", replace(SMALL, steps=2, gradient_checkpointing=light)).run()
         found.append(weights(bench, True))
     assert all(torch.equal(weight, found[1][name]) for name, weight in found[0].items())
+
+
+def dropping(bench: Bench) -> Bench:
+    """A bench whose LLM drops out of its attention in training mode, as some families are published."""
+    for block in bench.speechlm.lm.model.model.layers:
+        block.self_attn.attention_dropout = 0.5
+    return bench
+
+
+def test_an_adapter_with_dropout_begins_as_its_reference_whatever_the_llm_drops_in_training(bench: Bench):
+    settings = replace(SMALL, steps=1, use_reference=True, lam=0.0, lora=replace(SMALL.lora, dropout=0.1))
+    dropping(bench).trainer("rba-group", settings).run()
+    assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    assert bench.records[0]["loss/preference"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_the_adapters_dropout_acts_in_updates(benches):
+    moved = []
+    for dropout in (0.0, 0.5):
+        bench: Bench = benches(2, 3)
+        bench.trainer("sft", replace(SMALL, lora=replace(SMALL.lora, dropout=dropout))).run()
+        moved.append(weights(bench, True))
+    assert any(not torch.equal(weight, moved[1][name]) for name, weight in moved[0].items())
 
 
 def test_instructions_are_never_cut_by_a_micro_batch():

@@ -30,7 +30,7 @@ class LoraSettings:
 
     rank: int = 16  # 0 = none: only the connector is trained
     alpha: int = 32  # the adapter's output is scaled by alpha / rank
-    dropout: float = 0.0  # on the adapter's input
+    dropout: float = 0.0  # on the adapter's input, in updates; the model's own stays off
     targets: str | tuple[str, ...] = "all-linear"  # peft's target_modules: "all-linear", a regex or a list of names
 
 

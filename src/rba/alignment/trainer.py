@@ -36,6 +36,7 @@ from rba.alignment.validation import Best, Validator
 from rba.alignment.work import WorkMeter
 from rba.data import seeds
 from rba.errors import ModelError, ProcessError
+from rba.models.adapters import adapter_dropout
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 from rba.rates import warmup_cosine
@@ -188,24 +189,23 @@ class Trainer:
         """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
         own = (self.world.rank,) if self.world.rank else ()  # no two processes drop out the same
         torch.manual_seed(seeds.derive(self.seed, "update", self.step, *own) % 2**31)
-        self.speechlm.lm.model.train(self.settings.lora.dropout > 0)
         tasks = [replace(task, seed=seeds.derive(self.seed, "task", self.step, task.text)) for task in tasks]
         wanted = [self.objective.requests(task) for task in tasks]
         costs = [self.engine.cost(task, requests) for task, requests in zip(tasks, wanted)]
         mine, seen = parallel.shares(costs), []
         parts = micro_batches([costs[i] for i in mine], self.settings.batch_tokens)
         trained, weights = list(self.parameters.values()), self.speechlm.lm.weights
-        for number in range(weights.rounds(len(parts))):
-            loss = None
-            with weights.in_step():
-                if number < len(parts):
-                    chosen = [mine[k] for k in parts[number]]
-                    terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
-                    share = len(chosen) / len(tasks)
-                    loss = share * terms.total
-                    seen.append((terms.settled(), share))
-            weights.backward(loss, trained)
-        self.speechlm.lm.model.eval()
+        with adapter_dropout(self.speechlm):
+            for number in range(weights.rounds(len(parts))):
+                loss = None
+                with weights.in_step():
+                    if number < len(parts):
+                        chosen = [mine[k] for k in parts[number]]
+                        terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
+                        share = len(chosen) / len(tasks)
+                        loss = share * terms.total
+                        seen.append((terms.settled(), share))
+                weights.backward(loss, trained)
         parallel.sum_gradients(trained)
         norm = self._clip()
         self._apply(norm)
