@@ -240,3 +240,29 @@ def test_a_training_that_ended_without_any_reward_goes_on_once_the_reward_is_men
     again = opened(tmp_path / "align" / method)
     align(tiny_speechlm(), SETTINGS, **common, folder=again, reward=lambda *_: variety)
     assert again.is_complete
+
+
+def test_a_mended_reward_is_asked_about_the_answers_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    settings = replace(SETTINGS, reward="mended_reward:value")
+    asked: list[int] = []
+
+    def go(code: str, mark: str) -> list[str]:
+        Path("mended_reward.py").write_text(code)
+
+        def reward(prompts: list[str], texts: list[str], *_: Any, **columns: Any) -> list[float]:
+            asked.append(len(texts))
+            return variety(prompts, texts)
+
+        folder = opened(tmp_path / "align" / "rba-group", mark)
+        parts = {"method": "rba-group", "folder": folder, "seed": 1, "utterances": ROWS}
+        align(tiny_speechlm(), settings, **parts, reward=lambda *_: reward)
+        return sorted(path.name for path in tmp_path.glob("align/.shared/answers-*/*"))
+
+    once = go("value = len", "before")
+    monkeypatch.setattr("rba.alignment.rollout.Rollouts._draw", None)
+    before = len(asked)
+    again = go("value = max", "mended")
+    assert len(asked) == 2 * before
+    assert [name for name in again if name.startswith("round")] == [name for name in once if name.startswith("round")]
+    assert set(once) < set(again)

@@ -26,6 +26,8 @@ from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 
 SHARD = 32
+MARK = 16
+"""Letters of a reward's mark in the names of files."""
 
 Reward = Callable[..., Sequence[float | None]]
 
@@ -78,9 +80,9 @@ class Rollouts:
 
     Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. Answers
     of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
-    and so do other methods, where all of them come from the initial model and share the folder; their rewards are told
-    apart by `mark`. `bare` says that the initial model has no adapter of its own. The model in memory draws, unless
-    another `sampler` is given.
+    and so do other methods, where all of them come from the initial model and share the folder; their rewards,
+    in files of their own, are told apart by `mark`. `bare` says that the initial model has no adapter of its own. The
+    model in memory draws, unless another `sampler` is given.
 
     A reward that gives no number to any of the first answers (`SHARD` or more) ends the training with ModelError: there
     is nothing to learn from. Rewards of which none is a number are not kept, so that a mended one is asked again.
@@ -137,7 +139,7 @@ class Rollouts:
         self._in_vain += len(self.samples)
         if self._in_vain >= SHARD or self._round == round_of(len(self.plan) - 1, self.settings):
             why = ", ".join(f"{reason} ({count})" for reason, count in getattr(self.reward, "dropped", {}).items())
-            fix = "mend the reward or name another, then run the same command again: what was drawn is kept"
+            fix = "mend the reward or name another, then run the same command again"
             raise ModelError(
                 f"none of {self._in_vain} answers has a reward", why or f"align.reward {self.settings.reward}", fix
             )
