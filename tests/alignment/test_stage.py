@@ -19,6 +19,7 @@ from rba.errors import DataError, ModelError
 from rba.evaluation.leak import heard_by
 from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
+from rba.rewards.weighted import WeightedReward
 from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder, file_hash
@@ -266,3 +267,16 @@ def test_a_mended_reward_is_asked_about_the_answers_that_were_drawn(tmp_path: Pa
     assert len(asked) == 2 * before
     assert [name for name in again if name.startswith("round")] == [name for name in once if name.startswith("round")]
     assert set(once) < set(again)
+
+
+def test_why_answers_have_no_reward_is_known_to_every_method_that_shares_them(tmp_path: Path):
+    def moody(completions: list[str], **columns: Any) -> list[float | None]:
+        return [None if i % 2 else float(len(set(text))) for i, text in enumerate(completions)]
+
+    noted = []
+    for method in ("rba-group", "grpo"):
+        folder = opened(tmp_path / "align" / method)
+        parts = {"method": method, "folder": folder, "seed": 1, "utterances": ROWS}
+        align(tiny_speechlm(), SETTINGS, **parts, reward=lambda *_: WeightedReward([(moody, 1.0)]))
+        noted.append(folder.notes["rewards_dropped"])
+    assert noted == 2 * [{"moody: no value": 3}]

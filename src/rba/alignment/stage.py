@@ -186,7 +186,7 @@ def align(
     outcome = trainer.run()
     if leads:
         facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
-        _note(folder, facts, ranked or valued)
+        _note(folder, facts, ranked or valued, rollouts if ranked else None)
         known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
         folder.complete()
@@ -236,10 +236,11 @@ def _rollouts(
     )
 
 
-def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None) -> None:
-    """What the training came to, and what its reward has to tell."""
+def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rollouts: Rollouts | None) -> None:
+    """What the training came to, and what its reward has to tell: of own answers if it ranks them."""
+    dropped = rollouts.all_dropped() if rollouts else getattr(reward, "dropped", {})
     folder.note("training", facts)
-    folder.note("rewards_dropped", dict(getattr(reward, "dropped", None) or {}))
+    folder.note("rewards_dropped", dict(dropped))
     folder.note("reward_signatures", getattr(reward, "signatures", {}))
 
 

@@ -279,9 +279,12 @@ class Trainer:
 
     def _counters(self) -> dict[str, Any]:
         counters = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
-        return {**counters, "rate": self.rate.state(), "best": asdict(self.best)}
+        dropped = self.rollouts.dropped if self.rollouts else {}
+        return {**counters, "rate": self.rate.state(), "best": asdict(self.best), "dropped": dropped}
 
     def _take(self, state: dict[str, Any]) -> None:
         self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
         self.rate.restore(state["rate"])
         self.best = Best(**state["best"])
+        if self.rollouts:
+            self.rollouts.dropped = state["dropped"]

@@ -35,7 +35,7 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
     align = root / "align"
     kept = _used(align, load_recipe(config).align) if config.is_file() else _all(align)
     found: dict[str, list[Pair]] = {}
-    rounds = [(s, path, *rest) for s, f, *rest in kept for path in sorted(f.glob("round-*.parquet"))]
+    rounds = [(s, path, own, mark) for s, f, own, mark in kept for path in sorted(f.glob("round-*.parquet"))]
     for source, path, settings, mark in rounds:
         drawn = [row for row in shards.read(path, Drawn) if row.utterance_id in responses]
         rewards = _rewards(path, mark)
