@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -168,6 +170,31 @@ def test_the_connector_learns_where_asked(benches):
     assert any(not torch.equal(a, b) for a, b in zip(before, after))
     assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
     assert bench.records[-1]["rewards/margins"] != pytest.approx(0, abs=1e-5)
+
+
+def test_after_a_kill_behind_a_validation_the_weights_of_the_best_that_is_known_are_kept(bench: Bench):
+    settings = replace(SMALL, checkpoint_minutes=0.0, validation=ValidationSettings(every=1, patience=0))
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+
+    def killed(record: dict[str, Any]) -> None:
+        if record["step"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.trainer("sft", settings, validator=Scripted([0.1, 0.2, 0.5, 0.9]), log=killed).run()
+    again = Bench(bench.folder, 2, 3)
+    log = partial(keep_weights, again, seen)
+    outcome = again.trainer("sft", settings, validator=Scripted([0.4, 0.3]), log=log).run()
+    whole = Bench(bench.folder.with_name("whole"), 2, 3)
+    log = partial(keep_weights, whole, seen)
+    whole.trainer("sft", settings, validator=Scripted([0.1, 0.2, 0.5, 0.4, 0.3]), log=log).run()
+    assert outcome.best_step == 2
+    assert all(torch.equal(weight, seen[2][name]) for name, weight in weights(again, True).items())
+    assert [path.name for path in bench.folder.glob("best*")] == ["best-2.safetensors"]
+
+
+def keep_weights(bench: Bench, seen: dict[int, dict[str, torch.Tensor]], record: dict[str, Any]) -> None:
+    seen[record["step"]] = weights(bench, True)
 
 
 def test_the_best_weights_are_kept(benches):

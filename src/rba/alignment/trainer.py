@@ -146,7 +146,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         if self.best.step and self.world.leads:
-            self.keeper.take_best()
+            self.keeper.take_best(self.best.step)
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
     def _step(self) -> dict[str, Any]:
@@ -253,14 +253,14 @@ class Trainer:
         if math.isfinite(value):
             self.rate.observe_score("validation", value)
         if self.step and self.best.update(value, self.step):
-            self.keeper.save_best()
+            self.keeper.save_best(self.step)
         patience = self.settings.validation.patience
         self.stopped = bool(patience) and self.best.since >= patience
         return found
 
     def _save(self) -> None:
         if self.world.leads:
-            self.keeper.save(self._counters())
+            self.keeper.save(self._counters(), self.best.step)
 
     def _restore(self) -> None:
         """Take the last state if there is one. Raises ProcessError where processes do not find the same."""
