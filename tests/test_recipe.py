@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rba.alignment.settings import AlignSettings
 from rba.cli import main
 from rba.errors import RecipeError
 from rba.lm.sampling import Sampling
 from rba.recipe import Recipe, load_recipe
+from rba.speech.settings import SpeechSettings
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
@@ -44,6 +46,23 @@ def test_sections_and_overrides_are_read(write):
     assert recipe.folder == Path("/data/x")
 
 
+@pytest.mark.parametrize("method", ["rba-group", "rba-opd", "grpo", "rloo", "tars"])
+def test_a_method_that_compares_answers_needs_two_of_them_by_voices_or_by_answers(method):
+    def made(spoken: int, **align):
+        return Recipe("r", speech=SpeechSettings(voices=spoken), align=AlignSettings(methods=(method,), **align))
+
+    assert made(2) and made(1, answers=2) and made(1, mix=("other",))
+    for spoken, align in ((1, {}), (4, {"voices": 1}), (4, {"voices": 1, "mix": ("other",)})):
+        with pytest.raises(RecipeError, match=f"{method} compares answers"):
+            made(spoken, **align)
+
+
+def test_methods_that_compare_nothing_learn_from_one_answer():
+    alone = AlignSettings(methods=("sft", "kd", "opd", "ppo", "rba-single"))
+    Recipe("r", speech=SpeechSettings(voices=1), align=alone)
+    Recipe("r", speech=SpeechSettings(voices=1), align=replace(alone, methods=("dpo",), answers=2))
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [
@@ -65,6 +84,12 @@ def test_sections_and_overrides_are_read(write):
             "evaluate.conditions={names: [engine], engine: hibari}",
             "an engine that the run does not speak with (evaluate.conditions.engine hibari); name another engine",
         ),
+        (
+            "align={voices: 1, methods: [sft, grpo]}",
+            "grpo compares answers to an instruction with each other, and here each has only one (align.answers 1, "
+            "align.voices 1, speech.voices 4); give it 2 or more answers, or 2 or more voices",
+        ),
+        ("align={methods: [sft], variants: {lone: {method: tars, voices: 1}}}", "lone compares answers"),
         ("name=a/b", "a name holds letters, digits"),
         ("extends=x.yaml", "unknown key (extends)"),
         ("align.lr=.inf", "(align.lr)"),

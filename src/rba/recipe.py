@@ -20,7 +20,7 @@ from typing import Any, Literal
 from rba import config, document
 from rba.alignment.objectives import available
 from rba.alignment.settings import AlignSettings
-from rba.alignment.variants import TAKEN, trained
+from rba.alignment.variants import TAKEN, resolve, trained
 from rba.cluster.settings import RaySettings
 from rba.connect.settings import ConnectSettings
 from rba.errors import RecipeError
@@ -64,8 +64,9 @@ class Recipe:
         """Fill in the run folder.
 
         Raises RecipeError for a name that cannot be a folder's, a negative seed, a BLEU that cannot tell the words of
-        the task's language apart, an opponent that is no model, and a condition "engine" with the run's own. A method
-        that is not trained is no mistake: the default opponents hold SFT.
+        the task's language apart, an opponent that is no model, a condition "engine" with the run's own, and a method
+        that compares answers where an instruction has one. A method that is not trained is no mistake: the default
+        opponents hold SFT.
         """
         if not re.fullmatch(r"[\w][\w.+-]*", self.name):
             raise RecipeError("a name holds letters, digits and . _ + - only", f'name "{self.name}"', "choose another")
@@ -81,11 +82,21 @@ class Recipe:
             fix = f"choose from {', '.join((*trained(self.align), *TAKEN))}"
             raise RecipeError("no model of this run has this name", f"evaluate.opponents: {name}", fix)
         self.evaluate.conditions.check_engine({self.speech.engine})
+        self._check_compared()
         if not self.output:
             object.__setattr__(self, "output", f"runs/{self.name}")
         if is_url(self.output):
             fix = "name a folder, and put the run there with rba upload"
             raise RecipeError("a run folder is on this machine", f"output {self.output}", fix)
+
+    def _check_compared(self) -> None:
+        for name in trained(self.align):
+            _, settings = resolve(self.align, name)
+            spoken = self.speech.voices if not settings.mix else 2  # other runs may have more voices
+            if settings.comparing and settings.answers * min(settings.voices or spoken, spoken) < 2:
+                what = f"{name} compares answers to an instruction with each other, and here each has only one"
+                where = f"align.answers 1, align.voices {settings.voices}, speech.voices {self.speech.voices}"
+                raise RecipeError(what, where, "give it 2 or more answers, or 2 or more voices")
 
     @property
     def folder(self) -> Path:
