@@ -160,6 +160,11 @@ def test_every_update_is_logged(bench: Bench):
     assert all(value == value for record in bench.records for value in record.values())
 
 
+def test_a_record_holds_what_json_has_and_nothing_else(bench: Bench):
+    bench.trainer("sft").log({"step": 1, "lr": 0.5, "loss": math.inf, "grad_norm": -math.inf, "kl": math.nan})
+    assert bench.records == [{"step": 1, "lr": 0.5}]
+
+
 def test_the_connector_learns_where_asked(benches):
     bench: Bench = benches(2, 2)
     bank, _ = build_bank(bench.speechlm, bench.utterances, keep_features=True)

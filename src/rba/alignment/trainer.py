@@ -118,8 +118,8 @@ class Trainer:
         self.stopped = False
 
     def log(self, record: dict[str, Any]) -> None:
-        """Write a record, less what is no number: JSON has no NaN."""
-        self._write({k: v for k, v in record.items() if v == v})
+        """Write a record, less what is not finite: JSON has no NaN and no infinity."""
+        self._write({k: v for k, v in record.items() if math.isfinite(v)})
 
     @property
     def size(self) -> int:
