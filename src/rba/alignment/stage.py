@@ -111,10 +111,10 @@ def _load_reward(
     return load_reward(
         weights,
         scaling=settings.reward_scaling,
-        teacher=partial(load, teacher, system=system),
+        teacher=lambda: load(teacher).told(system),
         embedder=partial(SentenceEmbedder, settings.embedder),
         reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
-        judge=partial(load, settings.judge or teacher),
+        judge=lambda: load(settings.judge or teacher),
         task=task,
     )
 
