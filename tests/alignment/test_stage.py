@@ -299,3 +299,27 @@ def test_a_teacher_that_also_judges_is_loaded_once(monkeypatch: pytest.MonkeyPat
     assert loaded == ["teacher"]
     assert likelihood.teacher.lm is judge.judge.lm
     assert (likelihood.teacher.system, judge.judge.system) == ("Be brief.", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sharding": "fsdp"}, "cannot be divided.*align.sharding=none"),
+        ({"rollout_server": "openai:http://h/v1#m"}, "a server does not draw.*align.rollout_server empty"),
+    ],
+)
+def test_a_checkpoint_on_packed_weights_is_refused_what_packing_by_the_recipe_is(tmp_path: Path, changes, says: str):
+    packed = tiny_speechlm()
+    packed.lm.quantize = "nf4"
+    parts = {"method": "rba-group", "folder": opened(tmp_path / "align" / "x"), "seed": 1, "utterances": ROWS}
+    with pytest.raises(ModelError, match=says):
+        align(packed, replace(SETTINGS, **changes), **parts, reward=lambda: variety)
+
+
+@pytest.mark.parametrize("method", ["sft", "kd"])
+def test_a_model_without_a_token_that_ends_a_turn_is_refused(tmp_path: Path, method: str):
+    endless = tiny_speechlm()
+    endless.lm.end_ids = []
+    folder = opened(tmp_path / "align" / method)
+    with pytest.raises(ModelError, match="no token that ends a turn"):
+        align(endless, SETTINGS, method=method, folder=folder, seed=1, utterances=ROWS, reward=lambda: variety)

@@ -143,6 +143,7 @@ def align(
     if objective.needs_reference and not bare:
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
+    _check_packed(speechlm, settings)
     if settings.sharding != "none":
         shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
@@ -192,6 +193,19 @@ def align(
         folder.complete()
         shutil.rmtree(state, ignore_errors=True)  # only now: what is lost before is trained again
     return outcome
+
+
+def _check_packed(speechlm: SpeechLM, settings: AlignSettings) -> None:
+    """Raise ModelError where packed weights, which a checkpoint may bring along, cannot do what is asked of them."""
+    if speechlm.lm.quantize != quantization.NF4:
+        return
+    or_else = "or start from a model on unpacked weights"
+    if settings.sharding != "none":
+        fix = f"set align.sharding=none, {or_else}"
+        raise ModelError("weights that are packed in 4 bits cannot be divided", speechlm.name, fix)
+    if settings.rollout_server:
+        fix = f"leave align.rollout_server empty, {or_else}"
+        raise ModelError("a server does not draw from weights that are packed in 4 bits", speechlm.name, fix)
 
 
 def _rewards(
