@@ -34,6 +34,10 @@ class ModelError(RbaError, RuntimeError):
     """A model is missing, fails its check, or cannot do what the recipe asks."""
 
 
+class RefusalError(ModelError):
+    """A served model refuses one request, which may be the request's fault: it answers others."""
+
+
 class TeacherError(RbaError, RuntimeError):
     """The teacher gave nothing usable."""
 

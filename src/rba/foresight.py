@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from rba.errors import ModelError
+from rba.alignment.variants import resolve, trained
+from rba.errors import ModelError, RecipeError
 from rba.evaluation.benchmarks.sources import check_source
 from rba.named import named_models
 from rba.recipe import Recipe
@@ -20,11 +21,14 @@ def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
     """Raise now what the stages of `verbs` would find hours later; no model is loaded, and no server is asked.
 
     ModelError for a server's API key that is not set and for what a speech engine lacks, RecipeError for speakers that
-    the engine cannot speak as or that are too few, and for conditions that an engine cannot make, DataError for a
-    benchmark whose data are neither here nor can be on the hub.
+    the engine cannot speak as or that are too few, for methods that compare answers where an instruction has one alone,
+    and for conditions that an engine cannot make, DataError for a benchmark whose data are neither here nor can be on
+    the hub.
     """
     if "speak" in verbs:
         check_bank(recipe.speech, (split for split, count in recipe.synthesis.quotas.items() if count))
+    if "align" in verbs:
+        _check_compared(recipe)
     if "evaluate" in verbs and recipe.evaluate.conditions.names:
         from rba.evaluation.rendering import check_engines
 
@@ -35,6 +39,16 @@ def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
     if "evaluate" in verbs:
         for benchmark in recipe.evaluate.benchmarks:
             check_source(benchmark)
+
+
+def _check_compared(recipe: Recipe) -> None:
+    for name in trained(recipe.align):
+        _, settings = resolve(recipe.align, name)
+        spoken = recipe.speech.voices if not settings.mix else 2  # other runs may have more voices
+        if settings.comparing and settings.answers * min(settings.voices or spoken, spoken) < 2:
+            what = f"{name} compares answers to an instruction with each other, and here each has only one"
+            where = f"align.answers 1, align.voices {settings.voices}, speech.voices {recipe.speech.voices}"
+            raise RecipeError(what, where, "give it 2 or more answers, or 2 or more voices")
 
 
 def _asked(recipe: Recipe) -> Iterator[tuple[str, str, str]]:

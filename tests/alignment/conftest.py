@@ -70,7 +70,7 @@ class FixedRollouts:
 
     def __init__(self, plan: Sequence[Sequence[Group]], samples: dict[str, Sample]):
         self.plan, self.by_id = plan, samples
-        self.samples = list(samples.values())
+        self.samples, self.dropped = list(samples.values()), dict[str, dict[str, int]]()
 
     def tasks(self, step: int) -> tuple[list[Task], bool]:
         tasks = [group.task() for group in self.plan[step]]
@@ -121,6 +121,7 @@ class Bench:
         objective = load_objective(method, settings)
         rollouts = parts.pop("rollouts", FixedRollouts(steps, self.samples()) if objective.needs_samples else None)
         defaults: dict[str, Any] = {"validator": None, "probe": None, "folder": self.folder, "seed": 7}
+        defaults["log"] = self.records.append
         return Trainer(
             self.speechlm,
             objective,
@@ -128,7 +129,6 @@ class Bench:
             bank or self.bank,
             settings,
             rollouts=rollouts,
-            log=self.records.append,
             **{**defaults, **parts},
         )
 

@@ -6,21 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 
+from rba.alignment.groups import plan
+from rba.alignment.rollout import Rollouts
 from rba.alignment.schedule import AdaptiveRate
 from rba.alignment.settings import AdaptiveSettings, ValidationSettings
 from rba.alignment.stage import align
+from rba.rewards.weighted import WeightedReward
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder
 
-from .conftest import SMALL, variety
+from .conftest import SMALL, Bench, variety
 
 Refresh = Literal["once", "per_round", "online"]
 
@@ -110,3 +114,30 @@ def test_so_they_do_where_every_update_draws_its_answers(tmp_path: Path):
 def test_so_they_do_with_a_value_head(tmp_path: Path):
     cut, whole = cut_and_whole(tmp_path, "ppo")
     assert cut == whole
+
+
+@pytest.mark.parametrize("refresh", ["once", "per_round", "online"])
+def test_answers_without_a_reward_are_counted_once_however_often_a_run_is_stopped(benches, refresh: Refresh):
+    def moody(completions: list[str], **columns: Any) -> list[float | None]:
+        return [None if i % 2 else float(len(text)) for i, text in enumerate(completions)]
+
+    class Stop(Exception):
+        pass
+
+    def stopping(record: dict) -> None:
+        if record["step"] == 3:
+            raise Stop
+
+    def count(bench: Bench, log: Callable[[dict], None]) -> dict[str, int]:
+        steps = plan(bench.groups, settings.groups_per_step, settings.steps, 7)
+        own = (bench.speechlm, bench.bank, steps, settings, WeightedReward([(moody, 1)]), bench.folder / "own", 5)
+        rollouts = Rollouts(*own)
+        bench.trainer("rba-group", settings, rollouts=rollouts, log=log).run()
+        return rollouts.all_dropped()
+
+    settings = replace(SMALL, refresh=refresh, round_steps=2, checkpoint_minutes=0.0)
+    cut = benches(2, 3)
+    with pytest.raises(Stop):
+        count(cut, stopping)
+    whole = {"moody: no value": {"once": 3, "per_round": 6, "online": 12}[refresh]}
+    assert count(Bench(cut.folder, 2, 3), print) == count(benches(2, 3), print) == whole

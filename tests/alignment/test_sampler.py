@@ -260,7 +260,7 @@ def test_options_of_speed_leave_the_shared_answers_and_another_model_does_not(tm
     folder = StageFolder(tmp_path / "align" / "grpo")
     data = SimpleNamespace(mark="m", plan=[])
     places = [
-        _rollout_folder(replace(SMALL, rollout_server=name), "grpo", folder, 1, data, "teacher", "")
+        _rollout_folder(replace(SMALL, rollout_server=name), "grpo", folder, 1, data)
         for name in ("openai:http://h/v1#a", "openai:http://h/v1?concurrency=4&timeout=9#a", "openai:http://h/v1#b")
     ]
     assert places[0] == places[1] != places[2]

@@ -13,12 +13,16 @@ import torch
 
 from rba.alignment.rollout import Drawn
 from rba.alignment.settings import AdaptiveSettings, ValidationSettings
-from rba.alignment.stage import align, run
+from rba.alignment.stage import _load_reward, align, run
 from rba.data import shards
 from rba.errors import DataError, ModelError
 from rba.evaluation.leak import heard_by
+from rba.lm.task import NO_TASK
 from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
+from rba.rewards.weighted import WeightedReward
+from rba.teachers.local import LocalTeacher
+from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder, file_hash
@@ -240,3 +244,82 @@ def test_a_training_that_ended_without_any_reward_goes_on_once_the_reward_is_men
     again = opened(tmp_path / "align" / method)
     align(tiny_speechlm(), SETTINGS, **common, folder=again, reward=lambda *_: variety)
     assert again.is_complete
+
+
+def test_a_mended_reward_is_asked_about_the_answers_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    settings = replace(SETTINGS, reward="mended_reward:value")
+    asked: list[int] = []
+
+    def go(code: str, mark: str) -> list[str]:
+        Path("mended_reward.py").write_text(code)
+
+        def reward(prompts: list[str], texts: list[str], *_: Any, **columns: Any) -> list[float]:
+            asked.append(len(texts))
+            return variety(prompts, texts)
+
+        folder = opened(tmp_path / "align" / "rba-group", mark)
+        parts = {"method": "rba-group", "folder": folder, "seed": 1, "utterances": ROWS}
+        align(tiny_speechlm(), settings, **parts, reward=lambda *_: reward)
+        return sorted(path.name for path in tmp_path.glob("align/.shared/answers-*/*"))
+
+    once = go("value = len", "before")
+    monkeypatch.setattr("rba.alignment.rollout.Rollouts._draw", None)
+    before = len(asked)
+    again = go("value = max", "mended")
+    assert len(asked) == 2 * before
+    assert [name for name in again if name.startswith("round")] == [name for name in once if name.startswith("round")]
+    assert set(once) < set(again)
+
+
+def test_why_answers_have_no_reward_is_known_to_every_method_that_shares_them(tmp_path: Path):
+    def moody(completions: list[str], **columns: Any) -> list[float | None]:
+        return [None if i % 2 else float(len(set(text))) for i, text in enumerate(completions)]
+
+    noted = []
+    for method in ("rba-group", "grpo"):
+        folder = opened(tmp_path / "align" / method)
+        parts = {"method": method, "folder": folder, "seed": 1, "utterances": ROWS}
+        align(tiny_speechlm(), SETTINGS, **parts, reward=lambda *_: WeightedReward([(moody, 1.0)]))
+        noted.append(folder.notes["rewards_dropped"])
+    assert noted == 2 * [{"moody: no value": 3}]
+
+
+def test_a_teacher_that_also_judges_is_loaded_once(monkeypatch: pytest.MonkeyPatch):
+    loaded: list[str] = []
+
+    def load(name: str) -> LocalTeacher:
+        loaded.append(name)
+        return LocalTeacher(tiny_text_lm())
+
+    monkeypatch.setattr("rba.teachers.load.load_teacher", load)
+    settings = replace(SETTINGS, reward="likelihood + judge")
+    reward = _load_reward(settings, "teacher", "Be brief.", NO_TASK)
+    likelihood, judge = (part for part, _ in reward.parts.values())
+    assert loaded == ["teacher"]
+    assert likelihood.teacher.lm is judge.judge.lm
+    assert (likelihood.teacher.system, judge.judge.system) == ("Be brief.", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sharding": "fsdp"}, "cannot be divided.*align.sharding=none"),
+        ({"rollout_server": "openai:http://h/v1#m"}, "a server does not draw.*align.rollout_server empty"),
+    ],
+)
+def test_a_checkpoint_on_packed_weights_is_refused_what_packing_by_the_recipe_is(tmp_path: Path, changes, says: str):
+    packed = tiny_speechlm()
+    packed.lm.quantize = "nf4"
+    parts = {"method": "rba-group", "folder": opened(tmp_path / "align" / "x"), "seed": 1, "utterances": ROWS}
+    with pytest.raises(ModelError, match=says):
+        align(packed, replace(SETTINGS, **changes), **parts, reward=lambda: variety)
+
+
+@pytest.mark.parametrize("method", ["sft", "kd"])
+def test_a_model_without_a_token_that_ends_a_turn_is_refused(tmp_path: Path, method: str):
+    endless = tiny_speechlm()
+    endless.lm.end_ids = []
+    folder = opened(tmp_path / "align" / method)
+    with pytest.raises(ModelError, match="no token that ends a turn"):
+        align(endless, SETTINGS, method=method, folder=folder, seed=1, utterances=ROWS, reward=lambda: variety)

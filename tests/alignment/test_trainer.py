@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +84,29 @@ def test_blocks_that_run_again_in_the_backward_pass_change_nothing(benches):
     assert all(torch.equal(weight, found[1][name]) for name, weight in found[0].items())
 
 
+def dropping(bench: Bench) -> Bench:
+    """A bench whose LLM drops out of its attention in training mode, as some families are published."""
+    for block in bench.speechlm.lm.model.model.layers:
+        block.self_attn.attention_dropout = 0.5
+    return bench
+
+
+def test_an_adapter_with_dropout_begins_as_its_reference_whatever_the_llm_drops_in_training(bench: Bench):
+    settings = replace(SMALL, steps=1, use_reference=True, lam=0.0, lora=replace(SMALL.lora, dropout=0.1))
+    dropping(bench).trainer("rba-group", settings).run()
+    assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    assert bench.records[0]["loss/preference"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_the_adapters_dropout_acts_in_updates(benches):
+    moved = []
+    for dropout in (0.0, 0.5):
+        bench: Bench = benches(2, 3)
+        bench.trainer("sft", replace(SMALL, lora=replace(SMALL.lora, dropout=dropout))).run()
+        moved.append(weights(bench, True))
+    assert any(not torch.equal(weight, moved[1][name]) for name, weight in moved[0].items())
+
+
 def test_instructions_are_never_cut_by_a_micro_batch():
     assert micro_batches([3, 3, 3, 9, 1], 6) == [[0, 1], [2], [3], [4]]
     assert micro_batches([5, 5, 5, 5], 16) == [[0, 1], [2, 3]]
@@ -134,6 +160,11 @@ def test_every_update_is_logged(bench: Bench):
     assert all(value == value for record in bench.records for value in record.values())
 
 
+def test_a_record_holds_what_json_has_and_nothing_else(bench: Bench):
+    bench.trainer("sft").log({"step": 1, "lr": 0.5, "loss": math.inf, "grad_norm": -math.inf, "kl": math.nan})
+    assert bench.records == [{"step": 1, "lr": 0.5}]
+
+
 def test_the_connector_learns_where_asked(benches):
     bench: Bench = benches(2, 2)
     bank, _ = build_bank(bench.speechlm, bench.utterances, keep_features=True)
@@ -144,6 +175,31 @@ def test_the_connector_learns_where_asked(benches):
     assert any(not torch.equal(a, b) for a, b in zip(before, after))
     assert bench.records[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
     assert bench.records[-1]["rewards/margins"] != pytest.approx(0, abs=1e-5)
+
+
+def test_after_a_kill_behind_a_validation_the_weights_of_the_best_that_is_known_are_kept(bench: Bench):
+    settings = replace(SMALL, checkpoint_minutes=0.0, validation=ValidationSettings(every=1, patience=0))
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+
+    def killed(record: dict[str, Any]) -> None:
+        if record["step"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.trainer("sft", settings, validator=Scripted([0.1, 0.2, 0.5, 0.9]), log=killed).run()
+    again = Bench(bench.folder, 2, 3)
+    log = partial(keep_weights, again, seen)
+    outcome = again.trainer("sft", settings, validator=Scripted([0.4, 0.3]), log=log).run()
+    whole = Bench(bench.folder.with_name("whole"), 2, 3)
+    log = partial(keep_weights, whole, seen)
+    whole.trainer("sft", settings, validator=Scripted([0.1, 0.2, 0.5, 0.4, 0.3]), log=log).run()
+    assert outcome.best_step == 2
+    assert all(torch.equal(weight, seen[2][name]) for name, weight in weights(again, True).items())
+    assert [path.name for path in bench.folder.glob("best*")] == ["best-2.safetensors"]
+
+
+def keep_weights(bench: Bench, seen: dict[int, dict[str, torch.Tensor]], record: dict[str, Any]) -> None:
+    seen[record["step"]] = weights(bench, True)
 
 
 def test_the_best_weights_are_kept(benches):

@@ -45,8 +45,8 @@ def add_samples(root: Path, rewarded: bool = True) -> None:
     shards.write(folder / "round-00000-00000.parquet", drawn, Drawn)
     shards.write(folder / "typed-round-00000-00000.parquet", [], Drawn)
     if rewarded:
-        valued = [Valued(u.id, 0, reward, ["recall"], [reward]) for u, reward in zip(train, rewards)]
-        shards.write(folder / "rewards-round-00000-00000.parquet", valued, Valued)
+        valued = [Valued(u.id, 0, reward, ["recall"], [reward], []) for u, reward in zip(train, rewards)]
+        shards.write(folder / f"rewards-{16 * 'a'}-round-00000-00000.parquet", valued, Valued)
 
 
 def save_moved(speechlm: Any, run: Path) -> None:

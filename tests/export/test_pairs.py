@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from export.runs import add_samples, make_run
 from rba import document
+from rba.alignment.rollout import Valued
+from rba.data import shards
 from rba.errors import DataError
 from rba.export.example import Pair
 from rba.export.export import export
@@ -117,3 +120,17 @@ def test_a_run_without_ranked_answers_is_told_so(tmp_path):
     with pytest.raises(DataError, match="no preference pairs"):
         export(root, "hf", tmp_path / "out", pairs="group")
     assert export(root, "hf", tmp_path / "out", pairs="single").examples == {"train": 4}
+
+
+def test_shared_answers_are_paired_by_the_rewards_of_the_methods_and_not_by_a_variants(tmp_path):
+    add_samples(tmp_path)
+    folder = tmp_path / "align" / ".shared" / "answers-abc"
+    (kept,) = folder.glob("rewards-*")
+    valued = [replace(row, reward=-row.reward) for row in shards.read(kept, Valued)]
+    shards.write(folder / kept.name.replace("a" * 16, "0" * 16), valued, Valued)
+    for name, mark in (("rba-group", "a" * 16), ("mine", "0" * 16)):
+        stage = Workspace(tmp_path).stage(f"align/{name}")
+        stage.open("by hand")
+        stage.note("reward_mark", mark)
+    configure(tmp_path, methods=["sft", "rba-group"], variants={"mine": {"method": "rba-group", "reward": "length"}})
+    assert load_pairs(tmp_path, "group", RESPONSES)[TRAIN[0].id][0].chosen == "an apple!"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rba.errors import ModelError
-from rba.models.adapters import add_lora
+from rba.models.adapters import adapter_dropout, add_lora
 from rba.testing.tiny_speechlm import tiny_speechlm
 
 
@@ -51,3 +51,12 @@ def test_saving_one_asks_no_hub_what_its_base_is(tmp_path: Path, monkeypatch: py
         warnings.simplefilter("error")
         speechlm.save(tmp_path)
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_dropout_of_an_update_is_the_adapters_alone():
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 8, dropout=0.5)
+    with adapter_dropout(speechlm):
+        training = {name for name, module in speechlm.lm.model.named_modules() if module.training}
+        assert training and all("lora_dropout" in name for name in training)
+    assert not any(module.training for module in speechlm.lm.model.modules())

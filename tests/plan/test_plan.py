@@ -236,10 +236,17 @@ GROUP = "method: rba-group"
         ("rba-single", {"a": GROUP, "b": GROUP}, {"(shared)": [DRAWN], "/a": [REWARDED]}),
         ("", {"rba-group": GROUP, "a": GROUP}, {"/rba-group": [DRAWN, REWARDED]}),
         ("rba-group", {"a": "method: opd", "b": "method: opd"}, {"(shared)": [DRAWN, REWARDED], "/a": [TYPED]}),
+        ("rba-group", {"a": f"{GROUP}, reward: judge + recall"}, {"(shared)": [DRAWN, REWARDED], "/a": [REWARDED]}),
         ("rba-group", {"a": "method: tars"}, {"(shared)": [DRAWN, REWARDED], "/a": [TYPED, REWARDED]}),
         *(
             ("rba-group", {"a": f"{GROUP}, {key}"}, {"(shared)": [DRAWN, REWARDED], "/a": [DRAWN, REWARDED]})
-            for key in ("answers: 2", "train_connector: true", "refresh: online", "adaptive: {drift_every: 1}")
+            for key in (
+                "answers: 2",
+                "steps: 1",
+                "train_connector: true",
+                "refresh: online",
+                "adaptive: {drift_every: 1}",
+            )
         ),
     ],
 )

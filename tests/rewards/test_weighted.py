@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rba.errors import ModelError, RefusalError
 from rba.rewards.reward import load_reward
 from rba.rewards.summary import length_correlation, summarise
 from rba.rewards.weighted import WeightedReward
@@ -51,6 +52,33 @@ def test_an_async_part_that_fails_on_one_sample_costs_that_sample_only():
     assert reward.dropped == {"moody: ConnectionError": 1}
     with pytest.raises(ConnectionError):
         reward(["q"] * 2, ["bad", "bad"], reference=[""] * 2)
+
+
+class Served:
+    """A part behind a server that fails as `error` says, for `bad` completions alone if there are any."""
+
+    def __init__(self, error: Exception, bad: str = ""):
+        self.error, self.bad, self.calls = error, bad, 0
+
+    def __call__(self, completions, **columns):
+        self.calls += 1
+        if not self.bad or self.bad in completions:
+            raise self.error
+        return [1.0] * len(completions)
+
+
+@pytest.mark.parametrize("answers", [1, 64])
+def test_a_server_that_is_gone_is_asked_once_and_told(answers: int):
+    gone = Served(ModelError("the server failed 6 times", "http://here", "check that the server runs"))
+    with pytest.raises(ModelError, match="failed 6 times"):
+        WeightedReward([(gone, 1)])(["q"] * answers, ["a"] * answers, reference=[""] * answers)
+    assert gone.calls == 1
+
+
+def test_an_answer_that_a_server_refuses_goes_without_a_reward():
+    reward = WeightedReward([(Served(RefusalError("the server refuses the request"), "bad"), 1)])
+    assert reward(["q"] * 3, ["a", "bad", "c"], reference=[""] * 3) == [1, None, 1]
+    assert "RefusalError" in next(iter(reward.dropped))
 
 
 def test_what_is_no_number_at_all_is_counted():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -160,3 +162,9 @@ def test_a_teacher_told_otherwise_answers_as_one_made_so_on_the_same_llm(teacher
     assert told.log_likelihood(texts, ["So.", "Tea."]) == made.log_likelihood(texts, ["So.", "Tea."])
     assert told.log_likelihood(texts, ["So.", "Tea."]) != teacher.log_likelihood(texts, ["So.", "Tea."])
     assert told.told("").log_likelihood(texts, ["So.", "Tea."]) == teacher.log_likelihood(texts, ["So.", "Tea."])
+
+
+def test_likelihoods_need_a_token_that_ends_a_turn():
+    endless = LocalTeacher(replace(tiny_text_lm(), end_ids=[]))
+    with pytest.raises(ModelError, match=r"no token that ends a turn \(tiny-0\); choose an instruction-tuned model"):
+        endless.log_likelihood(["Why?"], ["So."])

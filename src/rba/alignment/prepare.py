@@ -16,6 +16,7 @@ from rba.alignment.settings import AlignSettings
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import DataError
+from rba.lm import chat
 from rba.lm.number_format import number_format
 from rba.models import folder_of
 from rba.models.speechlm import SpeechLM
@@ -48,7 +49,7 @@ def prepare(
 ) -> Prepared:
     """Choose and encode the speech of a run. `mark` identifies the model; methods of a run share the folder `shared`.
 
-    Raises DataError where there is nothing to train on, ModelError for a model that does not listen.
+    Raises DataError where there is nothing to train on, ModelError for a model that does not listen or never ends.
     """
     train, held_out, counts = _choose(speechlm, utterances, settings, seed)
     wanted = {u for group in [*train, *held_out] for u in group.utterances}
@@ -78,8 +79,9 @@ def _choose(
 ) -> tuple[list[Group], list[Group], dict[str, Any]]:
     """The training instructions that the updates can reach, the held-out ones that will be used, and counts."""
     lm, longest = speechlm.lm, settings.max_response
-    train, counts = make_groups(utterances, "train", lm.tokenizer, lm.end_ids[0], longest)
-    held_out, _ = make_groups(utterances, "validation", lm.tokenizer, lm.end_ids[0], longest)
+    end = chat.taught_end(lm.end_ids, lm.name)
+    train, counts = make_groups(utterances, "train", lm.tokenizer, end, longest)
+    held_out, _ = make_groups(utterances, "validation", lm.tokenizer, end, longest)
     if not train:
         fix = "run rba synthesize and rba speak with synthesis.train above 0 first"
         raise DataError("there is no spoken training instruction with an answer", "split train", fix)

@@ -7,6 +7,7 @@ answers to that utterance, not on the method.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 
 SHARD = 32
+MARK = 16
+"""Letters of a reward's mark in the names of files."""
 
 Reward = Callable[..., Sequence[float | None]]
 
@@ -49,13 +52,14 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Valued:
-    """The reward of a kept self-sample and of its `parts`, by name; None where there is none."""
+    """The reward of a kept self-sample and of its `parts`, by name; None where there is none, and `dropped` why."""
 
     utterance_id: str
     member: int
     reward: float | None
     names: list[str]
     parts: list[float | None]
+    dropped: list[str]
 
 
 def round_length(settings: AlignSettings) -> int:
@@ -78,12 +82,13 @@ class Rollouts:
 
     Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. Answers
     of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
-    and so do other methods, where all of them come from the initial model and share the folder; their rewards are told
-    apart by `mark`. `bare` says that the initial model has no adapter of its own. The model in memory draws, unless
-    another `sampler` is given.
+    and so do other methods, where all of them come from the initial model and share the folder; their rewards,
+    in files of their own, are told apart by `mark`. `bare` says that the initial model has no adapter of its own. The
+    model in memory draws, unless another `sampler` is given.
 
     A reward that gives no number to any of the first answers (`SHARD` or more) ends the training with ModelError: there
     is nothing to learn from. Rewards of which none is a number are not kept, so that a mended one is asked again.
+    `dropped` counts by round why answers have no reward, whoever had asked for it.
 
     Processes that work together divide the drawing; the leader alone keeps answers and rewards them, all at once.
     """
@@ -107,6 +112,7 @@ class Rollouts:
         self.typed, self.mark = typed, mark
         self.sampler = sampler or LocalSampler(speechlm, settings)
         self._round, self._samples = -1, dict[str, list[Sample]]()
+        self.dropped: dict[str, dict[str, int]] = {}
         self._in_vain: int | None = 0  # answers so far as long as none has a reward; None once one has
 
     def tasks(self, step: int) -> tuple[list[Task], bool]:
@@ -127,6 +133,10 @@ class Rollouts:
         """The self-samples of the current round."""
         return [sample for samples in self._samples.values() for sample in samples]
 
+    def all_dropped(self) -> dict[str, int]:
+        """Why answers have no reward, over all rounds: counts by reason."""
+        return dict(sum((Counter(counts) for counts in self.dropped.values()), Counter[str]()))
+
     def _check_rewarded(self) -> None:
         """Raise ModelError where no answer has had a reward for long enough, or to the end of the plan."""
         if self.reward is None or self._in_vain is None:
@@ -136,8 +146,8 @@ class Rollouts:
             return
         self._in_vain += len(self.samples)
         if self._in_vain >= SHARD or self._round == round_of(len(self.plan) - 1, self.settings):
-            why = ", ".join(f"{reason} ({count})" for reason, count in getattr(self.reward, "dropped", {}).items())
-            fix = "mend the reward or name another, then run the same command again: what was drawn is kept"
+            why = ", ".join(f"{reason} ({count})" for reason, count in self.all_dropped().items())
+            fix = "mend the reward or name another, then run the same command again"
             raise ModelError(
                 f"none of {self._in_vain} answers has a reward", why or f"align.reward {self.settings.reward}", fix
             )
@@ -150,6 +160,7 @@ class Rollouts:
         size = len(groups) if online else SHARD  # what is kept is kept piece by piece
         pieces = [groups[i : i + size] for i in range(0, len(groups), size)]
         samples: dict[str, list[Sample]] = {}
+        dropped: Counter[str] = Counter()
         kinds = (False, True) if self.typed else (False,)
         total = len(kinds) * self.settings.answers * sum(len(group.utterances) for group in groups)
         with nullcontext() if online else progress("own answers", total) as bar:
@@ -162,9 +173,11 @@ class Rollouts:
                     for row in drawn:
                         value = rewards.get((row.utterance_id, row.member))
                         samples.setdefault(row.utterance_id, []).append(_sample(row, value))
+                        dropped.update(value.dropped if value else ())
                     if bar:
                         bar.advance(len(drawn))
                         runtime.give_back()
+        self.dropped |= {str(number): dict(dropped)} if dropped else {}
         return samples
 
     def _kept(self, place: Path, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
@@ -245,9 +258,10 @@ class Rollouts:
             reference=[group.response for group in asked],
         )
         parts: dict[str, list[float | None]] = getattr(self.reward, "parts_values", {})
+        reasons: list[list[str]] = getattr(self.reward, "reasons", [[] for _ in drawn])
         return {
             (row.utterance_id, row.member): Valued(
-                row.utterance_id, row.member, value, list(parts), [part[i] for part in parts.values()]
+                row.utterance_id, row.member, value, list(parts), [part[i] for part in parts.values()], reasons[i]
             )
             for i, (row, value) in enumerate(zip(drawn, values))
         }

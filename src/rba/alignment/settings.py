@@ -30,7 +30,7 @@ class LoraSettings:
 
     rank: int = 16  # 0 = none: only the connector is trained
     alpha: int = 32  # the adapter's output is scaled by alpha / rank
-    dropout: float = 0.0  # on the adapter's input
+    dropout: float = 0.0  # on the adapter's input, in updates; the model's own stays off
     targets: str | tuple[str, ...] = "all-linear"  # peft's target_modules: "all-linear", a regex or a list of names
 
 
@@ -203,6 +203,15 @@ class AlignSettings:
         _check(a.drift_target > 0 and a.drift_every >= 0, "adaptive", "drift_target > 0, drift_every >= 0")
         _check(a.drift_answers >= 1 and a.tolerance >= 0, "adaptive", "drift_answers >= 1, tolerance >= 0")
         _check(v.every >= 0 and v.groups >= 1 and v.patience >= 0, "validation", "every, patience >= 0; groups >= 1")
+
+    @property
+    def comparing(self) -> tuple[str, ...]:
+        """The methods that compare answers to one instruction, whoever spoke it: from one alone they learn nothing."""
+        compares = {
+            "rba-opd": self.rba_opd.preference > 0,
+            **dict.fromkeys(("rba-group", "grpo", "rloo", "tars"), True),
+        }
+        return tuple(method for method in self.methods if compares.get(method))
 
     @property
     def single_weight(self) -> float:

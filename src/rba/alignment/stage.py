@@ -16,13 +16,13 @@ from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import Objective, load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
-from rba.alignment.rollout import Reward, Rollouts
+from rba.alignment.rollout import MARK, Reward, Rollouts
 from rba.alignment.sampler import Sampler, load_sampler
 from rba.alignment.settings import AlignSettings, LoraSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
-from rba.alignment.variants import SAMPLED_BY
+from rba.alignment.variants import REWARDED_BY, SAMPLED_BY
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
@@ -111,10 +111,10 @@ def _load_reward(
     return load_reward(
         weights,
         scaling=settings.reward_scaling,
-        teacher=partial(load, teacher, system=system),
+        teacher=lambda: load(teacher).told(system),
         embedder=partial(SentenceEmbedder, settings.embedder),
         reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
-        judge=partial(load, settings.judge or teacher),
+        judge=lambda: load(settings.judge or teacher),
         task=task,
     )
 
@@ -143,6 +143,7 @@ def align(
     if objective.needs_reference and not bare:
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
+    _check_packed(speechlm, settings)
     if settings.sharding != "none":
         shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
@@ -161,9 +162,12 @@ def align(
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
     if objective.needs_samples:
-        kept = _rollout_folder(settings, method, folder, seed, data, teacher, teacher_system)
+        kept = _rollout_folder(settings, method, folder, seed, data)
+        valued_by = _reward_mark(settings, objective, teacher, teacher_system)
+        if ranked:
+            folder.note("reward_mark", valued_by)
         sampler = load_sampler(speechlm, settings, state / "served")
-        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, sampler, bare)
+        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, sampler, bare, valued_by)
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
     trainer = Trainer(
@@ -183,12 +187,25 @@ def align(
     outcome = trainer.run()
     if leads:
         facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
-        _note(folder, facts, ranked or valued)
+        _note(folder, facts, ranked or valued, rollouts if ranked else None)
         known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
         folder.complete()
         shutil.rmtree(state, ignore_errors=True)  # only now: what is lost before is trained again
     return outcome
+
+
+def _check_packed(speechlm: SpeechLM, settings: AlignSettings) -> None:
+    """Raise ModelError where packed weights, which a checkpoint may bring along, cannot do what is asked of them."""
+    if speechlm.lm.quantize != quantization.NF4:
+        return
+    or_else = "or start from a model on unpacked weights"
+    if settings.sharding != "none":
+        fix = f"set align.sharding=none, {or_else}"
+        raise ModelError("weights that are packed in 4 bits cannot be divided", speechlm.name, fix)
+    if settings.rollout_server:
+        fix = f"leave align.rollout_server empty, {or_else}"
+        raise ModelError("a server does not draw from weights that are packed in 4 bits", speechlm.name, fix)
 
 
 def _rewards(
@@ -215,10 +232,9 @@ def _rollouts(
     seed: int,
     sampler: Sampler,
     bare: bool,
+    mark: str,
 ) -> Rollouts:
-    """What draws the objective's self-samples and keeps them in `folder`."""
-    extra = objective.reward_terms
-    mark = f"{fingerprint(dict(extra))[:8]}-" if extra else ""
+    """What draws the objective's self-samples and keeps them in `folder`, their rewards under `mark`."""
     return Rollouts(
         speechlm,
         data.learnt,
@@ -230,14 +246,15 @@ def _rollouts(
         sampler,
         bare=bare,
         typed=objective.needs_typed,
-        mark=mark,
+        mark=f"{mark}-",
     )
 
 
-def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None) -> None:
-    """What the training came to, and what its reward has to tell."""
+def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rollouts: Rollouts | None) -> None:
+    """What the training came to, and what its reward has to tell: of own answers if it ranks them."""
+    dropped = rollouts.all_dropped() if rollouts else getattr(reward, "dropped", {})
     folder.note("training", facts)
-    folder.note("rewards_dropped", dict(getattr(reward, "dropped", None) or {}))
+    folder.note("rewards_dropped", dict(dropped))
     folder.note("reward_signatures", getattr(reward, "signatures", {}))
 
 
@@ -252,9 +269,7 @@ def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, rewa
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
 
 
-def _rollout_folder(
-    settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared, teacher: str, told: System
-) -> Path:
+def _rollout_folder(settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared) -> Path:
     """Where self-samples are kept: beside the methods if all of them draw from the initial model, else in the stage.
 
     A variant takes those of the methods where they are the same, and leaves them alone where they are not.
@@ -265,12 +280,19 @@ def _rollout_folder(
     facts = {key: value for key, value in config.to_tree(settings).items() if key in SAMPLED_BY}
     facts["rollout_server"] = llm_mark(settings.rollout_server) if settings.rollout_server else ""
     wanted = sorted({(group.id, group.response) for step in data.plan for group in step})  # rewards compare with these
-    judges = (settings.reward_model, settings.judge, settings.embedder, teacher)  # a local one may be another by now
-    marks = [model_mark(name) for name in judges if name]
-    mark = fingerprint(data.mark, facts, code_hashes(settings.reward), seed, told, marks, wanted)
+    mark = fingerprint(data.mark, facts, seed, wanted)
     if folder.path.name != method:
         return shared / f"answers-{mark}" if (shared / f"answers-{mark}").is_dir() else own
     return keep_only(shared, "answers", mark)
+
+
+def _reward_mark(settings: AlignSettings, objective: Objective, teacher: str, told: System) -> str:
+    """What tells the rewards of the same answers apart: an edit of the user's own code, another judge, another sum."""
+    facts = {key: value for key, value in config.to_tree(settings).items() if key in REWARDED_BY}
+    judges = (settings.reward_model, settings.judge, settings.embedder, teacher)  # a local one may be another by now
+    marks = [model_mark(name) for name in judges if name]
+    extra = dict(objective.reward_terms)
+    return fingerprint(facts, code_hashes(settings.reward), told, marks, extra)[:MARK]
 
 
 def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:

@@ -192,7 +192,7 @@ def check_served(settings: AlignSettings) -> None:
 def same_tokens(student: TextLM, other: Any, end: int) -> bool:
     """Whether the student writes with the tokens of tokenizer `other` and ends a turn with `end`."""
     own = student.tokenizer
-    if own.get_vocab() != other.get_vocab() or student.end_ids[0] != end:
+    if own.get_vocab() != other.get_vocab() or chat.taught_end(student.end_ids, student.name) != end:
         return False
     return bool(own(_PROBE)["input_ids"] == other(_PROBE)["input_ids"])
 
@@ -204,7 +204,7 @@ def vocabularies(
 
     Raises ModelError where they differ and the tokens of either are no pieces of text.
     """
-    if same_tokens(student, other, ends[0]):
+    if same_tokens(student, other, chat.taught_end(ends, settings.token_teacher)):
         return None
     own, found = read_vocabulary(student.tokenizer, student.end_ids), read_vocabulary(other, ends)
     if own and found:

@@ -36,6 +36,7 @@ from rba.alignment.validation import Best, Validator
 from rba.alignment.work import WorkMeter
 from rba.data import seeds
 from rba.errors import ModelError, ProcessError
+from rba.models.adapters import adapter_dropout
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 from rba.rates import warmup_cosine
@@ -117,8 +118,8 @@ class Trainer:
         self.stopped = False
 
     def log(self, record: dict[str, Any]) -> None:
-        """Write a record, less what is no number: JSON has no NaN."""
-        self._write({k: v for k, v in record.items() if v == v})
+        """Write a record, less what is not finite: JSON has no NaN and no infinity."""
+        self._write({k: v for k, v in record.items() if math.isfinite(v)})
 
     @property
     def size(self) -> int:
@@ -145,7 +146,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
         if self.best.step and self.world.leads:
-            self.keeper.take_best()
+            self.keeper.take_best(self.best.step)
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
     def _step(self) -> dict[str, Any]:
@@ -188,24 +189,23 @@ class Trainer:
         """Gradient over all instructions of the update in micro-batches, clipped; then the optimiser's step."""
         own = (self.world.rank,) if self.world.rank else ()  # no two processes drop out the same
         torch.manual_seed(seeds.derive(self.seed, "update", self.step, *own) % 2**31)
-        self.speechlm.lm.model.train(self.settings.lora.dropout > 0)
         tasks = [replace(task, seed=seeds.derive(self.seed, "task", self.step, task.text)) for task in tasks]
         wanted = [self.objective.requests(task) for task in tasks]
         costs = [self.engine.cost(task, requests) for task, requests in zip(tasks, wanted)]
         mine, seen = parallel.shares(costs), []
         parts = micro_batches([costs[i] for i in mine], self.settings.batch_tokens)
         trained, weights = list(self.parameters.values()), self.speechlm.lm.weights
-        for number in range(weights.rounds(len(parts))):
-            loss = None
-            with weights.in_step():
-                if number < len(parts):
-                    chosen = [mine[k] for k in parts[number]]
-                    terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
-                    share = len(chosen) / len(tasks)
-                    loss = share * terms.total
-                    seen.append((terms.settled(), share))
-            weights.backward(loss, trained)
-        self.speechlm.lm.model.eval()
+        with adapter_dropout(self.speechlm):
+            for number in range(weights.rounds(len(parts))):
+                loss = None
+                with weights.in_step():
+                    if number < len(parts):
+                        chosen = [mine[k] for k in parts[number]]
+                        terms = self._terms([tasks[i] for i in chosen], [wanted[i] for i in chosen], tasks)
+                        share = len(chosen) / len(tasks)
+                        loss = share * terms.total
+                        seen.append((terms.settled(), share))
+                weights.backward(loss, trained)
         parallel.sum_gradients(trained)
         norm = self._clip()
         self._apply(norm)
@@ -253,14 +253,14 @@ class Trainer:
         if math.isfinite(value):
             self.rate.observe_score("validation", value)
         if self.step and self.best.update(value, self.step):
-            self.keeper.save_best()
+            self.keeper.save_best(self.step)
         patience = self.settings.validation.patience
         self.stopped = bool(patience) and self.best.since >= patience
         return found
 
     def _save(self) -> None:
         if self.world.leads:
-            self.keeper.save(self._counters())
+            self.keeper.save(self._counters(), self.best.step)
 
     def _restore(self) -> None:
         """Take the last state if there is one. Raises ProcessError where processes do not find the same."""
@@ -279,9 +279,12 @@ class Trainer:
 
     def _counters(self) -> dict[str, Any]:
         counters = {"step": self.step, "bad": self.bad, "stopped": self.stopped}
-        return {**counters, "rate": self.rate.state(), "best": asdict(self.best)}
+        dropped = self.rollouts.dropped if self.rollouts else {}
+        return {**counters, "rate": self.rate.state(), "best": asdict(self.best), "dropped": dropped}
 
     def _take(self, state: dict[str, Any]) -> None:
         self.step, self.bad, self.stopped = state["step"], state["bad"], state["stopped"]
         self.rate.restore(state["rate"])
         self.best = Best(**state["best"])
+        if self.rollouts:
+            self.rollouts.dropped = state["dropped"]

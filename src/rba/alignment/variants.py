@@ -24,11 +24,13 @@ RESERVED = (*TAKEN, "teacher-again")
 """Names that no variant can have."""
 
 SAMPLED_BY = (
-    *("sample", "answers", "reward", "reward_scaling", "embedder", "reward_model", "judge", "rollout_batch"),
-    "rollout_server",
+    *("sample", "answers", "rollout_batch", "rollout_server"),
     *("instructions", "voices", "prompt", "groups_per_step", "steps"),
 )
-"""Settings that the initial model's self-samples and their rewards depend on."""
+"""Settings that the initial model's self-samples depend on."""
+
+REWARDED_BY = ("reward", "reward_scaling", "embedder", "reward_model", "judge")
+"""Settings that their rewards depend on besides."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _FIXED = ("methods", "variants", "mix")

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from rba.errors import ModelError
+from rba.errors import ModelError, RefusalError
 from rba.lm.generation import Completion, completion
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
@@ -80,11 +80,9 @@ class VllmServer:
         ]
         try:
             answers = self._client.post_all("completions", payloads, partial(_answers, wanted, tokenizer))
-        except ModelError as error:
-            if error.what.startswith("the server refuses the request"):
-                fix = f"start it with --enable-prompt-embeds, and --max-model-len for prompt and answer {_SEE}"
-                raise ModelError(error.what, error.where, fix) from error
-            raise
+        except RefusalError as error:
+            fix = f"start it with --enable-prompt-embeds, and --max-model-len for prompt and answer {_SEE}"
+            raise ModelError(error.what, error.where, fix) from error
         try:
             check(answers)
         except ModelError:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from rba.alignment.objectives.objective import Sample
+from rba.alignment.objectives.objective import Sample, load_objective
 from rba.alignment.pairs import all_pairs, pair_across_voices
 from rba.alignment.prepare import SHARED
-from rba.alignment.rollout import Drawn, Valued
+from rba.alignment.rollout import MARK, Drawn, Valued
 from rba.alignment.settings import AlignSettings
 from rba.alignment.variants import resolve, trained
 from rba.data import shards
@@ -19,8 +19,9 @@ from rba.workspace import StageFolder
 
 SHARED_SOURCE = "shared"
 
-_Kept: TypeAlias = tuple[str, Path, AlignSettings]
-"""A source of pairs by name, the folder of its self-samples, and the settings that they are paired with."""
+_Kept: TypeAlias = tuple[str, Path, AlignSettings, str]
+"""A source of pairs by name, the folder of its self-samples, the settings that they are paired with, and the mark of
+their rewards; "" for whichever there are."""
 
 
 def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict[str, list[Pair]]:
@@ -34,10 +35,10 @@ def load_pairs(root: Path, kind: PairKind, responses: Mapping[str, str]) -> dict
     align = root / "align"
     kept = _used(align, load_recipe(config).align) if config.is_file() else _all(align)
     found: dict[str, list[Pair]] = {}
-    rounds = [(s, path, settings) for s, f, settings in kept for path in sorted(f.glob("round-*.parquet"))]
-    for source, path, settings in rounds:
+    rounds = [(s, path, own, mark) for s, f, own, mark in kept for path in sorted(f.glob("round-*.parquet"))]
+    for source, path, settings, mark in rounds:
         drawn = [row for row in shards.read(path, Drawn) if row.utterance_id in responses]
-        rewards = _rewards(path)
+        rewards = _rewards(path, mark)
         groups: dict[str, list[Drawn]] = {}
         for row in drawn:
             groups.setdefault(row.instruction_id, []).append(row)
@@ -58,22 +59,30 @@ def _used(align: Path, settings: AlignSettings) -> list[_Kept]:
     sharing = {name: own for name, (method, own) in trains.items() if name == method and own.refresh == "once"}
     pairing = sharing.get("rba-group", next(iter(sharing.values()), None))
     shared = sorted((align / SHARED).glob("answers-*"), key=lambda path: path.stat().st_mtime)
-    kept = [(SHARED_SOURCE, shared[-1], pairing)] if shared and pairing else []
+    # first those that rank by the recipe's reward alone
+    ranking = sorted(sharing, key=lambda name: bool(load_objective(name, sharing[name]).reward_terms))
+    mark = next(filter(None, (_mark(align / name) for name in ranking)), "")
+    kept = [(SHARED_SOURCE, shared[-1], pairing, mark)] if shared and pairing else []
     finished = [name for name in sorted(trains) if StageFolder(align / name).is_complete]
-    return kept + [(name, align / name / "rollouts", trains[name][1]) for name in finished]
+    return kept + [(name, align / name / "rollouts", trains[name][1], _mark(align / name)) for name in finished]
 
 
 def _all(align: Path) -> list[_Kept]:
     """All self-samples that lie in a folder without a recipe."""
-    shared = [(SHARED_SOURCE, path, AlignSettings()) for path in sorted((align / SHARED).glob("answers-*"))]
+    shared = [(SHARED_SOURCE, path, AlignSettings(), "") for path in sorted((align / SHARED).glob("answers-*"))]
     own = [path for path in sorted(align.glob("*/rollouts")) if not path.parent.name.startswith(".")]
-    return shared + [(path.parent.name, path, AlignSettings()) for path in own]
+    return shared + [(path.parent.name, path, AlignSettings(), _mark(path.parent)) for path in own]
 
 
-def _rewards(path: Path) -> dict[tuple[str, int], float | None]:
+def _mark(stage: Path) -> str:
+    """The mark of the rewards that a training ranked answers by; "" where it says none."""
+    return str(StageFolder(stage).notes.get("reward_mark", ""))
+
+
+def _rewards(path: Path, mark: str) -> dict[tuple[str, int], float | None]:
     """The rewards of a shard's answers, by utterance and member; empty where none were given."""
-    place = path.with_name(f"rewards-{path.name}")
-    rows = shards.read(place, Valued) if place.is_file() else []
+    found = sorted(path.parent.glob(f"rewards-{mark or '?' * MARK}-{path.name}"))
+    rows = shards.read(found[0], Valued) if found else []
     return {(row.utterance_id, row.member): row.reward for row in rows}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from rba.errors import ModelError
 from rba.lm.preamble import System, asked, turns
 
 _SENTINEL = "\u2042user-turn\u2042"
@@ -67,3 +69,14 @@ def end_ids(tokenizer: Any, model: Any = None) -> list[int]:
     extra = getattr(config, "eos_token_id", None)
     found += extra if isinstance(extra, list) else [extra]
     return list(dict.fromkeys(i for i in found if i is not None))
+
+
+def taught_end(ends: Sequence[int], name: str) -> int:
+    """The token that an answer is trained, and scored, to end with: the first of `ends`, those of the model `name`.
+
+    Raises ModelError where there is none.
+    """
+    if not ends:
+        fix = "choose an instruction-tuned model, or name its end token: eos_token in tokenizer_config.json"
+        raise ModelError("the model has no token that ends a turn", name, fix)
+    return ends[0]

@@ -77,6 +77,19 @@ def adapter_size(speechlm: SpeechLM) -> tuple[int, int, float]:
 
 
 @contextmanager
+def adapter_dropout(speechlm: SpeechLM) -> Iterator[None]:
+    """Drop out of the adapters' inputs; what the model itself would drop in training mode, it keeps."""
+    found = [m for name, m in speechlm.lm.model.named_modules() if name.endswith("lora_dropout")]
+    for module in found:
+        module.train()
+    try:
+        yield
+    finally:
+        for module in found:
+            module.eval()
+
+
+@contextmanager
 def reference(speechlm: SpeechLM) -> Iterator[None]:
     """Run the LLM as it was before alignment: adapters off, no gradients."""
     with torch.no_grad():

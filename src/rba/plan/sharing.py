@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rba import config
 from rba.alignment.objectives.objective import Objective
-from rba.alignment.variants import SAMPLED_BY
+from rba.alignment.variants import REWARDED_BY, SAMPLED_BY
 from rba.plan.basis import Basis
 from rba.workspace import fingerprint
 
@@ -48,7 +50,7 @@ class Shared:
     """The shared folders of self-samples of the initial model, as `rba.alignment.stage` makes and removes them."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, frozenset[Kind]] = {}
+        self._folders: dict[str, frozenset[tuple[Kind, str]]] = {}
 
     def missing(self, basis: Basis, wanted: frozenset[Kind], name: str, method: str) -> frozenset[Kind]:
         """What of `wanted` the training called `name` has to make, once those before it are done.
@@ -58,17 +60,18 @@ class Shared:
         """
         if not wanted or basis.recipe.align.refresh != "once":
             return wanted
-        mark = _mark(basis)
+        mark, valued_by = _mark(basis, (*SAMPLED_BY, *HEARD_BY), held_out(basis)), _mark(basis, REWARDED_BY)
         if name == method:
             self._folders = {mark: self._folders.get(mark, frozenset())}
         if mark not in self._folders:
             return wanted
         kept = self._folders[mark]
-        self._folders[mark] = kept | wanted
-        return wanted - kept
+        files = {kind: (kind, "" if kind.terms is None else valued_by) for kind in wanted}
+        self._folders[mark] = kept | frozenset(files.values())
+        return frozenset(kind for kind, file in files.items() if file not in kept)
 
 
-def _mark(basis: Basis) -> str:
-    """What self-samples and rewards depend on, as far as variants can change it."""
+def _mark(basis: Basis, keys: Sequence[str], *facts: Any) -> str:
+    """What something depends on, as far as variants can change it: these settings, and `facts`."""
     tree = config.to_tree(basis.recipe.align)
-    return fingerprint({key: tree[key] for key in (*SAMPLED_BY, *HEARD_BY)}, held_out(basis))
+    return fingerprint({key: tree[key] for key in keys}, *facts)

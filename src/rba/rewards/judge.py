@@ -26,8 +26,10 @@ it is heard; length is no merit in itself. What stands in the answer is to be gr
 
 Grade the answer with a whole number from 1 (useless) to 10 (perfect). Reply with the number and nothing else."""
 
-_FIRST = re.compile(r"\W*(?:(?:score|rating|grade|mark)\W+(?:is\W+)?)?(\d+(?:\.\d+)?)(?:\W*(?:/|out of)\W*10)?\b", re.I)
-_ANY = re.compile(r"(?<![\d.])\d+(?:\.\d+)?")
+_FIRST = re.compile(
+    r"\W*(?:(?:score|rating|grade|mark)\W+(?:is\W+)?)?(?<!-)(\d+(?:\.\d+)?)(?:\W*(?:/|out of)\W*10)?\b", re.I
+)
+_ANY = re.compile(r"(?<![\d.])-?\d+(?:\.\d+)?")
 _SCALE = re.compile(r"\b1\s*(?:-|\u2013|to|through)\s*10\b|(?:/|out of)\s*10\b", re.I)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rba.errors import RbaError, RefusalError
 from rba.rewards.calls import call_all
 from rba.rewards.scaling import z_scores
 from rba.rewards.spec import SCALINGS
@@ -27,10 +28,12 @@ class WeightedReward:
 
     A part is a reward, or any function of TRL's signature, sync or async; all are called with keywords, each with lists
     of its own. A part that raises on a batch is tried on each completion alone; one that raises on all of several is
-    broken: its error is raised. One of weight 0 is only watched: it is scored and kept, and neither adds to the sum nor
-    drops a sample. `scaling` makes z-scores of each part before its weight: over the "batch" of a call, over the
-    "group" of answers to one prompt in it, or "none". `parts_values` holds what each part gave in the last call,
-    unscaled, by name.
+    broken: its error is raised. So is, at once, an error that the user can mend (`rba.errors`), such as a server that
+    is gone; a served model's refusal of one request is that completion's. One of weight 0 is only watched: it is scored
+    and kept, and neither adds to the sum nor drops a sample. `scaling` makes z-scores of each part before its weight:
+    over the "batch" of a call, over the "group" of answers to one prompt in it, or "none". Of the last call,
+    `parts_values` holds what each part gave, unscaled, by name, and `reasons` for each completion why it has no value,
+    part by part.
     """
 
     def __init__(self, parts: Sequence[tuple[Reward | Callable[..., Any], float]], scaling: str = "none"):
@@ -44,6 +47,7 @@ class WeightedReward:
         self.name = " + ".join(name if weight == 1 else f"{weight:g}*{name}" for name, weight in terms)
         self.dropped: Counter[str] = Counter()
         self.parts_values: dict[str, list[float | None]] = {}
+        self.reasons: list[list[str]] = []
 
     @property
     def signatures(self) -> dict[str, str]:
@@ -71,15 +75,18 @@ class WeightedReward:
         _check_lengths(batch, count)
         found = call_all([partial(reward, **_own(batch)) for reward, _ in self.parts.values()])
         total: list[float | None] = [0.0] * count
-        self.parts_values = {}
+        self.parts_values, self.reasons = {}, [[] for _ in completions]
         for (name, (reward, weight)), outcome in zip(self.parts.items(), found):
             given = _one_by_one_if_failed(name, reward, outcome, batch, count)
-            counted: Counter[str] = self.dropped if weight else Counter()
-            values = [_checked(name, value, counted) for value in given]
+            checked = [_checked(value) for value in given]
+            values = [number for number, _ in checked]
             self.parts_values[name] = values
             if weight:
+                for reasons, (_, why) in zip(self.reasons, checked):
+                    reasons += [f"{name}: {why}"] if why else []
                 terms = self._scaled(values, prompts)
                 total = [None if t is None or v is None else t + weight * v for t, v in zip(total, terms)]
+        self.dropped.update(why for reasons in self.reasons for why in reasons)
         return total
 
     def _scaled(self, values: list[float | None], prompts: Sequence[str]) -> list[float | None]:
@@ -88,25 +95,19 @@ class WeightedReward:
         return z_scores(values, prompts if self.scaling == "group" else None)
 
 
-def _checked(name: str, value: Any, dropped: Counter[str]) -> float | None:
-    """The value as a finite number, or None and a count of why it is none."""
+def _checked(value: Any) -> tuple[float | None, str]:
+    """The value as a finite number, or None and why it is none."""
     if isinstance(value, Exception):
-        why = type(value).__name__
-    elif value is None:
-        why = "no value"
-    else:
-        try:
-            number = float(value)
-        except OverflowError:
-            why = "not finite"
-        except (TypeError, ValueError, RuntimeError):  # the last of tensors
-            why = "not a number"
-        else:
-            if abs(number) <= LARGEST:
-                return number
-            why = "not finite"
-    dropped[f"{name}: {why}"] += 1
-    return None
+        return None, type(value).__name__
+    if value is None:
+        return None, "no value"
+    try:
+        number = float(value)
+    except OverflowError:
+        return None, "not finite"
+    except (TypeError, ValueError, RuntimeError):  # the last of tensors
+        return None, "not a number"
+    return (number, "") if abs(number) <= LARGEST else (None, "not finite")
 
 
 def _name(reward: Any) -> str:
@@ -115,6 +116,7 @@ def _name(reward: Any) -> str:
 
 def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str, Any], count: int) -> list[Any]:
     """A part's values; where it failed on the whole, each completion's value alone, or the exception it raises."""
+    _raise_if_mendable(outcome)
     if not isinstance(outcome, Exception):
         values = _listed(outcome)
         if values is not None and len(values) == count:
@@ -122,10 +124,18 @@ def _one_by_one_if_failed(name: str, reward: Any, outcome: Any, batch: dict[str,
         given = f"{reprlib.repr(outcome)} and no list" if values is None else f"{len(values)} values"
         outcome = ValueError(f"{name} gave {given} for {count} completions")
     alone = call_all([partial(reward, **_row(batch, i, count)) for i in range(count)])
+    _raise_if_mendable(*alone)
     values = [v if isinstance(v, Exception) else _only(v) for v in alone]
     if count > 1 and all(isinstance(v, Exception) for v in values):
         raise outcome
     return values
+
+
+def _raise_if_mendable(*outcomes: Any) -> None:
+    """Raise the first error that no completion is to blame for."""
+    for outcome in outcomes:
+        if isinstance(outcome, RbaError) and not isinstance(outcome, RefusalError):
+            raise outcome
 
 
 def _row(batch: dict[str, Any], i: int, count: int) -> dict[str, Any]:

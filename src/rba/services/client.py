@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from rba.data.seeds import rng
-from rba.errors import ModelError, RbaError, RecipeError
+from rba.errors import ModelError, RbaError, RecipeError, RefusalError
 from rba.services import cache
 from rba.services.answer import parse_answer
 from rba.services.form import Form
@@ -170,7 +170,8 @@ class Client:
             elsewhere = _line(response.headers["location"])
             what = f"the server sends requests elsewhere, status {status}: to {elsewhere}"
             return ModelError(what, where, "name that address, up to and with /v1, if it is the one you mean")
-        return ModelError(f"the server refuses the request, status {status}: {said}", where, "check model and settings")
+        what = f"the server refuses the request, status {status}: {said}"
+        return RefusalError(what, where, "check model and settings")
 
 
 def _told(failure: BaseException) -> BaseException:

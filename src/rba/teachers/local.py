@@ -58,7 +58,7 @@ class LocalTeacher(Teacher):
         A text of several responses passes once.
         """
         prompts = self.batches.prompts(texts)
-        answers = self.batches.answers(responses, self.lm.end_ids[0])
+        answers = self.batches.answers(responses, chat.taught_end(self.lm.end_ids, self.name))
         scores = [(0.0, 0)] * len(texts)
         for chosen in self.batches.scores(prompts, answers):
             embeds = {text: self.lm.embed(ids) for text, ids in {texts[i]: prompts[i] for i in chosen}.items()}

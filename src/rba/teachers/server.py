@@ -59,7 +59,7 @@ class ServerTeacher(Teacher):
 
         Raises ModelError where the server gives no log-probs of a prompt's tokens.
         """
-        end = chat.end_ids(self.tokenizer)[0]
+        end = chat.taught_end(chat.end_ids(self.tokenizer), self.service.tokenizer)
         answers = [chat.response_ids(self.tokenizer, text, end) for text in responses]
         return [(sum(row), len(row)) for row in self.token_logprobs(texts, answers)]
 

@@ -66,7 +66,7 @@ class SpreadTeacher(Teacher):
         def call(chosen: list[int]) -> Call:
             return Call(self.system, "log_likelihood", (_of(texts, chosen), _of(responses, chosen)))
 
-        answers = self.batches.answers(responses, chat.end_ids(self.batches.tokenizer)[0])
+        answers = self.batches.answers(responses, chat.taught_end(chat.end_ids(self.batches.tokenizer), self.name))
         return self._shared(call, self.batches.scores(self.batches.prompts(texts), answers))
 
     def _shared(self, call: Callable[[list[int]], Call], batches: list[list[int]]) -> list[Any]:

@@ -64,3 +64,13 @@ def test_the_kl_estimate_is_unbiased_under_the_policys_own_tokens():
     assert float((policy.exp() * reference_kl(policy, other)).sum()) == pytest.approx(
         float((policy.exp() * (policy - other)).sum()), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0, 0.0])
+def test_a_ratio_that_no_number_holds_is_clipped_like_any_other(advantage: float):
+    log_ratio = torch.tensor([100.0, 0.0], requires_grad=True)
+    loss = clipped_surrogate(log_ratio, advantage, 0.2, 0.2)
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert float(loss[0].detach()) == pytest.approx(-1.2) or advantage <= 0
+    assert log_ratio.grad.tolist() == [0, -advantage]

@@ -12,12 +12,19 @@ from rba.alignment.objectives.objective import Batch, Sample, total
 
 Loss = Literal["dapo", "grpo", "dr_grpo"]
 
+LARGEST = 80.0
+"""Of log-ratios whose exp is taken: float32 ends at 88, and an advantage is multiplied yet."""
+
 
 def clipped_surrogate(
     log_ratio_R: torch.Tensor, advantage: torch.Tensor | float, low: float, high: float
 ) -> torch.Tensor:
-    """-min(rho A, clip(rho, 1 - low, 1 + high) A), elementwise, rho = exp(log_ratio) (PPO, arXiv 1707.06347)."""
-    ratio_R = log_ratio_R.exp()
+    """-min(rho A, clip(rho, 1 - low, 1 + high) A), elementwise, rho = exp(log_ratio) (PPO, arXiv 1707.06347).
+
+    A log-ratio above `LARGEST`, as whole answers may have, counts as that, without a gradient.
+    """
+    # an infinite ratio would have no number for a gradient, also where the clip cuts it off
+    ratio_R = log_ratio_R.clamp(max=LARGEST).exp()
     return -torch.minimum(ratio_R * advantage, ratio_R.clamp(1 - low, 1 + high) * advantage)
 
 
