@@ -30,6 +30,8 @@ from rba.files import settle
 from rba.lm import quantization
 from rba.lm.number_format import pick_device
 from rba.lm.preamble import System
+from rba.lm.recompute import check_recomputed
+from rba.lm.scoring import backbone
 from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
@@ -143,6 +145,8 @@ def align(
     if objective.needs_reference and not bare:
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
+    if settings.gradient_checkpointing:
+        check_recomputed(backbone(speechlm.lm.model))
     if settings.sharding != "none":
         shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
