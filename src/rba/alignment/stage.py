@@ -248,8 +248,7 @@ def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None) -> 
 def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:
     """Put the recipe's adapter on the LLM, if it has a rank."""
     if lora.rank:
-        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
+        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets, seeds.derive(seed, "lora") % 2**31)
 
 
 def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:
