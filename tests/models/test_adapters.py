@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, FalconH1Config, PhimoeConfig
 
 from rba.errors import ModelError
 from rba.lm.scoring import backbone
-from rba.models.adapters import add_lora, linear_layers, lora_parameters, reference
+from rba.models.adapters import add_lora, lora_parameters, reference
+from rba.models.targets import linear_layers
 from rba.testing.tiny_audio_lm import BUILDERS, tiny_audio_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
 
@@ -49,8 +50,18 @@ def test_one_on_other_layers_is_refused_with_those_that_it_is_on():
     with pytest.raises(ModelError, match="on other layers") as refused:
         add_lora(speechlm, 4, 8)
     assert "targets: [q_proj, up_proj]" in refused.value.fix
+    with pytest.raises(ModelError, match="this is no pattern"):
+        add_lora(speechlm, 4, 8, targets="[")
     for same in (["up_proj", "q_proj"], r".*(q_proj|up_proj)"):
         add_lora(speechlm, 4, 8, targets=same)
+
+
+def test_one_on_some_of_the_blocks_is_told_by_its_pattern():
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 8, targets=r".*layers[.]0[.].*q_proj")
+    with pytest.raises(ModelError, match="on other layers") as refused:
+        add_lora(speechlm, 4, 8, targets=["q_proj"])
+    assert 'targets: ".*layers[.]0[.].*q_proj"' in refused.value.fix
 
 
 @pytest.mark.parametrize("family", BUILDERS)

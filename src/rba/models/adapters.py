@@ -16,6 +16,7 @@ from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
 from rba.models.speechlm import SpeechLM
+from rba.models.targets import adapted_layers, check_reach, reached, routers, some, where
 from rba.weights.opening import reason_of
 
 ADAPTER = "adapter_model.safetensors"
@@ -61,16 +62,15 @@ def add_lora(
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=speechlm.lora_targets(targets) if hasattr(speechlm, "lora_targets") else targets,
-        exclude_modules=_routers(speechlm.lm.model) or None,
+        exclude_modules=routers(speechlm.lm.model) or None,
         task_type="CAUSAL_LM",
     )
     try:
         model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
     except (ValueError, re.error) as error:  # peft finds none of them or cannot adapt one, or a pattern is none
-        known = {name.rpartition(".")[2] for name in linear_layers(speechlm.lm.model)}
-        fix = f"name some of {', '.join(sorted(name for name in known if repr(name) not in str(error)))}"
-        raise ModelError(f"these layers get no adapter: {reason_of(error)}", _where(targets), fix) from error
-    _check_reach(speechlm, model.get_base_model(), targets)
+        fix = some(speechlm, but=str(error))
+        raise ModelError(f"these layers get no adapter: {reason_of(error)}", where(targets), fix) from error
+    check_reach(speechlm, model.get_base_model(), targets)
     speechlm.lm.model = model.eval()  # its dropout would begin in training mode, and answers be drawn through it
 
 
@@ -80,79 +80,20 @@ def train_on(speechlm: SpeechLM) -> None:
         parameter.requires_grad_("lora_" in name)
 
 
-def linear_layers(module: Any) -> dict[str, torch.nn.Module]:
-    """The linear layers inside a module by their names there, as they are without an adapter."""
-    from transformers.pytorch_utils import Conv1D
-
-    return {
-        name.removesuffix(".base_layer"): layer
-        for name, layer in module.named_modules()
-        if isinstance(layer, torch.nn.Linear | Conv1D) and ".lora_" not in name
-    }
-
-
-def _routers(model: Any) -> list[str]:
-    """Linear layers that say more than one product: which expert a token goes to."""
-    return [name for name, layer in linear_layers(model).items() if "Router" in type(layer).__name__]
-
-
-def _adapted(model: Any) -> dict[str, torch.nn.Module]:
-    return {name: layer for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
-
-
-def _check_reach(speechlm: SpeechLM, model: Any, targets: str | list[str]) -> None:
-    """Raise ModelError for a name among `targets` that no layer has, and for an adapter that is not heard of.
-
-    Token embeddings are read beside the LLM, too, and what stands beside its blocks is not its own: the head alone may
-    be adapted with them.
-    """
-    adapted = _adapted(model)
-    if isinstance(targets, list):
-        for target in targets:
-            if not any(f".{name}".endswith(f".{target}") for name in adapted):
-                known = sorted({name.rpartition(".")[2] for name in linear_layers(model)})
-                raise ModelError(f'no layer named "{target}" gets an adapter', _where(targets), f"name some of {known}")
-    inside = set(backbone(model).layers.modules() if hasattr(speechlm, "lora_targets") else model.modules())
-    inside = inside - {model.get_input_embeddings()} | {model.get_output_embeddings()}
-    if strays := [name for name, layer in adapted.items() if layer not in inside]:
-        fix = "keep the targets inside the LLM's blocks"
-        raise ModelError(f"an adapter outside of the LLM's blocks is not used: {strays[0]}", _where(targets), fix)
-
-
 def _check_same(speechlm: SpeechLM, size: tuple[int, int, float], targets: str | list[str]) -> None:
     """Raise ModelError, with what to set, where a SpeechLM's adapter is of another size or on other layers."""
     model = speechlm.lm.model.get_base_model()
-    own, adapted = adapter_size(speechlm), set(_adapted(model))
-    differs = "of another size" if own != size else "on other layers" if adapted != _reached(speechlm, targets) else ""
+    own, adapted = adapter_size(speechlm), set(adapted_layers(model))
+    differs = "of another size" if own != size else "on other layers" if adapted != reached(speechlm, targets) else ""
     if not differs:
         return
     kinds = sorted({name.rpartition(".")[2] for name in adapted})
-    layers = "all-linear" if adapted == _reached(speechlm, "all-linear") else f"[{', '.join(kinds)}]"
+    forms: dict[str, str | list[str]] = {"all-linear": "all-linear", f"[{', '.join(kinds)}]": kinds}
+    pattern = f'"{next(iter(speechlm.lm.model.peft_config.values())).target_modules}"'
+    layers = next((text for text, wanted in forms.items() if reached(speechlm, wanted) == adapted), pattern)
     told = "rank: {}, alpha: {}, dropout: {}, targets: {}".format(*own, layers)
     fix = f"set align.lora='{{{told}}}', or start from the model before it was aligned"
     raise ModelError(f"the model carries an adapter {differs}, which is trained on", speechlm.name, fix)
-
-
-def _reached(speechlm: SpeechLM, targets: str | list[str]) -> set[str]:
-    """The names of the layers that `targets` stand for in an LLM that is adapted already."""
-    model = speechlm.lm.model.get_base_model()
-    wanted = speechlm.lora_targets(targets) if hasattr(speechlm, "lora_targets") else targets
-    if wanted == "all-linear":
-        head = model.get_output_embeddings()
-        found = {name for name, layer in linear_layers(model).items() if layer is not getattr(head, "base_layer", head)}
-    elif isinstance(wanted, str):
-        found = {name for name in _names(model) if re.fullmatch(wanted, name)}
-    else:
-        found = {name for name in _names(model) if any(f".{name}".endswith(f".{target}") for target in wanted)}
-    return found - set(_routers(model))
-
-
-def _names(model: Any) -> list[str]:
-    return [name for name, _ in model.named_modules() if ".lora_" not in name and not name.endswith(".base_layer")]
-
-
-def _where(targets: str | list[str]) -> str:
-    return f"align.lora.targets {targets}"
 
 
 def adapter_size(speechlm: SpeechLM) -> tuple[int, int, float]:

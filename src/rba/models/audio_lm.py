@@ -27,9 +27,10 @@ from rba.lm.preamble import System
 from rba.lm.quantization import NONE
 from rba.lm.scoring import backbone
 from rba.models import turns
-from rba.models.adapters import FOLDER, facts_of_llm, has_lora, linear_layers, load_lora, save_lora
+from rba.models.adapters import FOLDER, facts_of_llm, has_lora, load_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
+from rba.models.targets import linear_layers
 from rba.models.worded import as_wide, fit
 from rba.weights.opening import opening
 
