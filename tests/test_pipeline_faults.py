@@ -12,6 +12,7 @@ from fakes import done, hashes
 
 from rba.errors import DataError, ModelError, RbaError, RecipeError, WorkspaceError
 from rba.pipeline import run
+from rba.testing.tiny_lm import CHAT_TEMPLATE, save_tiny_lm
 from rba.workspace import Workspace
 
 
@@ -230,6 +231,33 @@ def test_a_key_is_needed_by_the_work_that_is_left_alone(mine, monkeypatch):
     run(mine(f"evaluate.judge={SERVED}", "align.lr=0.1"), only="align")
     with pytest.raises(ModelError, match=r"evaluate\.judge"):
         run(mine(f"evaluate.judge={SERVED}", "align.lr=0.1"))
+
+
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHAT_TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("teacher", "task.prompt=Translate."),
+        ("teacher", "synthesis.system=Bees."),
+        ("teacher", "synthesis.answer_system=Briefly."),
+        ("connect.llm", "task.prompt=Translate."),
+        ("model", "task.prompt=Translate."),
+        ("align.token_teacher", "task.prompt=Translate."),
+    ],
+)
+def test_a_turn_that_a_chat_template_refuses_is_told_before_anything_is_done(mine, tmp_path, key, told):
+    folder = save_tiny_lm(tmp_path / "lm")
+    (folder / "chat_template.jinja").write_text(NO_SYSTEM)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "speechlm.json").write_text(f'{{"llm": "{folder}"}}')
+    teacher = save_tiny_lm(tmp_path / "teacher")
+    overrides = [f"teacher={teacher}", f"{key}={tmp_path / 'made' if key == 'model' else folder}"]
+    with pytest.raises(ModelError, match=rf"refuses the turns of system and user: no system turn \({key} /"):
+        run(mine(*overrides, told, *(["model=connect"] if key == "connect.llm" else [])))
+    assert done() == []
+    run(mine(*overrides, "task.prompt='Translate: {}'"))
 
 
 @pytest.mark.parametrize("source", ["data/mine/test.jsonl", "./gone", "/gone/set", "a/b/c", "gone.parquet"])

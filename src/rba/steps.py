@@ -24,7 +24,7 @@ from rba.speech.engine import engine_hash, model_of
 from rba.weights.mark import file_mark
 from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 
-_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 5, "evaluate": 3}
+_VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 6, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
 _ROWS = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,20 @@ import torch
 
 from rba.alignment.checks import audio_effect, check_audio_matters
 from rba.alignment.prepare import prepare
+from rba.alignment.stage import align
 from rba.errors import ModelError
+from rba.workspace import StageFolder
 
 from .conftest import SMALL, Bench
+
+
+def test_blocks_that_cannot_be_run_again_are_refused_before_any_work(bench: Bench, tmp_path: Path):
+    speechlm = bench.speechlm
+    speechlm.lm.model.config.num_kv_shared_layers = 1
+    speechlm.encode = None
+    settings, folder = replace(SMALL, gradient_checkpointing=True), StageFolder(tmp_path / "align" / "sft")
+    with pytest.raises(ModelError, match="gradient_checkpointing"):
+        align(speechlm, settings, method="sft", folder=folder, seed=1, utterances=bench.utterances, reward=lambda: None)
 
 
 class Deaf:

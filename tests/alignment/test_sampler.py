@@ -266,10 +266,10 @@ def test_options_of_speed_leave_the_shared_answers_and_another_model_does_not(tm
     assert places[0] == places[1] != places[2]
 
 
-def test_an_adapter_that_also_stands_on_the_tower_is_refused(tmp_path: Path):
+def test_an_adapter_that_also_stands_on_the_head_is_refused(tmp_path: Path):
     whole = tiny_audio_lm("qwen2_audio")
-    add_lora(whole, 4, 8, targets=".*(q_proj|v_proj)", seed=1)
-    with pytest.raises(ModelError, match=r"weights outside the LLM's blocks: .*audio_tower"):
+    add_lora(whole, 4, 8, targets=".*language_model.*q_proj|.*lm_head", seed=1)
+    with pytest.raises(ModelError, match=r"weights outside the LLM's blocks: .*lm_head"):
         save_lora_alone(whole.lm, tmp_path)
 
 

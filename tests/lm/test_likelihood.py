@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from rba.lm.head import ShapedHead
 from rba.lm.likelihood import CHUNK, chosen_logprobs
 
 MANY = CHUNK["cpu"] + 5
@@ -51,8 +54,40 @@ def test_in_bfloat16_the_gradient_of_a_sure_token_is_not_lost(sureness: float):
     assert float(off.median()) < 0.05
 
 
-def test_a_head_with_a_bias_takes_the_plain_way():
-    compare(torch.nn.Linear(6, 11, bias=True), torch.float32, 1e-5)
+class Largest(TorchDispatchMode):
+    """Inside, the most numbers that a tensor held."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        held = [t.numel() for t in tree_leaves(made) if isinstance(t, torch.Tensor)]
+        self.numbers = max([self.numbers, *held])
+        return made
+
+
+HEADS = {
+    "frozen": lambda: torch.nn.Linear(6, 50, bias=False).requires_grad_(False),
+    "capped": lambda: ShapedHead(torch.nn.Linear(6, 50, bias=False), cap=0.5).requires_grad_(False),
+    "scaled": lambda: ShapedHead(torch.nn.Linear(6, 50, bias=False), scale=0.3).requires_grad_(False),
+    "with a bias": lambda: torch.nn.Linear(6, 50),
+    "trained": lambda: torch.nn.Linear(6, 50, bias=False),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_no_more_than_a_chunk_of_logits_exists_and_values_and_gradients_are_the_plain_ones(head: str):
+    torch.manual_seed(0)
+    layer, states, labels = HEADS[head](), torch.randn(3 * MANY, 6, requires_grad=True), torch.arange(3 * MANY) % 50
+    weights, learnt = torch.randn(3 * MANY), [p for p in layer.parameters() if p.requires_grad]
+    with Largest() as largest:
+        ours = chosen_logprobs(layer, states, labels)
+        grads = torch.autograd.grad((ours * weights).sum(), [states, *learnt])
+    assert largest.numbers == CHUNK["cpu"] * 50
+    plain = layer(states).log_softmax(-1).gather(1, labels[:, None])[:, 0]
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=0)
+    for own, same in zip(grads, torch.autograd.grad((plain * weights).sum(), [states, *learnt]), strict=True):
+        torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-5)
 
 
 def test_no_gradient_is_computed_where_none_is_wanted():

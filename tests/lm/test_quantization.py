@@ -16,10 +16,11 @@ from rba.export.model import export_model
 from rba.lm.flops import countable
 from rba.lm.quantization import NF4, NONE, ROUNDED, check, quantize
 from rba.lm.scorer import score
+from rba.lm.scoring import backbone
 from rba.models.adapters import add_lora, lora_parameters, reference
 from rba.models.load import load_merged, load_speechlm
 from rba.models.speechlm import SpeechLM
-from rba.testing.tiny_audio_lm import save_tiny_audio_lm
+from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
@@ -67,6 +68,24 @@ def test_only_the_blocks_are_rounded_and_both_forms_stand_for_the_same_weights()
         torch.testing.assert_close(packed(IDS).logits, rounded(IDS).logits, atol=1e-4, rtol=1e-4)
         assert not torch.allclose(packed(IDS).logits, plain(IDS).logits, atol=1e-2)
     assert countable(packed) and countable(plain)
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_nothing_is_packed_outside_the_blocks(family: str):
+    pytest.importorskip("bitsandbytes")
+    core = tiny_audio_lm(family).core
+    quantize(core, NF4, CPU, torch.float32)
+    blocks = set(backbone(core).layers.modules())
+    packed = [module for module in core.modules() if type(module).__name__ == "Linear4bit"]
+    assert packed and blocks.issuperset(packed)
+
+
+def test_an_aligned_phi_4_on_packed_weights_opens_again(tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", "phi4_multimodal"), "float32", quantize=NF4)
+    add_lora(speechlm, rank=4)
+    speechlm.save(tmp_path / "aligned")
+    torch.testing.assert_close(logp(load_speechlm(tmp_path / "aligned", "float32")), logp(speechlm), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("save", [save_tiny_speechlm, save_tiny_audio_lm])

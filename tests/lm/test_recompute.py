@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, FalconConfig, GPTNeoXConfig
 
-from rba.lm.recompute import recomputed
+from rba.errors import ModelError
+from rba.lm.recompute import check_recomputed, recomputed
 from rba.lm.scorer import answer_states
 from rba.lm.scoring import backbone
 from rba.models.adapters import add_lora, lora_parameters
@@ -58,6 +60,21 @@ def test_states_and_gradients_are_the_same_and_less_is_kept(
     for ours, theirs in zip(light[:3], plain[:3]):
         torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
     assert light[3] < 0.7 * plain[3]
+
+
+OTHERS = {
+    "not a list of blocks": FalconConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9),
+    "in a way of their own": GPTNeoXConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=9
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", OTHERS)
+def test_blocks_that_cannot_be_run_again_are_refused(reason: str):
+    decoder = backbone(AutoModelForCausalLM.from_config(OTHERS[reason]))
+    with pytest.raises(ModelError, match=rf"{reason} \(align\.gradient_checkpointing\); set it to false"):
+        check_recomputed(decoder)
 
 
 def test_outside_the_blocks_are_as_they_were(adapted: CompactSpeechLM):

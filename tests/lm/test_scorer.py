@@ -6,11 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, GPTNeoConfig, MptConfig
 
+from rba.lm.load import TextLM
 from rba.lm.scorer import plan_forwards, score, shared_rows
 from rba.lm.scoring import backbone, token_logprobs
 from rba.models.adapters import add_lora, lora_parameters
 from rba.models.compact import CompactSpeechLM
+from rba.testing.tiny_lm import tiny_tokenizer
 from rba.testing.tiny_speechlm import tiny_speechlm
 
 ANSWERS = [[5, 6, 7, 2], [9], [10, 11, 12, 13, 14, 15, 2], [20, 21], [30, 31, 32]]
@@ -99,6 +102,30 @@ def test_a_model_with_sliding_windows_takes_the_plain_way(adapted: CompactSpeech
     prompts = five_prompts(adapted)
     plain = token_logprobs(adapted.lm.model, prompts, ANSWERS)
     torch.testing.assert_close(torch.cat(score(adapted.lm, prompts, ANSWERS, 64)), torch.cat(plain))
+
+
+BY_PLACE = [
+    MptConfig(vocab_size=259, d_model=32, n_layers=2, n_heads=4, max_seq_len=256, initializer_range=0.2),
+    GPTNeoConfig(
+        vocab_size=259,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        attention_types=[[["global", "local"], 1]],
+        window_size=16,
+        initializer_range=0.2,
+    ),
+]
+
+
+@pytest.mark.parametrize("config", BY_PLACE, ids=lambda config: config.model_type)
+def test_prompts_of_other_length_move_no_token_of_an_llm_that_counts_by_place(config):
+    torch.manual_seed(0)
+    lm = TextLM(AutoModelForCausalLM.from_config(config).eval(), tiny_tokenizer(), config.model_type, [2])
+    short, long = lm.embed([9, 8]), lm.embed(list(range(10, 34)))
+    with torch.no_grad():
+        alone = token_logprobs(lm.model, [short], ANSWERS[:1])[0]
+        torch.testing.assert_close(score(lm, [short, long], ANSWERS[:2], 4096)[0], alone, atol=1e-4, rtol=0)
 
 
 def test_the_chat_frame_is_shared_and_a_row_is_left_over():

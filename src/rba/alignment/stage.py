@@ -30,6 +30,8 @@ from rba.files import settle
 from rba.lm import quantization
 from rba.lm.number_format import pick_device
 from rba.lm.preamble import System
+from rba.lm.recompute import check_recomputed
+from rba.lm.scoring import backbone
 from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
@@ -144,6 +146,8 @@ def align(
         fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
         raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
     _check_packed(speechlm, settings)
+    if settings.gradient_checkpointing:
+        check_recomputed(backbone(speechlm.lm.model))
     if settings.sharding != "none":
         shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
@@ -261,8 +265,7 @@ def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rol
 def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:
     """Put the recipe's adapter on the LLM, if it has a rank."""
     if lora.rank:
-        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, targets, seeds.derive(seed, "lora") % 2**31)
+        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets, seeds.derive(seed, "lora") % 2**31)
 
 
 def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:

@@ -14,10 +14,19 @@ _SENTINEL = "\u2042user-turn\u2042"
 def frame(tokenizer: Any, system: System = None) -> tuple[list[int], list[int]]:
     """Token ids before the user's words and from their end to where the assistant begins to speak.
 
-    Typed and spoken requests are both put between the same two pieces, so that they differ in nothing else.
+    Typed and spoken requests are both put between the same two pieces, so that they differ in nothing else. Raises
+    ModelError for a template that refuses what it is given, or leaves some of it out.
     """
     messages = [*turns(system), asked(system, _SENTINEL)]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    name, fix = tokenizer.name_or_path, "leave that turn out, or choose a model whose template has a place for it"
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates raise errors of their own for a form that they do not take
+        roles = " and ".join(dict.fromkeys(message["role"] for message in messages))
+        raise ModelError(f"the chat template refuses the turns of {roles}: {error}", name, fix) from error
+    missing = [message["role"] for message in messages if message["content"].strip() not in text]
+    if missing or text.count(_SENTINEL) != 1:
+        raise ModelError(f"the chat template has no one place for the turn of {(missing or ['user'])[0]}", name, fix)
     before, after = text.split(_SENTINEL)
     return _ids(tokenizer, before), _ids(tokenizer, after)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 CHUNK = {"cpu": 128, "cuda": 1024}
 """Positions whose logits exist at a time: with few of them a GPU reads the whole head for little work."""
@@ -53,10 +54,18 @@ class _ChosenLogprobs(torch.autograd.Function):
 def chosen_logprobs(head: Any, states_ND: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
     """Log-probs [N] (float32) of `labels_N` given the decoder's last hidden states; keeps the graph to the states.
 
-    `head` is a frozen linear layer to the vocabulary; any other head takes the plain way.
+    No more than a chunk of logits exists at a time. Through a frozen linear layer to the vocabulary they are made once;
+    through any other `head` (scaled, bent or trained) once more in the backward pass.
     """
     if type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad:
         with torch.autocast(states_ND.device.type, enabled=False):
             return _ChosenLogprobs.apply(states_ND.to(head.weight.dtype), head.weight, labels_N)
-    logits_NV = head(states_ND).float()
-    return logits_NV.gather(1, labels_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
+    pieces = [states_ND.new_zeros(0, dtype=torch.float32)]
+    for part in chunks(len(labels_N), states_ND.device.type):
+        pieces.append(checkpoint(_gather, head, states_ND[part], labels_N[part], use_reentrant=False))
+    return torch.cat(pieces)
+
+
+def _gather(head: Any, states_CD: torch.Tensor, labels_C: torch.Tensor) -> torch.Tensor:
+    logits_CV = head(states_CD).float()
+    return logits_CV.gather(1, labels_C[:, None])[:, 0] - logits_CV.logsumexp(-1)

@@ -12,6 +12,7 @@ from rba.lm import chat, quantization
 from rba.lm.number_format import AUTO, number_format, pick_device
 from rba.lm.quantization import NONE
 from rba.lm.sharding import Whole
+from rba.lm.support import check_supported
 
 
 @dataclass
@@ -51,7 +52,7 @@ def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None, qu
     """Load a causal LM in evaluation mode; `dtype` "auto" is bfloat16 where the machine multiplies it, else float32.
 
     It is put on `device`, or on CUDA where there is one; `quantize` is one of `rba.lm.quantization`. Raises ModelError
-    if it is missing or has no chat template.
+    if it is missing, has no chat template, or is of a kind that is not supported (`rba.lm.support`).
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -63,6 +64,7 @@ def load_lm(name: str, dtype: str = AUTO, device: torch.device | None = None, qu
     tokenizer, place = load_tokenizer(name), resolve(name)
     with opening("the language model", name):
         model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=number_format(dtype))
+    check_supported(model, name)
     place_on = device or pick_device()
     quantization.quantize(model, quantize, place_on, number_format(dtype, place_on))
     model = model.to(place_on).eval().requires_grad_(False)

@@ -36,7 +36,7 @@ def quantize(model: Any, how: str, device: torch.device, dtype: torch.dtype) -> 
         return
     bnb = _bitsandbytes()
     try:
-        for parent, name, layer in _linear(backbone(model)):
+        for parent, name, layer in _linear(_blocks(model)):
             packed = _packed(bnb, layer, dtype).to(device)
             setattr(parent, name, packed if how == NF4 else _plain(bnb, packed, layer))
     except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
@@ -47,11 +47,17 @@ def quantize(model: Any, how: str, device: torch.device, dtype: torch.dtype) -> 
     model.is_loaded_in_4bit = how == NF4
 
 
-def _linear(decoder: Any) -> list[tuple[Any, str, torch.nn.Linear]]:
+def _blocks(model: Any) -> torch.nn.Module:
+    """What is packed: beside its blocks a decoder may hold towers, projectors and embeddings of its own."""
+    decoder = backbone(model)
+    return getattr(decoder, "layers", decoder)  # those of another name stand in LLMs of text alone
+
+
+def _linear(blocks: torch.nn.Module) -> list[tuple[Any, str, torch.nn.Linear]]:
     """Every linear layer with its parent module and its name there."""
     return [
         (parent, name, child)
-        for parent in decoder.modules()
+        for parent in blocks.modules()
         for name, child in parent.named_children()
         if isinstance(child, torch.nn.Linear)
     ]

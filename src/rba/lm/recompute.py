@@ -7,6 +7,7 @@ second run reads what the first one read and adds nothing to it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,13 +25,13 @@ from rba.lm.memory import Memory
 def recomputed(decoder: Any, on: bool) -> Iterator[None]:
     """Inside, the blocks of `decoder` (its `layers`) are checkpointed, if `on` and where gradients are kept.
 
-    Outputs and gradients are the same. The cache must be one of plain growing layers. Raises ModelError for blocks that
-    read each other's keys and values.
+    Outputs and gradients are the same. The cache must be one of plain growing layers. Raises ModelError as
+    `check_recomputed` does.
     """
     if not (on and torch.is_grad_enabled()):
         yield
         return
-    check_apart(decoder, "align.gradient_checkpointing", "set it to false")
+    check_recomputed(decoder)
     for number, block in enumerate(decoder.layers):
         # on the instance and not around the call: hooks of the module run once
         block.forward = partial(_run, block.forward, number)
@@ -41,8 +42,21 @@ def recomputed(decoder: Any, on: bool) -> Iterator[None]:
             del block.forward
 
 
+def check_recomputed(decoder: Any) -> None:
+    """Raise ModelError where `recomputed` cannot run the blocks of `decoder` again."""
+    check_apart(decoder, "align.gradient_checkpointing", "set it to false")
+
+
 def check_apart(decoder: Any, where: str, fix: str) -> None:
-    """Raise ModelError for an LLM whose blocks hand each other keys and values past their outputs."""
+    """Raise ModelError for an LLM without a list of blocks, `layers`, that take their memory as `past_key_values`.
+
+    And for one whose blocks hand each other keys and values past their outputs.
+    """
+    blocks = getattr(decoder, "layers", None)
+    if not blocks:
+        raise ModelError("the LLM is not a list of blocks", where, fix)
+    if any("past_key_values" not in inspect.signature(block.forward).parameters for block in blocks):
+        raise ModelError("this LLM's blocks take keys and values in a way of their own", where, fix)
     if getattr(getattr(decoder, "config", None), "num_kv_shared_layers", 0):
         raise ModelError("this LLM's blocks read each other's keys and values and cannot be run apart", where, fix)
 

@@ -28,6 +28,8 @@ from rba.lm.scoring import backbone, response_states, right_pad
 FULL_ENOUGH = {"cpu": 256, "cuda": 8192}
 """Tokens that keep a device busy: a GPU is through with fewer before it has been told what to do next."""
 ALIKE = 0.8
+BY_PLACE = frozenset({"gpt_neo", "mpt"})
+"""Model types that count distances by where keys stand, whatever positions are told: pads between would count, too."""
 
 
 def plan_forwards(lengths: Sequence[int], budget: int, enough: int = FULL_ENOUGH["cpu"]) -> list[list[int]]:
@@ -131,7 +133,7 @@ def _parts(prompts: list[torch.Tensor], budget: int, enough: int) -> list[list[t
 def _plain_states(
     lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]], layers: bool
 ) -> list[States]:
-    """The same with nothing shared, for models whose memory is more than keys and values."""
+    """The same with nothing shared, for models that cannot read keys and values behind pads, or keep more."""
     rows = response_states(lm.model, prompts, [list(answer) for answer in answers], layers)
     return [States(row[-1], _mean(row) if layers else None) for row in rows]
 
@@ -142,10 +144,12 @@ def _mean(layers: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def keeps_everything(lm: TextLM) -> bool:
-    """Whether all layers attend to all that was before: no sliding windows, no recurrent states."""
+    """Whether all layers attend to all that was before, by told positions: no sliding windows, no recurrent states."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
+    if lm.model.config.get_text_config().model_type in BY_PLACE:
+        return False
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=lm.model.config).layers)
 
 

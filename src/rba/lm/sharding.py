@@ -197,10 +197,8 @@ def shard(lm: TextLM, device: torch.device) -> None:
     if not hasattr(FSDPModule, "set_custom_all_gather"):
         raise ModelError("this torch is too old to divide weights", torch.__version__, "upgrade it")
     decoder = backbone(lm.model)
-    blocks = getattr(decoder, "layers", None)
-    if not blocks:
-        raise ModelError("the LLM is not a list of blocks", lm.name, "set align.sharding=none")
     check_apart(decoder, lm.name, "set align.sharding=none")
+    blocks = decoder.layers
     mesh = init_device_mesh(device.type, (parallel.world().size,))
     adapters = {p for name, p in decoder.named_parameters() if "lora_" in name}
     for block in blocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
 from rba.models.speechlm import SpeechLM
+from rba.models.targets import adapted_layers, check_reach, reached, routers, some, where
+from rba.weights.opening import reason_of
 
 ADAPTER = "adapter_model.safetensors"
 FOLDER = "adapter"
@@ -38,36 +40,60 @@ def add_lora(
     rank: int = 16,
     alpha: int = 32,
     dropout: float = 0.0,
-    targets: str | list[str] = "all-linear",
+    targets: str | Sequence[str] = "all-linear",
     seed: int = 0,
 ) -> None:
     """Put trainable float32 LoRA matrices on the LLM, in place; with B = 0 the policy is as it was.
 
     A SpeechLM whose `lm.model` holds more than the LLM keeps `targets` inside it by its own `lora_targets`. One that
-    carries an adapter goes on training that; raises ModelError where it is not of the size that is asked for.
+    carries an adapter goes on training that. Raises ModelError where it is not the one that is asked for, and for
+    targets that name no layer, one that cannot be adapted, or one outside of the LLM's blocks.
     """
     from peft import LoraConfig, get_peft_model
 
+    targets = targets if isinstance(targets, str) else list(targets)
     if has_lora(speechlm.lm):
-        own = adapter_size(speechlm)
-        if own != (rank, alpha, dropout):
-            told = "rank: {}, alpha: {}, dropout: {}".format(*own)
-            fix = f"set align.lora='{{{told}}}', or start from the model before it was aligned"
-            raise ModelError("the model carries an adapter of another size, which is trained on", speechlm.name, fix)
-        for name, parameter in speechlm.lm.model.named_parameters():
-            parameter.requires_grad_("lora_" in name)
+        _check_same(speechlm, (rank, alpha, dropout), targets)
+        train_on(speechlm)
         return
     torch.manual_seed(seed)
-    if hasattr(speechlm, "lora_targets"):
-        targets = speechlm.lora_targets(targets)
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=speechlm.lora_targets(targets) if hasattr(speechlm, "lora_targets") else targets,
+        exclude_modules=routers(speechlm.lm.model) or None,
+        task_type="CAUSAL_LM",
+    )
     try:
         model = get_peft_model(speechlm.lm.model, config, autocast_adapter_dtype=True)
-    except (ValueError, re.error) as error:  # peft finds none of them, or a pattern is none
-        linear = (n.rpartition(".")[2] for n, m in speechlm.lm.model.named_modules() if isinstance(m, torch.nn.Linear))
-        fix = f"name some of {', '.join(sorted(set(linear)))}, or all-linear"
-        raise ModelError("the LLM has no layers of these names", f"align.lora.targets {targets}", fix) from error
+    except (ValueError, re.error) as error:  # peft finds none of them or cannot adapt one, or a pattern is none
+        fix = some(speechlm, but=str(error))
+        raise ModelError(f"these layers get no adapter: {reason_of(error)}", where(targets), fix) from error
+    check_reach(speechlm, model.get_base_model(), targets)
     speechlm.lm.model = model.eval()  # its dropout would begin in training mode, and answers be drawn through it
+
+
+def train_on(speechlm: SpeechLM) -> None:
+    """Have the adapter that a SpeechLM carries, and nothing else of its LLM, trained."""
+    for name, parameter in speechlm.lm.model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def _check_same(speechlm: SpeechLM, size: tuple[int, int, float], targets: str | list[str]) -> None:
+    """Raise ModelError, with what to set, where a SpeechLM's adapter is of another size or on other layers."""
+    model = speechlm.lm.model.get_base_model()
+    own, adapted = adapter_size(speechlm), set(adapted_layers(model))
+    differs = "of another size" if own != size else "on other layers" if adapted != reached(speechlm, targets) else ""
+    if not differs:
+        return
+    kinds = sorted({name.rpartition(".")[2] for name in adapted})
+    forms: dict[str, str | list[str]] = {"all-linear": "all-linear", f"[{', '.join(kinds)}]": kinds}
+    pattern = f'"{next(iter(speechlm.lm.model.peft_config.values())).target_modules}"'
+    layers = next((text for text, wanted in forms.items() if reached(speechlm, wanted) == adapted), pattern)
+    told = "rank: {}, alpha: {}, dropout: {}, targets: {}".format(*own, layers)
+    fix = f"set align.lora='{{{told}}}', or start from the model before it was aligned"
+    raise ModelError(f"the model carries an adapter {differs}, which is trained on", speechlm.name, fix)
 
 
 def adapter_size(speechlm: SpeechLM) -> tuple[int, int, float]:
@@ -96,8 +122,13 @@ def reference(speechlm: SpeechLM) -> Iterator[None]:
         if not has_lora(speechlm.lm):
             yield
             return
-        with speechlm.lm.model.disable_adapter():
-            yield
+        frozen = [parameter for parameter in lora_parameters(speechlm) if not parameter.requires_grad]
+        try:
+            with speechlm.lm.model.disable_adapter():
+                yield
+        finally:
+            for parameter in frozen:  # peft has all of them trained when it puts them on again
+                parameter.requires_grad_(False)
 
 
 def for_inference(speechlm: SpeechLM) -> SpeechLM:

@@ -30,6 +30,7 @@ from rba.models import turns
 from rba.models.adapters import FOLDER, facts_of_llm, has_lora, load_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.families import PROJECTOR, Family, family_of
+from rba.models.targets import linear_layers
 from rba.models.worded import as_wide, fit
 from rba.weights.opening import opening
 
@@ -126,7 +127,7 @@ class AudioLM:
             return targets
         blocks = backbone(self.lm.model).layers  # beside them an LLM may hold the towers
         place = next(name for name, module in self.core.named_modules() if module is blocks)
-        linear = {n: n.rsplit(".")[-1] for n, module in blocks.named_modules() if isinstance(module, torch.nn.Linear)}
+        linear = {name: name.rpartition(".")[2] for name in linear_layers(blocks)}
         names = sorted(set(linear.values()) if targets == "all-linear" else targets)
         if any(parameter.ndim > 2 for parameter in blocks.parameters()):
             # of a model with experts in one matrix, PEFT takes the last names out of a pattern, wherever they stand

@@ -20,7 +20,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import adapter_size, add_lora, has_lora, lora_parameters
+from rba.models.adapters import add_lora, has_lora, lora_parameters, train_on
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
 
@@ -163,8 +163,10 @@ def ends(subject: Subject) -> str:
 
 def _adapt(speechlm: SpeechLM) -> None:
     """Put a small adapter on the LLM, or train the one that it has."""
-    size = adapter_size(speechlm) if has_lora(speechlm.lm) else (4, 8, 0.0)
-    add_lora(speechlm, *size, seed=1)
+    if has_lora(speechlm.lm):
+        train_on(speechlm)
+    else:
+        add_lora(speechlm, 4, 8, seed=1)
 
 
 def trains(subject: Subject) -> str:

@@ -102,8 +102,8 @@ def trained(basis: Basis, speechlm: Any, device: Device, name: str) -> float:
 
     method, settings = variants.resolve(basis.recipe.align, name)
     basis, objective = basis.under(settings), load_objective(method, settings)
-    if settings.lora.rank:
-        add_lora(speechlm, settings.lora.rank, settings.lora.alpha)
+    if (lora := settings.lora).rank:
+        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets)
     tasks = [typical(basis, objective, 0, basis.recipe.seed)]
     wanted = [objective.requests(task) for task in tasks]
     objective.own_parameters(speechlm.lm.model.config.get_text_config().hidden_size, speechlm.lm.device)
