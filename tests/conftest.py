@@ -12,7 +12,7 @@ from rba import runtime
 # before any test imports torch
 runtime.prepare()
 for variable, value in {
-    "OMP_NUM_THREADS": "1" if "PYTEST_XDIST_WORKER" in os.environ else "2",  # one core for each of two workers
+    "OMP_NUM_THREADS": "1",  # one core for each worker, which starts with what is set here before it
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
 }.items():

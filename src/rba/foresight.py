@@ -25,10 +25,10 @@ _VERBS = {"synthesis": "synthesize", "speech": "speak", "align": "align", "evalu
 def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
     """Raise now what the stages of `verbs` would find hours later; no weights are loaded, and no server is asked.
 
-    ModelError for a server's API key that is not set, for what a speech engine lacks, and for an LLM whose chat template
-    has no place for what it is to be told, RecipeError for speakers that the engine cannot speak as or that are too few,
-    for methods that compare answers where an instruction has one alone, and for conditions that an engine cannot make,
-    DataError for a benchmark whose data are neither here nor can be on the hub.
+    ModelError for a server's API key that is not set, for what a speech engine lacks, and for an LLM whose chat
+    template has no place for what it is to be told, RecipeError for speakers that the engine cannot speak as or that
+    are too few, for methods that compare answers where an instruction has one alone, and for conditions that an engine
+    cannot make, DataError for a benchmark whose data are neither here nor can be on the hub.
     """
     if "speak" in verbs:
         check_bank(recipe.speech, (split for split, count in recipe.synthesis.quotas.items() if count))
