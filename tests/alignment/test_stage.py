@@ -13,16 +13,13 @@ import torch
 
 from rba.alignment.rollout import Drawn
 from rba.alignment.settings import AdaptiveSettings, ValidationSettings
-from rba.alignment.stage import _load_reward, align, run
+from rba.alignment.stage import align, run
 from rba.data import shards
 from rba.errors import DataError, ModelError
 from rba.evaluation.leak import heard_by
-from rba.lm.task import NO_TASK
 from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
 from rba.rewards.weighted import WeightedReward
-from rba.teachers.local import LocalTeacher
-from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm, tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import StageFolder, file_hash
@@ -283,22 +280,6 @@ def test_why_answers_have_no_reward_is_known_to_every_method_that_shares_them(tm
         align(tiny_speechlm(), SETTINGS, **parts, reward=lambda *_: WeightedReward([(moody, 1.0)]))
         noted.append(folder.notes["rewards_dropped"])
     assert noted == 2 * [{"moody: no value": 3}]
-
-
-def test_a_teacher_that_also_judges_is_loaded_once(monkeypatch: pytest.MonkeyPatch):
-    loaded: list[str] = []
-
-    def load(name: str) -> LocalTeacher:
-        loaded.append(name)
-        return LocalTeacher(tiny_text_lm())
-
-    monkeypatch.setattr("rba.teachers.load.load_teacher", load)
-    settings = replace(SETTINGS, reward="likelihood + judge")
-    reward = _load_reward(settings, "teacher", "Be brief.", NO_TASK)
-    likelihood, judge = (part for part, _ in reward.parts.values())
-    assert loaded == ["teacher"]
-    assert likelihood.teacher.lm is judge.judge.lm
-    assert (likelihood.teacher.system, judge.judge.system) == ("Be brief.", "")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ import torch
 from rba import config, parallel
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
-from rba.alignment.objectives.objective import Objective, load_objective
+from rba.alignment.objectives.objective import load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
-from rba.alignment.rollout import MARK, Reward, Rollouts
-from rba.alignment.sampler import Sampler, load_sampler
+from rba.alignment.reward import recipe_reward, reward_mark, rewards
+from rba.alignment.rollout import Reward, Rollouts
+from rba.alignment.sampler import load_sampler
 from rba.alignment.settings import AlignSettings, LoraSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
-from rba.alignment.variants import REWARDED_BY, SAMPLED_BY
+from rba.alignment.variants import SAMPLED_BY
 from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
@@ -38,7 +39,6 @@ from rba.models.adapters import add_lora, has_lora
 from rba.models.heard import carry_heard
 from rba.models.speechlm import SpeechLM
 from rba.models.told import task_of, told
-from rba.rewards.custom import code_hashes
 from rba.services.mark import llm_mark
 from rba.workspace import StageFolder, fingerprint, keep_only
 
@@ -81,43 +81,11 @@ def run(
         folder=folder,
         seed=seed,
         utterances=utterances,
-        reward=partial(_load_reward, settings, teacher, teacher_system, task),
+        reward=partial(recipe_reward, settings, teacher, teacher_system, task),
         mark=model_mark(model) + ("" if settings.quantize == "none" else settings.quantize),
         teacher=teacher,
         teacher_system=teacher_system,
         log=log,
-    )
-
-
-def _load_reward(
-    settings: AlignSettings,
-    teacher: str,
-    system: System,
-    task: TaskSettings,
-    extra: Mapping[str, float] | None = None,
-) -> Reward:
-    """The recipe's reward, plus `extra` ones; the models are loaded only if it needs them, each of them once.
-
-    Judge and reward model read the task above the request; the teacher has it in its `system`.
-    """
-    from rba.lm.embedder import SentenceEmbedder
-    from rba.lm.reward_model import load_reward_model
-    from rba.rewards.reward import load_reward
-    from rba.rewards.spec import parse_weights
-    from rba.teachers.load import load_teacher
-
-    load = cache(load_teacher)
-    weights = parse_weights(settings.reward)
-    for name, weight in (extra or {}).items():
-        weights[name] = weights.get(name, 0.0) + weight
-    return load_reward(
-        weights,
-        scaling=settings.reward_scaling,
-        teacher=lambda: load(teacher).told(system),
-        embedder=partial(SentenceEmbedder, settings.embedder),
-        reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
-        judge=lambda: load(settings.judge or teacher),
-        task=task,
     )
 
 
@@ -161,17 +129,28 @@ def align(
     if leads:
         folder.note("data", data.counts)
         folder.note("bad_clips", data.lost)
-        ranked, valued = _rewards(objective, settings, data, reward)
+        ranked, valued = rewards(objective, settings, bool(data.validation), reward)
     _adapt(speechlm, settings.lora, seed)
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
     if objective.needs_samples:
         kept = _rollout_folder(settings, method, folder, seed, data)
-        valued_by = _reward_mark(settings, objective, teacher, teacher_system)
+        valued_by = reward_mark(settings, objective, teacher, teacher_system)
         if ranked:
             folder.note("reward_mark", valued_by)
-        sampler = load_sampler(speechlm, settings, state / "served")
-        rollouts = _rollouts(speechlm, objective, settings, data, ranked, kept, seed, sampler, bare, valued_by)
+        rollouts = Rollouts(
+            speechlm,
+            data.learnt,
+            data.plan,
+            settings,
+            ranked,
+            kept,
+            seed,
+            load_sampler(speechlm, settings, state / "served"),
+            bare=bare,
+            typed=objective.needs_typed,
+            mark=f"{valued_by}-",
+        )
     with speechlm.lm.weights.in_step():
         probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
     trainer = Trainer(
@@ -212,48 +191,6 @@ def _check_packed(speechlm: SpeechLM, settings: AlignSettings) -> None:
         raise ModelError("a server does not draw from weights that are packed in 4 bits", speechlm.name, fix)
 
 
-def _rewards(
-    objective: Objective, settings: AlignSettings, data: Prepared, load: Callable[..., Reward]
-) -> tuple[Reward | None, Reward | None]:
-    """What ranks the objective's answers and what values answers in validation; None where nothing does.
-
-    They are the same unless the objective adds rewards of its own to the recipe's.
-    """
-    extra = dict(objective.reward_terms)
-    by_reward = bool(data.validation) and settings.validation.by == "reward"
-    plain = load() if by_reward or (objective.needs_rewards and not extra) else None
-    ranked = (load(extra) if extra else plain) if objective.needs_rewards else None
-    return ranked, plain if by_reward else None
-
-
-def _rollouts(
-    speechlm: SpeechLM,
-    objective: Objective,
-    settings: AlignSettings,
-    data: Prepared,
-    reward: Reward | None,
-    folder: Path,
-    seed: int,
-    sampler: Sampler,
-    bare: bool,
-    mark: str,
-) -> Rollouts:
-    """What draws the objective's self-samples and keeps them in `folder`, their rewards under `mark`."""
-    return Rollouts(
-        speechlm,
-        data.learnt,
-        data.plan,
-        settings,
-        reward,
-        folder,
-        seed,
-        sampler,
-        bare=bare,
-        typed=objective.needs_typed,
-        mark=f"{mark}-",
-    )
-
-
 def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rollouts: Rollouts | None) -> None:
     """What the training came to, and what its reward has to tell: of own answers if it ranks them."""
     dropped = rollouts.all_dropped() if rollouts else getattr(reward, "dropped", {})
@@ -287,15 +224,6 @@ def _rollout_folder(settings: AlignSettings, method: str, folder: StageFolder, s
     if folder.path.name != method:
         return shared / f"answers-{mark}" if (shared / f"answers-{mark}").is_dir() else own
     return keep_only(shared, "answers", mark)
-
-
-def _reward_mark(settings: AlignSettings, objective: Objective, teacher: str, told: System) -> str:
-    """What tells the rewards of the same answers apart: an edit of the user's own code, another judge, another sum."""
-    facts = {key: value for key, value in config.to_tree(settings).items() if key in REWARDED_BY}
-    judges = (settings.reward_model, settings.judge, settings.embedder, teacher)  # a local one may be another by now
-    marks = [model_mark(name) for name in judges if name]
-    extra = dict(objective.reward_terms)
-    return fingerprint(facts, code_hashes(settings.reward), told, marks, extra)[:MARK]
 
 
 def _write(speechlm: SpeechLM, card: str, folder: StageFolder) -> None:
