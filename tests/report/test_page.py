@@ -209,8 +209,17 @@ def test_every_model_has_a_colour_of_its_own(html: str) -> None:
     of_models = [colours[names.model_class(name)] for name in names.MODELS]
     assert len(set(of_models)) == len(of_models)
     assert set(available()) <= set(names.MODELS)
-    own = {names.model_class(f"variant-{i}") for i in range(40)}
-    assert len(own) == names.OWN_COLOURS and len({colours[name] for name in own} - set(of_models)) == names.OWN_COLOURS
+    assert not set(names.OWN_COLOURS) & set(of_models)
+
+
+def test_variants_have_colours_in_their_order(tmp_path: Path) -> None:
+    workspace = make_run(tmp_path / "run", instructions=4)
+    variants = {f"group-{i}.5": {"method": "rba-group"} for i in range(9)}
+    align = AlignSettings(methods=("sft",), variants=variants)
+    shown = page.html(workspace, replace(recipe_for(tmp_path / "run"), align=align))
+    colours = dict(re.findall(r"\.(m-[\w-]+) \{ --c: ([^;]+); \}", shown))
+    own = [colours[names.model_class(name)] for name in variants]
+    assert tuple(own[:8]) == names.OWN_COLOURS and own[8] == own[0]
 
 
 def test_every_listening_condition_of_every_benchmark_is_shown(tmp_path: Path) -> None:

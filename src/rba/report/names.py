@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rba.alignment.objectives.titles import TITLES
@@ -14,8 +15,8 @@ MODELS = {
     "cascade": "Cascade",
     "teacher": "Teacher",
 }
-OWN_COLOURS = 8
-"""Colours of the models that a recipe names."""
+OWN_COLOURS = ("#8b5cf6", "#2a9d4b", "#e0559b", "#e2662c", "#0f8fd1", "#7a8b1f", "#6f7fdc", "#b23a48")
+"""Colours of the models that a recipe names, in their order; page.css has those of `MODELS`."""
 REFERENCES = ("text", "cascade", "teacher")
 """Models that are told the words or recognise them apart: bounds for the SpeechLMs, no rivals."""
 
@@ -128,8 +129,14 @@ def model_name(model: str) -> str:
 
 
 def model_class(model: str) -> str:
-    """The CSS class of a model's colour; a name of the recipe's own has one of `OWN_COLOURS`, always the same."""
-    return f"m-{model}" if model in MODELS else f"m-own-{zlib.crc32(model.encode()) % OWN_COLOURS}"
+    """The CSS class of a model's colour."""
+    return f"m-{re.sub(r'[^a-z0-9-]', '_', model)}"
+
+
+def own_colours(models: Iterable[str]) -> str:
+    """CSS rules for those of `models` that a recipe has named; the ninth of them has the first one's colour again."""
+    own = dict.fromkeys(model_class(model) for model in models if model not in MODELS)
+    return "".join(f".{name} {{ --c: {OWN_COLOURS[place % len(OWN_COLOURS)]}; }}\n" for place, name in enumerate(own))
 
 
 def model_order(model: str) -> tuple[int, str]:

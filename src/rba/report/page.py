@@ -33,7 +33,8 @@ def html(workspace: Workspace, recipe: Recipe) -> str:
     run = source.read(workspace, recipe)
     listed = samples.build(run, workspace)
     return _template().render(
-        css=_asset("page.css"),
+        css=_asset("page.css")
+        + Markup(names.own_colours([*trained(recipe.align), *(row.model for row in run.results)])),
         js=_asset("page.js"),
         version=__version__,
         model_notes=names.MODEL_NOTES,
