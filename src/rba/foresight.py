@@ -48,10 +48,12 @@ def check_ahead(recipe: Recipe, verbs: Collection[str]) -> None:
 
 
 def _check_compared(recipe: Recipe) -> None:
+    from rba.alignment.objectives.objective import load_objective
+
     for name in trained(recipe.align):
-        _, settings = resolve(recipe.align, name)
+        method, settings = resolve(recipe.align, name)
         spoken = recipe.speech.voices if not settings.mix else 2  # other runs may have more voices
-        if settings.comparing and settings.answers * min(settings.voices or spoken, spoken) < 2:
+        if load_objective(method, settings).compares and settings.answers * min(settings.voices or spoken, spoken) < 2:
             what = f"{name} compares answers to an instruction with each other, and here each has only one"
             where = f"align.answers 1, align.voices {settings.voices}, speech.voices {recipe.speech.voices}"
             raise RecipeError(what, where, "give it 2 or more answers, or 2 or more voices")

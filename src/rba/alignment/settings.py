@@ -205,15 +205,6 @@ class AlignSettings:
         _check(v.every >= 0 and v.groups >= 1 and v.patience >= 0, "validation", "every, patience >= 0; groups >= 1")
 
     @property
-    def comparing(self) -> tuple[str, ...]:
-        """The methods that compare answers to one instruction, whoever spoke it: from one alone they learn nothing."""
-        compares = {
-            "rba-opd": self.rba_opd.preference > 0,
-            **dict.fromkeys(("rba-group", "grpo", "rloo", "tars"), True),
-        }
-        return tuple(method for method in self.methods if compares.get(method))
-
-    @property
     def single_weight(self) -> float:
         """The weight of the cross-entropy term in rba-single."""
         return self.lam if self.lam_single is None else self.lam_single

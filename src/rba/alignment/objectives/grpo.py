@@ -33,7 +33,7 @@ class Grpo(Objective):
     """Needs self-samples with rewards, and the reference unless its weight is 0. One without a reward is left out."""
 
     name = "grpo"
-    needs_samples = needs_rewards = True
+    needs_samples = needs_rewards = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings, self.longest = settings.grpo, settings.sample.max_new_tokens

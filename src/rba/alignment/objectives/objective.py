@@ -154,6 +154,7 @@ class Objective:
 
     Of the token teacher it may need whole distributions, or the log-probs of given tokens alone.
 
+    One that `compares` the answers to an instruction, whoever spoke it, learns nothing where there is one alone.
     `reward_terms` are rewards that it adds to the recipe's where its answers are ranked; `own_lr` is the peak learning
     rate of weights of its own.
     """
@@ -165,6 +166,7 @@ class Objective:
     needs_reference: bool = False
     needs_teacher: bool = False
     needs_distributions: bool = False
+    compares: bool = False
     reward_terms: Mapping[str, float] = {}
     own_lr: float = 0.0
 

@@ -26,7 +26,7 @@ class RbaGroup(Objective):
     """L = L_G + lambda L_CE; needs self-samples with rewards. A group without a pair keeps its L_CE."""
 
     name = "rba-group"
-    needs_samples, needs_rewards = True, True
+    needs_samples = needs_rewards = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.beta, self.weight, self.reduction = settings.beta, settings.lam, settings.ce_reduction

@@ -55,7 +55,7 @@ class RbaOpd(Objective):
     def __init__(self, settings: AlignSettings):
         self.weights, self.beta, self.eps = settings.rba_opd, settings.beta, settings.tie_eps
         self.pairing, self.reduction = settings.pairing, settings.ce_reduction
-        self.needs_rewards = self.weights.preference > 0
+        self.needs_rewards = self.compares = self.weights.preference > 0
         self.needs_samples = self.needs_teacher = self.weights.preference > 0 or self.weights.dense > 0
         self.needs_distributions = self.weights.dense > 0
         self.kind = Divergence(self.weights.dense_beta, teacher_temperature=self.weights.teacher_temperature)

@@ -31,7 +31,7 @@ class Rloo(Objective):
     """Needs self-samples with rewards, and the reference unless its weight is 0. One without a reward is left out."""
 
     name = "rloo"
-    needs_samples = needs_rewards = True
+    needs_samples = needs_rewards = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings = settings.rloo

@@ -39,7 +39,7 @@ class Tars(Objective):
     """Needs self-samples with rewards (also to typed requests, unless `text` is false), and the reference if asked."""
 
     name = "tars"
-    needs_samples = needs_rewards = True
+    needs_samples = needs_rewards = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings, self.grpo, self.longest = settings.tars, settings.grpo, settings.sample.max_new_tokens
