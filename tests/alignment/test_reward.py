@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from rba.alignment.reward import recipe_reward
+from rba.alignment.reward import reward_loader
 from rba.lm.task import NO_TASK
+from rba.rewards.weighted import WeightedReward
 from rba.teachers.local import LocalTeacher
 from rba.testing.tiny_lm import tiny_text_lm
 
 from .conftest import SMALL
 
 
-def test_a_teacher_that_also_judges_is_loaded_once(monkeypatch: pytest.MonkeyPatch):
+def test_a_teacher_that_also_judges_is_loaded_once_for_all_rewards_of_a_training(monkeypatch: pytest.MonkeyPatch):
     loaded: list[str] = []
 
     def load(name: str) -> LocalTeacher:
@@ -23,7 +24,11 @@ def test_a_teacher_that_also_judges_is_loaded_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("rba.teachers.load.load_teacher", load)
     settings = replace(SMALL, reward="likelihood + judge")
-    reward = recipe_reward(settings, "teacher", "Be brief.", NO_TASK)
+    make = reward_loader(settings, "teacher", "Be brief.", NO_TASK)
+    more = make({"recall": 0.5})
+    assert isinstance(more, WeightedReward) and len(more.parts) == 3
+    reward = make()
+    assert isinstance(reward, WeightedReward)
     likelihood, judge = (part for part, _ in reward.parts.values())
     assert loaded == ["teacher"]
     assert likelihood.teacher.lm is judge.judge.lm

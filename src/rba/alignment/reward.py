@@ -17,17 +17,11 @@ from rba.rewards.custom import code_hashes
 from rba.workspace import fingerprint
 
 
-def recipe_reward(
-    settings: AlignSettings,
-    teacher: str,
-    system: System,
-    task: TaskSettings,
-    extra: Mapping[str, float] | None = None,
-) -> Reward:
-    """The recipe's reward, plus `extra` ones by name and weight.
+def reward_loader(settings: AlignSettings, teacher: str, system: System, task: TaskSettings) -> Callable[..., Reward]:
+    """What makes the recipe's reward, or one with others added to it by name and weight.
 
-    The models are loaded only if it needs them, each of them once. Judge and reward model read the task above the
-    request; the teacher has it in its `system`.
+    The models are loaded only if a reward needs them, each of them once for all. Judge and reward model read the task
+    above the request; the teacher has it in its `system`.
     """
     from rba.lm.embedder import SentenceEmbedder
     from rba.lm.reward_model import load_reward_model
@@ -36,18 +30,24 @@ def recipe_reward(
     from rba.teachers.load import load_teacher
 
     read_by = cache(load_teacher)
-    weights = parse_weights(settings.reward)
-    for name, weight in (extra or {}).items():
-        weights[name] = weights.get(name, 0.0) + weight
-    return load_reward(
-        weights,
-        scaling=settings.reward_scaling,
-        teacher=lambda: read_by(teacher).told(system),
-        embedder=partial(SentenceEmbedder, settings.embedder),
-        reward_model=partial(load_reward_model, settings.reward_model, settings.dtype),
-        judge=lambda: read_by(settings.judge or teacher),
-        task=task,
-    )
+    embedder = cache(partial(SentenceEmbedder, settings.embedder))
+    reward_model = cache(partial(load_reward_model, settings.reward_model, settings.dtype))
+
+    def load(extra: Mapping[str, float] | None = None) -> Reward:
+        weights = parse_weights(settings.reward)
+        for name, weight in (extra or {}).items():
+            weights[name] = weights.get(name, 0.0) + weight
+        return load_reward(
+            weights,
+            scaling=settings.reward_scaling,
+            teacher=lambda: read_by(teacher).told(system),
+            embedder=embedder,
+            reward_model=reward_model,
+            judge=lambda: read_by(settings.judge or teacher),
+            task=task,
+        )
+
+    return load
 
 
 def rewards(

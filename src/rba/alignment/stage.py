@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
-from rba.alignment.reward import recipe_reward, reward_mark, rewards
+from rba.alignment.reward import reward_loader, reward_mark, rewards
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.sampler import load_sampler
 from rba.alignment.settings import AlignSettings, LoraSettings
@@ -81,7 +80,7 @@ def run(
         folder=folder,
         seed=seed,
         utterances=utterances,
-        reward=partial(recipe_reward, settings, teacher, teacher_system, task),
+        reward=reward_loader(settings, teacher, teacher_system, task),
         mark=model_mark(model) + ("" if settings.quantize == "none" else settings.quantize),
         teacher=teacher,
         teacher_system=teacher_system,
