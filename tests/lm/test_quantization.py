@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from releases import each, needs
 from transformers import AutoModelForCausalLM
 
 from rba.alignment.settings import AlignSettings
@@ -70,7 +71,7 @@ def test_only_the_blocks_are_rounded_and_both_forms_stand_for_the_same_weights()
     assert countable(packed) and countable(plain)
 
 
-@pytest.mark.parametrize("family", BUILDERS)
+@pytest.mark.parametrize("family", each(BUILDERS))
 def test_nothing_is_packed_outside_the_blocks(family: str):
     pytest.importorskip("bitsandbytes")
     core = tiny_audio_lm(family).core
@@ -80,6 +81,7 @@ def test_nothing_is_packed_outside_the_blocks(family: str):
     assert packed and blocks.issuperset(packed)
 
 
+@needs("phi4_multimodal")
 def test_an_aligned_phi_4_on_packed_weights_opens_again(tmp_path: Path):
     pytest.importorskip("bitsandbytes")
     speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", "phi4_multimodal"), "float32", quantize=NF4)

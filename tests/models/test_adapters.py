@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from releases import each
 from transformers import AutoModelForCausalLM, FalconH1Config, PhimoeConfig
 
 from rba.errors import ModelError
@@ -64,7 +65,7 @@ def test_one_on_some_of_the_blocks_is_told_by_its_pattern():
     assert 'targets: ".*layers[.]0[.].*q_proj"' in refused.value.fix
 
 
-@pytest.mark.parametrize("family", BUILDERS)
+@pytest.mark.parametrize("family", each(BUILDERS))
 @pytest.mark.parametrize("targets", ["all-linear", ["o_proj", "down_proj"]])
 def test_one_of_the_same_targets_is_trained_on_in_every_family(family: str, targets: str | list[str]):
     speechlm = tiny_audio_lm(family)
