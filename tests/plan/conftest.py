@@ -29,6 +29,8 @@ align:
   adaptive: {drift_every: 0}
 evaluate: {instructions: 1, voices: 2, cascade: '', teacher_again: 1, dtype: float32, answer: {max_new_tokens: 6}}
 """
+WEIGHTS = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * 64)
+"""The weight matrices of the tiny LLM: two blocks of width 32, four heads, two of keys and values, 64 inside."""
 ROUND = Assumptions(
     answered=0.75,
     kept=0.5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import statistics
@@ -22,56 +21,11 @@ from rba.plan.plan import make_plan
 from rba.plan.updates import Line, line_of
 from rba.recipe import load_recipe
 
-from .conftest import ROUND, Planner, item, stage
+from .conftest import ROUND, WEIGHTS, Planner, item, stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-WEIGHTS = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * 64)
-"""The weight matrices of the tiny LLM: two blocks of width 32, four heads, two of keys and values, 64 inside."""
 ADAPTER = 2 * 2 * (64 + 48 + 48 + 64 + 3 * 96)
 """An adapter of rank 2 on all of them."""
-
-
-def test_requests_are_drawn_until_enough_are_kept(toy: Planner):
-    plan = toy()
-    drawn, answered = item(plan, "synthesis", "requests drawn"), item(plan, "synthesis", "requests answered")
-    assert (drawn.count, answered.count, item(plan, "synthesis", "instructions").count) == (16, 12, 8)
-    # a header of 24 rows and 4 tokens; the last token never passes
-    pairs = 27 * 28 / 2
-    each = 2 * 27 * WEIGHTS + 4 * 2 * 32 * pairs + 2 * 4 * 32 * 259
-    assert drawn.flops == 16 * each
-    assert (drawn.prompt, drawn.new, answered.prompt, answered.new) == (16 * 24, 16 * 4, 12 * (24 + 10 + 6), 12 * 5)
-
-
-def written(place: Path, *rows: dict[str, str]) -> str:
-    """The override that names a file of these requests."""
-    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return f"synthesis.texts={place}"
-
-
-def test_requests_of_a_file_are_not_drawn_and_end_with_it(toy: Planner, tmp_path: Path):
-    plan = toy(written(tmp_path / "texts.jsonl", *[{"text": f"Name {n}."} for n in range(12)]))
-    assert {one.what: one.count for one in stage(plan, "synthesis").items} == {
-        "requests of the file": 12,
-        "requests answered": 9,
-        "instructions kept": 8,
-    }
-
-
-def test_requests_with_answers_ask_no_teacher(toy: Planner, tmp_path: Path):
-    answered = [{"text": f"Name {n}.", "response": "Ann."} for n in range(20)]
-    some = toy(written(tmp_path / "some.jsonl", *answered[:10], *[{"text": row["text"]} for row in answered[10:]]))
-    assert item(some, "synthesis", "requests answered").count == 6  # half of the twelve that pass the filters
-    plan = toy(written(tmp_path / "all.jsonl", *answered))
-    assert [one.what for one in stage(plan, "synthesis").items] == ["requests of the file", "instructions kept"]
-    assert {part.what for part in stage(plan, "synthesis").memory} <= {"Python and libraries"}
-    assert stage(plan, "synthesis").disk == stage(some, "synthesis").disk > 0
-
-
-def test_what_stands_before_a_request_is_counted(toy: Planner):
-    plain, told = toy(), toy("synthesis.answer_system=answer in one sentence")
-    gained = item(told, "synthesis", "requests answered").prompt - item(plain, "synthesis", "requests answered").prompt
-    assert gained == 12 * 4
-    assert item(told, "synthesis", "requests drawn").prompt == item(plain, "synthesis", "requests drawn").prompt
 
 
 def test_every_instruction_is_spoken_in_every_voice(toy: Planner):
@@ -120,67 +74,6 @@ def _size(toy: Planner) -> int:
     decoder = toy().basis.text_lm(toy().basis.recipe.teacher)
     assert decoder is not None
     return decoder.itemsize
-
-
-def test_evaluation_asks_everyone(toy: Planner):
-    plan = toy("align.methods=[sft, rba-single]", "evaluate.cascade=whisper-tiny.en")
-    counts = {one.what: one.count for one in stage(plan, "evaluation").items}
-    asked = {f"answers: {model}": 2 for model in ("cascade", "base", "sft", "rba-single")}
-    assert counts == {"clips encoded": 2, "clips transcribed": 2, **asked, "answers: text": 1, SECOND: 1}
-
-
-PLAYERS = ("base", "sft", "rba-single", "text")
-
-
-def test_a_pair_of_players_is_judged_once_whoever_is_whose_opponent(toy: Planner):
-    judged = ("align.methods=[sft, rba-single]", "evaluate.judges=[recall, pairwise, letter]")
-
-    def count(what: str, *opponents: str) -> float:
-        return item(toy(*judged, f"evaluate.opponents=[{', '.join(opponents)}]"), "evaluation", what).count
-
-    for what, each in (("pairs judged", 2), ("pairs judged by letter", 4)):
-        assert count(what, "base") == 3 * each
-        assert count(what, "base", "sft", "teacher") == (3 + 2 + 4) * each
-        assert count(what, *PLAYERS) == 6 * each
-
-
-def test_a_local_letter_judge_reads_a_question_once_for_both_letters(toy: Planner, bare: Path):
-    judged = ("evaluate.judges=[recall, letter]", "evaluate.opponents=[base]")
-    here = item(toy(*judged), "evaluation", "pairs judged by letter")
-    served = f"evaluate.judge=openai:http://localhost:1/v1#{bare / 'llm'}"
-    away = item(toy(*judged, served), "evaluation", "pairs judged by letter")
-    question = 130 + (24 + 10 + 6) + 2 * 6  # sft and the reading LLM against the base, each in two orders
-    assert (here.count, here.prompt, here.new) == (8, 4 * question + 8 * 2, 0)
-    assert (away.count, away.prompt, away.served) == (8, 8 * (question + 2), True)
-    # the letter passes, the end of its turn only as a logit
-    pairs = question * (question + 1) / 2 + 2 * (question + 1)
-    assert here.flops == 4 * (2 * (question + 2) * WEIGHTS + 4 * 2 * 32 * pairs + 2 * 4 * 32 * 259)
-
-
-def test_a_local_judge_takes_memory_once_the_speechlm_is_gone(toy: Planner, bare: Path):
-    def evaluation(*overrides: str):
-        return stage(toy("evaluate.teacher_again=0", *overrides), "evaluation")
-
-    words, judged = evaluation(), evaluation("evaluate.judges=[recall, letter]")
-    (judge,) = set(judged.memory) - set(words.memory)
-    assert judge.what == "judge weights" and judge.bytes > 0
-    resident = next(part for part in judged.memory if not part.phase)
-    assert judged.peak(served=False) == max(words.peak(served=False), resident.bytes + judge.bytes)
-    served = evaluation("evaluate.judges=[recall, pairwise]", f"evaluate.judge=openai:http://h/v1#{bare / 'llm'}")
-    assert served.peak(served=True) > 0 and served.peak(served=False) == words.peak(served=False)
-
-
-def test_a_recogniser_is_planned_by_its_family_and_where_it_runs(toy: Planner):
-    def told(name: str):
-        return item(toy(f"evaluate.cascade={name}"), "evaluation", "clips transcribed")
-
-    whisper, moonshine, served = told("whisper-tiny.en"), told("moonshine-base-en"), told("openai:http://h/v1#large")
-    # more weights, but 5 s of every clip instead of Whisper's 30
-    assert 0 < moonshine.flops < whisper.flops and not whisper.served
-    assert served.served and served.unknown == "large: shape unknown" and served.count == whisper.count
-
-
-SECOND = "second answers of the teacher"
 
 
 @pytest.mark.parametrize("method", available())
