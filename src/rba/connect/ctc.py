@@ -64,12 +64,13 @@ def ctc_loss(
     frames_BTF, mask_BT = connector.stack(features)
     frames_BTF = hide(frames_BTF.float(), mask_BT, share, rng)
     device = connector.enter.weight.device
+    sizes_B = mask_BT.sum(1)
     mask_BT = mask_BT.to(device)
     dtype = number_format(AUTO, device)
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         query_BTD, blank_BT = connector.queries(frames_BTF.to(device), mask_BT)
     query_ND = query_BTD[mask_BT].to(dtype)
-    total = ctc_nll(query_ND, blank_BT[mask_BT], connector.keys_VD, connector.bias_V, targets, mask_BT.sum(1))
+    total = ctc_nll(query_ND, blank_BT[mask_BT], connector.keys_VD, connector.bias_V, targets, sizes_B)
     return total / sum(map(len, targets))
 
 

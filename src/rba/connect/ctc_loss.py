@@ -62,7 +62,7 @@ def ctc_nll(
 
     `query_ND` [N, D] and the blank's score `blank_N` [N] are those of all N = sum(`sizes_B`) steps; a token scores
     query . key + bias. `targets` are 0-based rows of `keys_VD`. An utterance too short for its target counts zero.
-    Gradients flow to the queries, the blank and the bias; the keys are the LLM's and stay.
+    The sizes are on the CPU, where the recursion runs; the rest may be on a GPU. Gradients flow to the queries, the blank and the bias; the keys are the LLM's and stay.
     """
     return _Nll.apply(query_ND, blank_N, keys_VD, bias_V, targets, sizes_B)
 
@@ -91,13 +91,13 @@ def _recursion(
         steps.requires_grad_()
         wanted = torch.tensor([c for columns in index for c in columns])
         lengths = torch.tensor(list(map(len, index)))
-        loss_B = F.ctc_loss(steps, wanted, sizes_B.cpu(), lengths, reduction="none", zero_infinity=True)
+        loss_B = F.ctc_loss(steps, wanted, sizes_B, lengths, reduction="none", zero_infinity=True)
         (grad_TBC,) = torch.autograd.grad(loss_B.sum(), steps)
     live_B = loss_B.detach() > 0
     grad = torch.cat([grad_TBC[:n, b] for b, n in enumerate(sizes_B.tolist())])
     posterior = flat.exp()
-    live_N1 = torch.repeat_interleave(live_B, sizes_B.cpu())[:, None]
-    used_NC = torch.repeat_interleave(used_BC, sizes_B.cpu(), 0)
+    live_N1 = torch.repeat_interleave(live_B, sizes_B)[:, None]
+    used_NC = torch.repeat_interleave(used_BC, sizes_B, 0)
     occupancy = torch.where(used_NC & live_N1, posterior - grad, 0.0)
     device = own_NC.device
     return loss_B.detach().sum().to(device), posterior.to(device), occupancy.to(device), live_B.to(device)
