@@ -62,7 +62,8 @@ def ctc_nll(
 
     `query_ND` [N, D] and the blank's score `blank_N` [N] are those of all N = sum(`sizes_B`) steps; a token scores
     query . key + bias. `targets` are 0-based rows of `keys_VD`. An utterance too short for its target counts zero.
-    The sizes are on the CPU, where the recursion runs; the rest may be on a GPU. Gradients flow to the queries, the blank and the bias; the keys are the LLM's and stay.
+    The sizes are on the CPU, where the recursion runs; the rest may be on a GPU. Gradients flow to the queries, the
+    blank and the bias; the keys are the LLM's and stay.
     """
     return _Nll.apply(query_ND, blank_N, keys_VD, bias_V, targets, sizes_B)
 
