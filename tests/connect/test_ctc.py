@@ -36,7 +36,11 @@ def test_masks_hide_about_the_asked_share_of_steps():
     assert torch.equal(ctc.hide(frames, mask, 0.0, np.random.default_rng(0)), frames)
 
 
-def test_the_loss_and_its_gradients_are_those_of_the_plain_path(monkeypatch):
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_the_loss_and_its_gradients_are_those_of_the_plain_path(device, monkeypatch):
     monkeypatch.setattr("rba.connect.ctc_loss.ROWS", 16)
     torch.manual_seed(0)
     sizes, targets = torch.tensor([9, 6, 40, 3]), [[3, 3, 7], [1, 2], [9, 4, 9, 9, 2], [1, 2, 3, 4]]
@@ -48,7 +52,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_plain_path(monkeypatch):
     labels, lengths = torch.tensor([1 + t for target in targets for t in target]), torch.tensor([3, 2, 5, 4])
     plain = F.ctc_loss(padded, labels, sizes, lengths, reduction="none", zero_infinity=True)
     assert plain[3] == 0  # three steps cannot hold four tokens
-    ours = ctc_nll(query, blank, keys, bias, targets, sizes)
+    ours = ctc_nll(*(x.to(device) for x in (query, blank, keys, bias)), targets, sizes).cpu()
     assert torch.isclose(ours, plain.sum(), rtol=1e-6)
     for a, b in zip(
         torch.autograd.grad(2 * ours, (query, blank, bias)),
@@ -84,6 +88,17 @@ def fresh():
     torch.manual_seed(0)
     config = ConnectorConfig(features=6, stack=4, width=32, layers=1, heads=2, kernel=3, dropout=0.1)
     return Connector(config, [10, 11, 12], torch.randn(20, 16))
+
+
+@GPU
+def test_a_step_on_a_gpu_is_one_on_the_cpu(store):
+    features = [store.features(i) for i in range(6)]
+    wanted = [fresh().rows(Spell().encode(row.text)) for row in store.rows[:6]]
+    losses = [
+        ctc.ctc_loss(fresh().to(device).eval(), features, wanted, 0.1, np.random.default_rng(0))
+        for device in ("cpu", "cuda")
+    ]
+    assert torch.isclose(losses[0], losses[1].cpu(), rtol=3e-2)  # the GPU's autocast rounds to bfloat16
 
 
 def train(connector, store, folder, passes=1.0, **kwargs):
