@@ -3,13 +3,13 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rba import config
-from rba.connect import stage
-from rba.connect.features import FeatureStore, Spoken
+from rba.connect import features, stage
 from rba.connect.settings import ConnectSettings, CorpusSettings
 from rba.data.instruction import instruction_id
 from rba.errors import DataError, ModelError
@@ -84,13 +84,14 @@ def test_a_fault_in_a_corpus_file_is_told_before_a_model_is_loaded(tmp_path):
 
 @pytest.mark.parametrize("what", ["held out", "to train on"])
 def test_a_corpus_of_which_nothing_can_be_said_is_one_clear_line(settings, tmp_path, monkeypatch, what):
-    def speak(settings, name, *rest):
-        return FeatureStore() if (name == stage.HELD_OUT) == (what == "held out") else spoken
+    def make_shards(jobs, workers):
+        for job in jobs:
+            silent = (Path(job.folder).name == stage.HELD_OUT) == (what == "held out")
+            rows = [] if silent else [{"text": "One.", "speaker": "x", "acoustics": "clean", "length": 4}]
+            features._write(Path(job.folder), job.index, [np.zeros((4 * len(rows), 3), np.float16)], rows)
 
     folder = save_tiny_speechlm(tmp_path / "tiny")
-    spoken = FeatureStore()
-    spoken.rows = [Spoken("One.", "x", "clean", 0, 0, 4)]
-    monkeypatch.setattr(stage, "speak", speak)
+    monkeypatch.setattr(features, "make_shards", make_shards)
     with pytest.raises(DataError, match=rf"none of the texts {what} can be said \(connect.corpus\)"):
         train(settings, tmp_path, encoder=str(folder / "whisper"), llm=str(folder / "llm"))
 

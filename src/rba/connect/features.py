@@ -62,10 +62,10 @@ class ShardMaker:
     encoder: Any
     engine: Engine
 
-    def __call__(self, job: Job) -> int:
+    def __call__(self, job: Job) -> None:
         """Render and encode the job's texts into `NNNNN.npy` [frames, F] (float16) and `NNNNN.json`.
 
-        Returns how many texts could not be said.
+        What cannot be said is left out.
         """
         bank, waves = SpeakerBank(size=job.speakers), []
         rows: list[dict[str, Any]] = []
@@ -85,7 +85,6 @@ class ShardMaker:
             row["length"] = len(frame)
         _write(Path(job.folder), job.index, [np.empty((0, self.encoder.width), np.float16), *frames], rows)
         runtime.give_back()  # clips of every length leave blocks that no other fits: a worker would grow to gigabytes
-        return len(job.texts) - len(rows)
 
 
 def make_maker(encoder: str) -> ShardMaker:
@@ -114,7 +113,7 @@ def _write(folder: Path, index: int, frames: list[np.ndarray], rows: list[dict[s
     write_json(folder / f"{index:05d}.json", rows)  # last: it marks the shard as whole
 
 
-def make_features(
+def missing_shards(
     texts: Sequence[str],
     folder: Path,
     *,
@@ -123,36 +122,42 @@ def make_features(
     speakers: int,
     acoustics: Sequence[str],
     seed: int,
-    workers: int = 0,
-) -> int:
-    """Speak and encode `texts` into `folder`, skipping finished shards; returns how many could not be spoken.
+) -> list[Job]:
+    """The shards of `texts`, spoken and encoded, that `folder` lacks.
 
-    A shard is a pure function of its index, so workers and restarts do not change the result.
+    A shard is a pure function of its job, so workers and restarts do not change the result.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shards = [tuple(texts[i : i + SHARD]) for i in range(0, len(texts), SHARD)]
-    jobs = [
+    return [
         Job(i, shard, str(folder), encoder, split, speakers, tuple(acoustics), seed)
         for i, shard in enumerate(shards)
         if not (folder / f"{i:05d}.json").is_file()
     ]
-    lost = 0
-    if jobs:
-        count = min(len(jobs), workers or os.cpu_count() or 1)
-        fix = "set connect.workers=1 where memory is short, and run the same command again"
-        died = ProcessError("a worker that speaks for the connector died", f"{count} workers", fix)
-        with (
-            progress(f"speech for the connector ({split})", len(jobs) * SHARD) as bar,
-            pooled(partial(make_maker, encoder), count, died) as submit,
-        ):
-            for made in as_completed(map(submit, jobs)):
-                lost += made.result()
-                bar.advance(SHARD)
-    return lost
+
+
+def make_shards(jobs: Sequence[Job], workers: int = 0) -> None:
+    """Make the shards of `jobs`, of one encoder, in `workers` processes; 0 = one a core.
+
+    Raises ModelError for an encoder that cannot be loaded, ProcessError where a process dies.
+    """
+    if not jobs:
+        return
+    count = min(len(jobs), workers or os.cpu_count() or 1)
+    fix = "set connect.workers=1 where memory is short, and run the same command again"
+    died = ProcessError("a worker that speaks for the connector died", f"{count} workers", fix)
+    with (
+        progress("speech for the connector", sum(len(job.texts) for job in jobs)) as bar,
+        pooled(partial(make_maker, jobs[0].encoder), count, died) as submit,
+    ):
+        made = {submit(job): len(job.texts) for job in jobs}
+        for done in as_completed(made):
+            done.result()
+            bar.advance(made[done])
 
 
 class FeatureStore:
-    """Reads what `make_features` wrote; frames stay on disk (memory-mapped)."""
+    """Reads what `make_shards` wrote; frames stay on disk (memory-mapped)."""
 
     def __init__(self, folder: Path | None = None):
         self.rows: list[Spoken] = []

@@ -32,7 +32,7 @@ from rba.weights.mark import weights_mark
 from rba.workspace import StageFolder, file_hash, fingerprint, keep_only, write_json
 
 if TYPE_CHECKING:
-    from rba.connect.features import FeatureStore
+    from rba.connect.features import Job
     from rba.models.connector import Connector
 
 SPEECH = ".connector-speech"
@@ -66,7 +66,7 @@ def shipped_for(settings: ConnectSettings) -> Path:
 def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Callable[[dict], None]) -> None:
     """Corpus, features, CTC, distillation, WER; every part resumes where it was stopped."""
     from rba.connect import ctc, distill, measure
-    from rba.connect.features import FeatureStore
+    from rba.connect.features import FeatureStore, make_shards
     from rba.connect.start import Start
     from rba.connect.vocabulary import build_vocabulary
     from rba.lm.load import load_lm
@@ -80,7 +80,8 @@ def _train(settings: ConnectSettings, folder: StageFolder, seed: int, log: Calla
     mark = speech_mark(settings, seed, start.heard)
     place = keep_only(folder.path.parent / SPEECH, "corpus", mark)  # other training settings find the speech here
     parts = corpus(settings.corpus, lm, place, seed, start.heard)
-    stores = {name: speak(settings, name, texts, place, seed) for name, texts in parts.items()}
+    make_shards([job for part in parts.items() for job in shards_of(settings, *part, place, seed)], settings.workers)
+    stores = {name: FeatureStore(place / name) for name in parts}
     encoder = load_encoder(settings.encoder)
     for name, store in stores.items():
         hours = round(store.frames / encoder.frame_rate / 3600, 2)
@@ -122,12 +123,12 @@ def speech_mark(settings: ConnectSettings, seed: int, heard: np.ndarray) -> str:
     return fingerprint(config.to_tree(settings.corpus), words, *models, seed, heard.tobytes().hex())
 
 
-def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> FeatureStore:
-    """The features of one part of the corpus; the held-out part is spoken by test speakers in moderate acoustics."""
-    from rba.connect.features import FeatureStore, make_features
+def shards_of(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Path, seed: int) -> list[Job]:
+    """The shards of one part of the corpus that `folder` lacks; test speakers say the held-out part, moderately."""
+    from rba.connect.features import missing_shards
 
     test = name == HELD_OUT
-    make_features(
+    return missing_shards(
         [t for _ in range(1 if test else settings.corpus.renderings) for t in texts],
         folder / name,
         encoder=settings.encoder,
@@ -135,9 +136,7 @@ def speak(settings: ConnectSettings, name: str, texts: Sequence[str], folder: Pa
         speakers=settings.corpus.speakers,
         acoustics=("moderate",) if test else settings.corpus.acoustics,
         seed=seed,
-        workers=settings.workers,
     )
-    return FeatureStore(folder / name)
 
 
 def corpus(
