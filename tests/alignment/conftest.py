@@ -20,6 +20,7 @@ from rba.alignment.trainer import Trainer
 from rba.lm.sampling import Sampling
 from rba.models.adapters import add_lora
 from rba.models.compact import CompactSpeechLM
+from rba.models.full import add_full
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
 
@@ -115,7 +116,9 @@ class Bench:
     def trainer(
         self, method: str, settings: AlignSettings = SMALL, bank: PromptBank | None = None, **parts: Any
     ) -> Trainer:
-        if settings.lora.rank:
+        if settings.tuning == "full":
+            add_full(self.speechlm)
+        elif settings.lora.rank:
             add_lora(self.speechlm, settings.lora.rank, settings.lora.alpha, settings.lora.dropout, seed=1)
         steps = plan(self.groups, settings.groups_per_step, settings.steps, 7)
         objective = load_objective(method, settings)

@@ -45,10 +45,10 @@ SETTINGS = replace(
 
 
 def go(
-    path: Path, kill_at: int | None = None, method: str = "rba-group", refresh: Refresh = "per_round"
+    path: Path, kill_at: int | None = None, method: str = "rba-group", refresh: Refresh = "per_round", **changed: Any
 ) -> dict[str, str]:
     """Align into `path`, killing this process after update `kill_at`; returns the hashes of all files."""
-    settings = replace(SETTINGS, refresh=refresh)
+    settings = replace(SETTINGS, refresh=refresh, **changed)
 
     def log(record: dict) -> None:
         if record["step"] == kill_at:
@@ -70,12 +70,14 @@ def go(
     return folder.manifest["files"]
 
 
-def cut_and_whole(tmp_path: Path, method: str, refresh: Refresh = "per_round") -> tuple[dict[str, str], dict[str, str]]:
+def cut_and_whole(
+    tmp_path: Path, method: str, refresh: Refresh = "per_round", **changed: Any
+) -> tuple[dict[str, str], dict[str, str]]:
     """The files of a run that was killed after its fourth update and resumed, and of one that was not."""
-    whole = go(tmp_path / "whole" / "align" / method, method=method, refresh=refresh)
+    whole = go(tmp_path / "whole" / "align" / method, method=method, refresh=refresh, **changed)
     script = (
         "import sys; from pathlib import Path; from alignment.test_resume import go;"
-        f"go(Path(sys.argv[1]), kill_at=4, method={method!r}, refresh={refresh!r})"
+        f"go(Path(sys.argv[1]), kill_at=4, method={method!r}, refresh={refresh!r}, **{changed!r})"
     )
     cut = tmp_path / "cut" / "align" / method
     place = Path(__file__).parents[2]
@@ -85,7 +87,7 @@ def cut_and_whole(tmp_path: Path, method: str, refresh: Refresh = "per_round") -
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list((tmp_path / "cut" / "checkpoints").glob(f"{method}-*/last"))) == 1
     assert not (cut / "model").exists()
-    return go(cut, method=method, refresh=refresh), whole
+    return go(cut, method=method, refresh=refresh, **changed), whole
 
 
 def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
@@ -108,6 +110,12 @@ def test_a_round_that_was_begun_before_the_kill_is_not_counted_again(tmp_path: P
 
 def test_so_they_do_where_every_update_draws_its_answers(tmp_path: Path):
     cut, whole = cut_and_whole(tmp_path, "rba-group", "online")
+    assert cut == whole
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_so_they_do_where_all_weights_are_trained(tmp_path: Path, dtype: str):
+    cut, whole = cut_and_whole(tmp_path, "rba-group", tuning="full", dtype=dtype, lr=1e-3)
     assert cut == whole
 
 

@@ -17,6 +17,8 @@ from rba.alignment.stage import align, run
 from rba.data import shards
 from rba.errors import DataError, ModelError
 from rba.evaluation.leak import heard_by
+from rba.lm.scoring import backbone
+from rba.models.adapters import for_inference
 from rba.models.heard import HEARD
 from rba.models.load import load_speechlm
 from rba.rewards.weighted import WeightedReward
@@ -61,6 +63,22 @@ def test_run_writes_a_checkpoint_that_opens_and_answers_differently(tmp_path: Pa
     features = before.encode([0.1 * torch.randn(8000).numpy()])
     assert torch.equal(before.prompts(features)[0], after.prompts(features)[0])
     states = [m.lm.model(inputs_embeds=m.prompts(features)[0][None]).logits for m in (before, after)]
+    assert (states[0] - states[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("method", ["sft", "rba-single", "opd"])
+def test_all_weights_of_the_llm_are_trained_where_that_is_asked_for(tmp_path: Path, method: str):
+    base, records = save_tiny_speechlm(tmp_path / "base"), []
+    folder = opened(tmp_path / "align" / method)
+    full = replace(SETTINGS, steps=6, tuning="full", lr=3e-3, use_reference=method == "rba-single")
+    common: dict[str, Any] = {"seed": 1, "utterances": ROWS, "teacher": "none"}
+    run(full, method=method, folder=folder, model=base, log=records.append, **common)
+    assert records[-1]["loss"] < records[1]["loss"]
+    before, after = load_speechlm(base, "float32"), load_speechlm(folder.path / "model", "float32")
+    size = sum(p.numel() for p in backbone(before.lm.model).layers.parameters())
+    assert folder.manifest["notes"]["training"]["trained_weights"] == size
+    features = before.encode([0.1 * torch.randn(8000).numpy()])
+    states = [m.lm.model(inputs_embeds=m.prompts(features)[0][None]).logits for m in (before, for_inference(after))]
     assert (states[0] - states[1]).abs().max() > 1e-3
 
 

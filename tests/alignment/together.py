@@ -93,7 +93,7 @@ def train(place: Path, case: str, sharding: Any = "none") -> list[dict[str, Any]
     )
     if parallel.world().leads:
         write_json(place / case / "records.json", records)
-        trained = {f"lora.{i}": p.detach() for i, p in enumerate(lora_parameters(speechlm))}
+        trained = {f"llm.{i}": p.detach() for i, p in enumerate(lora_parameters(speechlm))}
         trained |= {f"connector.{i}": p.detach() for i, p in enumerate(speechlm.connector_parameters())}
         save_file(trained, place / case / "trained.safetensors")
     return records

@@ -8,6 +8,7 @@ import torch
 from rba.lm.attention import short_attention
 from rba.lm.flops import Decoder, Work, countable, matmul_rate, row_work, shared_work
 from rba.models.adapters import add_lora, lora_parameters
+from rba.models.full import add_full
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
 
@@ -32,6 +33,22 @@ def test_a_decoders_flops_are_those_that_torch_counts():
     assert counter.get_total_flops() == pytest.approx(wanted, rel=0.01)  # rotary angles are a product, too
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_so_are_those_of_its_gradient(full: bool):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    speechlm = tiny_speechlm()
+    if full:
+        add_full(speechlm)
+    shape, work = Decoder.of(speechlm.lm.model), shared_work([1], [[]])
+    assert shape.full == full and shape.trained == (shape.weights if full else 0)
+    prompt = torch.randn(1, 1, shape.width, requires_grad=True)
+    with FlopCounterMode(display=False) as counter, short_attention(speechlm.lm.device):
+        speechlm.lm.model(inputs_embeds=prompt).logits.sum().backward()
+    wanted = shape.forward(work) + shape.backward(work) + 2 * shape.head(Work(1, 1, 1))
+    assert counter.get_total_flops() == pytest.approx(wanted, rel=0.02)
+
+
 def test_shared_work_passes_nothing_twice():
     shared, rows = shared_work([10, 12], [[3, 5], [4]], common=6), row_work([10, 12], [[3, 5], [4]])
     assert shared.tokens == 6 + 4 + 6 + 2 + 4 + 3
@@ -45,6 +62,9 @@ def test_shared_work_passes_nothing_twice():
 def test_a_decoder_of_another_shape_is_not_counted():
     speechlm = tiny_speechlm()
     assert countable(speechlm.lm.model)
+    copied = tiny_speechlm()
+    add_full(copied)
+    assert countable(copied.lm.model)
     add_lora(speechlm, rank=3)
     assert countable(speechlm.lm.model)
     speechlm.lm.model.get_decoder().layers[0].mlp.extra = torch.nn.Linear(32, 64)

@@ -33,6 +33,14 @@ def test_divided_blocks_are_held_by_all_devices_together_and_packed_ones_in_a_qu
     assert spared == pytest.approx(blocks * (1 - 4.127 / 16), rel=1e-4)
 
 
+def test_all_weights_take_masters_moments_gradients_and_copies():
+    recipe = Path(__file__).parents[2] / "recipes" / "paper.yaml"
+    found = make_plan(load_recipe(recipe, ["align.tuning=full", "align.sharding=none"]))
+    stage = next(one for one in found.stages if one.name == "align/sft")
+    trained = next(part.bytes for part in stage.memory if part.what == "trained copies, gradient and optimiser")
+    assert trained == 20 * found.basis.hearing.decoder.weights
+
+
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_activations_are_near_those_that_autograd_saves(checkpointing: bool):
     speechlm = tiny_speechlm()

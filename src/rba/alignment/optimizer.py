@@ -16,12 +16,12 @@ OWN = "own."
 
 
 def trained_parameters(speechlm: SpeechLM, settings: AlignSettings) -> dict[str, torch.nn.Parameter]:
-    """Adapter weights (`lora.N`) and, if it is trained, the connector's (`connector.N`), in a fixed order."""
-    lora = lora_parameters(speechlm) if settings.lora.rank else []
+    """Weights of the LLM's adapter or copies (`llm.N`) and of a trained connector (`connector.N`), in a fixed order."""
+    llm = lora_parameters(speechlm) if settings.trains_llm else []
     connector = list(speechlm.connector_parameters()) if settings.train_connector else []
     for parameter in connector:
         parameter.requires_grad_(True)
-    named = {f"lora.{i}": p for i, p in enumerate(lora)}
+    named = {f"llm.{i}": p for i, p in enumerate(llm)}
     return named | {f"connector.{i}": p for i, p in enumerate(connector)}
 
 
@@ -30,7 +30,7 @@ def make_optimizer(
 ) -> torch.optim.AdamW:
     """AdamW (betas 0.9 and 0.98) with a peak learning rate for each kind of weight; `own_lr` is of the objective's."""
     groups = []
-    for kind, lr in (("lora.", settings.lr), ("connector.", settings.connector_lr), (OWN, own_lr)):
+    for kind, lr in (("llm.", settings.lr), ("connector.", settings.connector_lr), (OWN, own_lr)):
         chosen = [p for name, p in parameters.items() if name.startswith(kind)]
         if chosen:
             groups.append({"params": chosen, "lr": lr, PEAK: lr})

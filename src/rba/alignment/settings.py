@@ -120,6 +120,8 @@ class AlignSettings:
     rloo: RlooSettings = field(default_factory=RlooSettings)
     ppo: PpoSettings = field(default_factory=PpoSettings)
     tars: TarsSettings = field(default_factory=TarsSettings)
+    # of the LLM: an adapter beside its weights, as `lora` says | all weights of its blocks (full fine-tuning)
+    tuning: Literal["lora", "full"] = "lora"
     lora: LoraSettings = field(default_factory=LoraSettings)
     train_connector: bool = False
     adaptive: AdaptiveSettings = field(default_factory=AdaptiveSettings)
@@ -196,13 +198,22 @@ class AlignSettings:
         _check(served, "rollout_server", "write openai:http://host:8000/v1#model")
         packed = self.quantize != "none" and bool(self.rollout_server)
         _check(not packed, "rollout_server", "a server draws from unpacked weights: set quantize: none")
-        _check(self.lora.rank > 0 or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
+        full = self.tuning == "full"
+        _check(not full or self.quantize == "none", "tuning", "weights packed in 4 bits cannot be trained: set lora")
+        _check(not full or self.sharding == "none", "tuning", "weights that are trained are not divided: set lora")
+        _check(not full or not self.rollout_server, "tuning", "a server takes adapters alone: set lora")
+        _check(self.trains_llm or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
         _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")
         _check(0 < a.backoff < 1 < a.recover, "adaptive", "0 < backoff < 1 < recover")
         _check(0 < a.floor <= 1 and 0 <= a.smooth < 1, "adaptive", "0 < floor <= 1, 0 <= smooth < 1")
         _check(a.drift_target > 0 and a.drift_every >= 0, "adaptive", "drift_target > 0, drift_every >= 0")
         _check(a.drift_answers >= 1 and a.tolerance >= 0, "adaptive", "drift_answers >= 1, tolerance >= 0")
         _check(v.every >= 0 and v.groups >= 1 and v.patience >= 0, "validation", "every, patience >= 0; groups >= 1")
+
+    @property
+    def trains_llm(self) -> bool:
+        """Whether anything of the LLM is trained, or the connector alone."""
+        return self.tuning == "full" or self.lora.rank > 0
 
     @property
     def single_weight(self) -> float:

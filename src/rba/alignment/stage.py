@@ -18,7 +18,7 @@ from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.reward import reward_loader, reward_mark, rewards
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.sampler import load_sampler
-from rba.alignment.settings import AlignSettings, LoraSettings
+from rba.alignment.settings import AlignSettings
 from rba.alignment.token_teacher import load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
@@ -35,6 +35,7 @@ from rba.lm.scoring import backbone
 from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
 from rba.models.adapters import add_lora, has_lora
+from rba.models.full import add_full
 from rba.models.heard import carry_heard
 from rba.models.speechlm import SpeechLM
 from rba.models.told import task_of, told
@@ -129,7 +130,7 @@ def align(
         folder.note("data", data.counts)
         folder.note("bad_clips", data.lost)
         ranked, valued = rewards(objective, settings, bool(data.validation), reward)
-    _adapt(speechlm, settings.lora, seed)
+    _adapt(speechlm, settings, seed)
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
     if objective.needs_samples:
@@ -198,9 +199,12 @@ def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rol
     folder.note("reward_signatures", getattr(reward, "signatures", {}))
 
 
-def _adapt(speechlm: SpeechLM, lora: LoraSettings, seed: int) -> None:
-    """Put the recipe's adapter on the LLM, if it has a rank."""
-    if lora.rank:
+def _adapt(speechlm: SpeechLM, settings: AlignSettings, seed: int) -> None:
+    """Put what the recipe trains of the LLM beside its weights: copies of them, or an adapter, if that has a rank."""
+    lora = settings.lora
+    if settings.tuning == "full":
+        add_full(speechlm)
+    elif lora.rank:
         add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets, seeds.derive(seed, "lora") % 2**31)
 
 

@@ -25,6 +25,7 @@ from rba.alignment.drift import DriftProbe
 from rba.alignment.engine import Engine
 from rba.alignment.groups import Group
 from rba.alignment.keeper import Keeper
+from rba.alignment.masters import Masters
 from rba.alignment.metrics import loss_metrics, rollout_drift, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms
 from rba.alignment.optimizer import OWN, make_optimizer, set_rate, trained_parameters
@@ -109,8 +110,9 @@ class Trainer:
         width = speechlm.lm.model.config.get_text_config().hidden_size
         own = objective.own_parameters(width, speechlm.lm.device)
         self.parameters = trained_parameters(speechlm, settings) | {OWN + name: p for name, p in own.items()}
-        self.optimizer = make_optimizer(self.parameters, settings, objective.own_lr)
-        self.keeper = Keeper(folder, self.parameters, self.optimizer)
+        self.masters = Masters(self.parameters)
+        self.optimizer = make_optimizer(self.masters.weights, settings, objective.own_lr)
+        self.keeper = Keeper(folder, self.masters.weights, self.optimizer)
         self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
         heard = list(dict.fromkeys(name for groups in plan for group in groups for name in group.utterances))
         self.work = WorkMeter(self.engine, objective, settings.dtype, heard)
@@ -147,6 +149,7 @@ class Trainer:
                     saved = time.monotonic()
         if self.best.step and self.world.leads:
             self.keeper.take_best(self.best.step)
+            self.masters.give()
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
     def _step(self) -> dict[str, Any]:
@@ -227,8 +230,10 @@ class Trainer:
         if self.bad > MOST_BAD_UPDATES:
             fix = "lower align.lr or set align.dtype=float32"
             raise ModelError(f"{self.bad} updates in a row have no finite gradient", self.objective.name, fix)
+        self.masters.take()
         if not self.bad:
             self.optimizer.step()
+            self.masters.give()
         self.optimizer.zero_grad(set_to_none=True)
 
     def _terms(self, tasks: Sequence[Task], wanted: Sequence[Sequence[Request]], update: Sequence[Task]) -> Terms:
@@ -267,6 +272,7 @@ class Trainer:
         with parallel.leader_first():
             state = self.keeper.restore()
         if state:
+            self.masters.give()
             self._take(state)
         if len(set(parallel.gathered(self.step))) > 1:
             fix = "start all of them on one machine, or on a file system that they share"

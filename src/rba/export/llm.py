@@ -25,7 +25,8 @@ _HERE = "leave align.rollout_server empty: its answers are drawn here"
 def write_llm(name: str, folder: Path, dtype: str = AUTO) -> None:
     """Write the LLM of the SpeechLM `name`, and its tokenizer, as the new `folder`: a causal LM of its own class.
 
-    The adapter of an aligned checkpoint is left out: a rollout server is handed that. Weights that it was trained on
+    The adapter of an aligned checkpoint is left out: a rollout server is handed that. Where all weights of the LLM were
+    trained, they are what is written. Weights that it was trained on
     packed come as what they stand for. Raises ModelError for an LLM that transformers has no class for by itself, and
     WorkspaceError for a folder that is not empty.
     """

@@ -49,7 +49,8 @@ class Decoder:
     """The shape of a decoder with gated MLPs (Llama, Qwen, SmolLM), and what it costs at least.
 
     Norms, rotations, activations and softmax are left out. The base is frozen: backwards its weights cost one product,
-    not two; an adapter of `rank` on every weight matrix of a block costs both.
+    not two; an adapter of `rank` on every weight matrix of a block costs both, and so do the weights if they are
+    trained in `full`.
     """
 
     layers: int
@@ -61,11 +62,12 @@ class Decoder:
     vocabulary: int
     rank: int = 0
     itemsize: int = 2
+    full: bool = False
 
     @classmethod
     def of(cls, model: Any) -> Decoder:
         """The shape of a causal LM of transformers, also under PEFT."""
-        config = model.config.get_text_config()
+        config, adapter = model.config.get_text_config(), getattr(model, "peft_config", {}).get("default")
         heads = config.num_attention_heads
         return cls(
             config.num_hidden_layers,
@@ -75,8 +77,9 @@ class Decoder:
             getattr(config, "head_dim", None) or config.hidden_size // heads,
             config.intermediate_size,
             config.vocab_size,
-            rank=model.peft_config["default"].r if hasattr(model, "peft_config") else 0,
+            rank=adapter.r if adapter and not adapter.modules_to_save else 0,
             itemsize=model.get_input_embeddings().weight.element_size(),
+            full=bool(adapter and adapter.modules_to_save),
         )
 
     @property
@@ -96,15 +99,20 @@ class Decoder:
         """The numbers in an adapter on all of them."""
         return self.layers * self.rank * sum(i + o for i, o in self._shapes)
 
+    @property
+    def trained(self) -> int:
+        """The numbers in what is trained: the adapter, or all weight matrices of the blocks."""
+        return self.weights if self.full else self.adapter
+
     def forward(self, work: Work) -> int:
         """FLOPs of the blocks."""
         attention = 4 * self.layers * self.heads * self.head_size * work.pairs
         return 2 * work.tokens * (self.weights + self.adapter) + attention
 
     def backward(self, work: Work) -> int:
-        """FLOPs of the gradient through the blocks, to the adapter and the prompts."""
+        """FLOPs of the gradient through the blocks, to what is trained and the prompts."""
         attention = 8 * self.layers * self.heads * self.head_size * work.pairs
-        return 2 * work.tokens * (self.weights + 2 * self.adapter) + attention
+        return 2 * work.tokens * (self.weights + self.adapter + self.trained) + attention
 
     def head(self, work: Work) -> int:
         """FLOPs of the logits; their gradient costs as much again."""
@@ -129,12 +137,16 @@ def countable(model: Any) -> bool:
         return False
     if not isinstance(shape.inner, int):  # blocks of several widths
         return False
-    # beside an adapter stand its own two matrices: the weights that it wraps are counted
+    # beside an adapter stand its own two matrices, beside trained copies what they were: the weights once are counted
     llm = backbone(model)
     blocks = getattr(llm, "layers", llm)
-    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and not _beside(n)]
     # not the number of stored values: packed weights hold two in each
     return sum(m.in_features * m.out_features for m in linear) == shape.weights
+
+
+def _beside(name: str) -> bool:
+    return "lora_" in name or ".modules_to_save." in name
 
 
 @cache

@@ -1,4 +1,7 @@
-"""LoRA on the LLM: one copy of the base is policy, reference and text-only self-teacher."""
+"""What is trained beside the LLM's weights: one copy of the base is policy, reference and text-only self-teacher.
+
+It is LoRA, put on here, or copies of its own weights (`rba.models.full`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from rba.errors import ModelError
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
+from rba.models.full import COPIED, is_full, settle
 from rba.models.speechlm import SpeechLM
 from rba.models.targets import adapted_layers, check_reach, reached, routers, some, where
 from rba.weights.opening import reason_of
@@ -25,7 +29,7 @@ FOLDER = "adapter"
 
 
 def has_lora(lm: TextLM) -> bool:
-    """Whether the LLM carries adapters."""
+    """Whether the LLM carries adapters, or copies of its weights in their place."""
     return hasattr(lm.model, "peft_config")
 
 
@@ -52,6 +56,9 @@ def add_lora(
     from peft import LoraConfig, get_peft_model
 
     targets = targets if isinstance(targets, str) else list(targets)
+    if is_full(speechlm.lm):
+        fix = "set align.tuning=full, or start from the model before it was aligned"
+        raise ModelError("all weights of this model's LLM were trained: it takes no adapter", speechlm.name, fix)
     if has_lora(speechlm.lm):
         _check_same(speechlm, (rank, alpha, dropout), targets)
         train_on(speechlm)
@@ -134,8 +141,12 @@ def reference(speechlm: SpeechLM) -> Iterator[None]:
 def for_inference(speechlm: SpeechLM) -> SpeechLM:
     """The same model with its adapters in the LLM's own precision: two small products a layer, and no casts.
 
-    They are not merged: in bfloat16 a merged weight forgets whatever moves it by less than half a step.
+    They are not merged: in bfloat16 a merged weight forgets whatever moves it by less than half a step. Copies of all
+    weights take the place of what they are copies of.
     """
+    if is_full(speechlm.lm):
+        settle(speechlm.lm)
+        return speechlm
     for parameter in lora_parameters(speechlm):
         parameter.requires_grad_(False)
         parameter.data = parameter.data.to(speechlm.lm.model.dtype)
@@ -177,5 +188,5 @@ def save_lora_alone(lm: TextLM, folder: Path) -> None:
 
 
 def lora_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
-    """The adapters' weights."""
-    return [p for n, p in speechlm.lm.model.named_parameters() if "lora_" in n]
+    """The adapters' weights, or the copies'."""
+    return [p for n, p in speechlm.lm.model.named_parameters() if "lora_" in n or COPIED in n]

@@ -15,7 +15,7 @@ from rba.plan.item import Item, Part, Pass, Stage
 from rba.plan.judging import reward_items, reward_memory
 from rba.plan.memory import drawing_memory, model_memory, training_memory
 from rba.plan.sharing import Kind, Shared, held_out, kinds
-from rba.plan.updates import Line, learnt_voices, line_of, updates
+from rba.plan.updates import Line, learnt_voices, line_of, tuned, updates
 from rba.services.service import is_service
 
 SAMPLE = 13.0
@@ -82,7 +82,7 @@ def _kept_speech(basis: Basis, clips: int) -> float:
 def _samples(basis: Basis, line: Line, wanted: Set[Kind], adapter: bool) -> list[Item]:
     """Self-samples of all rounds and their rewards, as far as they are `wanted`."""
     settings, lengths = basis.recipe.align, basis.lengths
-    decoder = policy(basis, settings.lora.rank if adapter else 0)
+    decoder = policy(basis, adapter)
     voices, answer = learnt_voices(basis.recipe), lengths.own(settings.sample.max_new_tokens)
     count = line.drawn * voices * settings.answers
     ways, found = dict[str, tuple[int, int]](), list[Item]()
@@ -99,10 +99,13 @@ def _samples(basis: Basis, line: Line, wanted: Set[Kind], adapter: bool) -> list
     return found
 
 
-def policy(basis: Basis, rank: int) -> Decoder | None:
-    """The SpeechLM's LLM with an adapter of `rank`, in the format of alignment."""
-    decoder = basis.hearing.decoder
-    return replace(decoder, rank=rank, itemsize=basis.itemsize(basis.recipe.align.dtype)) if decoder else None
+def policy(basis: Basis, adapted: bool = True) -> Decoder | None:
+    """The SpeechLM's LLM, as it is or with what alignment trains of it, in the format of alignment."""
+    settings, decoder = basis.recipe.align, basis.hearing.decoder
+    if decoder is None:
+        return None
+    decoder = replace(decoder, itemsize=basis.itemsize(settings.dtype))
+    return tuned(decoder, settings) if adapted else decoder
 
 
 def _weights(basis: Basis) -> tuple[Part, ...]:
@@ -113,7 +116,7 @@ def _weights(basis: Basis) -> tuple[Part, ...]:
 def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: Set[Kind]) -> Stage:
     """The training of a method or variant, with the self-samples and rewards that it has yet to make."""
     settings = basis.recipe.align
-    decoder = policy(basis, settings.lora.rank)
+    decoder = policy(basis)
     items = _samples(basis, line, missing, adapter=settings.refresh != "once")
     written = sum(item.new for item in items if item.what.startswith("self-samples"))
     kept = 0.0 if settings.refresh == "online" else SAMPLE * written
@@ -133,8 +136,9 @@ def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: 
         memory += reward_memory(basis)
     if objective.needs_teacher and settings.token_teacher:
         memory += basis.weights(settings.token_teacher, "token teacher")
-    trained = decoder.adapter + (basis.hearing.connector if settings.train_connector else 0)
-    saved = 4 * decoder.adapter + (2 if basis.hearing.compact else 4) * basis.hearing.connector
+    trained = decoder.trained + (basis.hearing.connector if settings.train_connector else 0)
+    saved = (decoder.itemsize if decoder.full else 4) * decoder.trained
+    saved += (2 if basis.hearing.compact else 4) * basis.hearing.connector
     # last weights, two moments, and the best weights
     working = 4 * trained * (4 if settings.validation.every else 3)
     disk = COPIES * saved + kept

@@ -79,7 +79,8 @@ def _answers(basis: Basis, model: str, count: int, clips: int) -> Iterable[Item]
 def _drawn(basis: Basis, what: str, model: str, count: int, limit: int) -> Item:
     settings, lengths = basis.recipe.evaluate, basis.lengths
     align = basis.recipe.align
-    rank = resolve(align, model)[1].lora.rank if model in trained(align) else 0
+    settings_of = resolve(align, model)[1] if model in trained(align) else None
+    rank = settings_of.lora.rank if settings_of and settings_of.tuning == "lora" else 0  # full copies are settled
     decoder = basis.hearing.decoder
     prompt = lengths.typed() if model in (collect.TEXT, collect.CASCADE) else lengths.heard
     size = (count, prompt, lengths.own(limit))

@@ -38,9 +38,12 @@ def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Par
     """What is trained, and what the largest micro-batch keeps for its backward pass. `decoder` has the adapter."""
     settings = basis.recipe.align
     chunk = CHUNK["cuda" if basis.local.kind == GPU else "cpu"]
-    trained = decoder.adapter + (basis.hearing.connector if settings.train_connector else 0)
+    trained = decoder.trained + (basis.hearing.connector if settings.train_connector else 0)
+    # of copies in half precision: themselves and their gradients, beside the float32 masters
+    beside = 2 * decoder.itemsize * decoder.trained if decoder.full and decoder.itemsize < 4 else 0
+    what = "trained copies" if decoder.full else "adapter"
     return (
-        Part("adapter, gradient and optimiser", TRAINED_BYTES * trained),
+        Part(f"{what}, gradient and optimiser", TRAINED_BYTES * trained + beside),
         Part("activations", activations(decoder, found, settings.gradient_checkpointing), "update"),
         Part("logits of a chunk", chunk * decoder.vocabulary * (decoder.itemsize + 4), "update"),
     )

@@ -99,10 +99,13 @@ def trained(basis: Basis, speechlm: Any, device: Device, name: str) -> float:
     from rba.alignment.objectives.objective import Batch, load_objective
     from rba.alignment.token_teacher import own_teacher
     from rba.models.adapters import add_lora
+    from rba.models.full import add_full
 
     method, settings = variants.resolve(basis.recipe.align, name)
     basis, objective = basis.under(settings), load_objective(method, settings)
-    if (lora := settings.lora).rank:
+    if settings.tuning == "full":
+        add_full(speechlm)
+    elif (lora := settings.lora).rank:
         add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets)
     tasks = [typical(basis, objective, 0, basis.recipe.seed)]
     wanted = [objective.requests(task) for task in tasks]

@@ -16,6 +16,7 @@ from rba.alignment.settings import AlignSettings
 from rba.alignment.trainer import micro_batches
 from rba.alignment.work import WorkCounter
 from rba.data import seeds
+from rba.lm.flops import Decoder
 from rba.plan.basis import Basis
 from rba.recipe import Recipe
 from rba.services.service import is_service
@@ -93,6 +94,12 @@ def typical(basis: Basis, objective: Objective, number: int, seed: int = 0) -> T
     return Task(names, reference, "the teacher's", spoken, f"typed {number}", True, typed, seed)
 
 
+def tuned(decoder: Decoder, settings: AlignSettings) -> Decoder:
+    """The decoder with what `settings` train of it: an adapter, or all weights of its blocks."""
+    full = settings.tuning == "full"
+    return replace(decoder, full=full, rank=0 if full else settings.lora.rank)
+
+
 def updates(basis: Basis, objective: Objective) -> Updates:
     """What one update of a method needs on average. The shape of the policy must be known."""
     settings, counter = basis.recipe.align, counter_of(basis, objective)
@@ -138,7 +145,7 @@ def counter_of(basis: Basis, objective: Objective) -> WorkCounter:
     frame = 0 if settings.train_connector else basis.assumed.frame_before
     return WorkCounter(
         rows,
-        replace(policy, rank=settings.lora.rank),
+        tuned(policy, settings),
         teacher and replace(teacher, rank=0),
         objective.needs_reference,
         frame,
