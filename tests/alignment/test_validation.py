@@ -50,6 +50,16 @@ def test_losses_of_micro_batches_add_up_and_observations_are_averaged():
     assert loss_metrics([(one, 2 / 3), (other, 1 / 3)]) == pytest.approx({"loss": 8 / 3, "loss/ce": 8 / 3, "ce": 3.0})
 
 
+def test_a_reward_of_the_objectives_own_is_summed_up_over_the_update():
+    parts = [Terms({}, rewards={"seen": rows}) for rows in ([(0.2, 1)], [(0.4, 2), (0.6, 3)], [])]
+    assert loss_metrics([(part, 1 / 3) for part in parts]) == {
+        "loss": 0.0,
+        "rewards/seen/mean": pytest.approx(0.4),
+        "rewards/seen/std": pytest.approx(0.2 * (2 / 3) ** 0.5),
+        "rewards/seen/length_correlation": pytest.approx(1),
+    }
+
+
 def test_rewards_ties_lengths_and_deafness_are_logged():
     rows = [task([sample(0, "no", 0.0), sample(1, "a long one", 1.0)])]
     rows.append(task([sample(0, "Sorry, could you repeat that?", 0.5), sample(1, "la", 0.5)]))

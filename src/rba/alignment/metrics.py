@@ -17,9 +17,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
-    """Loss terms summed over micro-batches with their weights, and means of all observations."""
+    """Loss terms summed over micro-batches with their weights, means of all observations, rewards of the objective."""
     found: dict[str, float] = {"loss": 0.0}
     seen: dict[str, list[float]] = {}
+    given: dict[str, list[tuple[float, int]]] = {}
     for part, share in terms:
         for name, loss in part.losses.items():
             value = share * float(loss.detach())
@@ -27,6 +28,10 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
             found[f"loss/{name}"] = found.get(f"loss/{name}", 0.0) + value
         for name, values in part.metrics.items():
             seen.setdefault(name, []).extend(values)
+        for name, rows in part.rewards.items():
+            given.setdefault(name, []).extend(rows)
+    for name, rows in given.items():
+        found |= summarise({name: [value for value, _ in rows]}, [tokens for _, tokens in rows])
     return found | {name: mean(values) for name, values in seen.items() if values}
 
 

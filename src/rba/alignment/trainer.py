@@ -235,7 +235,7 @@ class Trainer:
         """Score what the objective wants for these instructions, a part of the update, and hand it back."""
         batch = Batch(tasks, self.engine.score(self.objective, tasks, wanted), update)
         terms = self.objective.terms(batch)
-        return Terms(terms.losses, {**terms.metrics, **rollout_drift(batch)})
+        return replace(terms, metrics={**terms.metrics, **rollout_drift(batch)})
 
     def _observe_rewards(self) -> None:
         if self.settings.reward_scaling != "none":

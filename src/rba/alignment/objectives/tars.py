@@ -56,12 +56,13 @@ class Tars(Objective):
 
     def terms(self, batch: Batch) -> Terms:
         """Policy gradient and, if asked for, divergence from the reference, over all answers of the update."""
-        policy, kl, seen = [], [], []
+        policy, kl, seen, heard = [], [], [], list[tuple[float, int]]()
         clip = (self.grpo.clip_low, self.grpo.clip_high)
         for task, scored in zip(batch.tasks, batch.scored):
             own = [s for s in scored if s.request.role == "own"]
-            alignment = representation([s for s in own if s.request.voice != TYPED], scored)
-            seen.append({"reward/representation": alignment})
+            spoken = [s for s in own if s.request.voice != TYPED]
+            alignment = representation(spoken, scored)
+            heard += [(cosine, len(s.request.ids)) for cosine, s in zip(alignment, spoken)]
             worth = rewards_of([sample_of(task, s.request) for s in own])
             for i, cosine in enumerate(alignment):
                 worth[i] += self.settings.representation * cosine
@@ -76,7 +77,7 @@ class Tars(Objective):
         losses = {"policy": self._reduce(policy, batch)}
         if self.settings.kl:
             losses["kl"] = self.settings.kl * self._reduce(kl, batch)
-        return Terms(losses, gather(seen))
+        return Terms(losses, gather(seen), {"representation": heard})
 
     def _reduce(self, rows: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         return over_update(rows, self.grpo.loss, batch, self.longest)
