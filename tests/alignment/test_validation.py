@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rba.alignment.metrics import loss_metrics, sample_metrics
-from rba.alignment.objectives.objective import Terms
+from rba.alignment.metrics import loss_metrics, reference_drift, sample_metrics
+from rba.alignment.objectives.objective import Batch, Terms
 from rba.alignment.validation import Best, Validator
 from rba.lm.scoring import token_logprobs
 
-from .conftest import SMALL, Bench, sample, task, variety
+from .conftest import SMALL, Bench, own, sample, scored, task, variety
 
 
 def test_the_likelihood_is_a_mean_over_instructions_of_nats_a_token(bench: Bench):
@@ -58,6 +58,14 @@ def test_a_reward_of_the_objectives_own_is_summed_up_over_the_update():
         "rewards/seen/std": pytest.approx(0.2 * (2 / 3) ** 0.5),
         "rewards/seen/length_correlation": pytest.approx(1),
     }
+
+
+def test_own_answers_alone_say_how_far_the_policy_is_from_its_reference():
+    rows = [own(0, [-1.0, -2.0], logp_ref_R=[-1.0, -3.0]), own(1, [-1.0], logp_ref_R=[-1.0]), own(2, [-9.0])]
+    teachers = scored(0, "reference", [-1.0], [-9.0])
+    found = reference_drift(Batch([task()], [[*rows, teachers]]))
+    assert found == {"kl/samples": [pytest.approx((math.exp(-1) - 1 + 1) / 2), 0]}
+    assert reference_drift(Batch([task()], [[own(0, [-1.0]), teachers]])) == {}
 
 
 def test_rewards_ties_lengths_and_deafness_are_logged():

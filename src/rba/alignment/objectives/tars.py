@@ -73,7 +73,6 @@ class Tars(Objective):
                 seen.append(clip_metrics(log_ratio_R, advantage, *clip))
                 if s.logp_ref_R is not None:
                     kl.append(reference_kl(s.logp_R, s.logp_ref_R))
-                    seen[-1]["kl/samples"] = [float(kl[-1].detach().mean())]
         losses = {"policy": self._reduce(policy, batch)}
         if self.settings.kl:
             losses["kl"] = self.settings.kl * self._reduce(kl, batch)
