@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,19 @@ def test_by_reward_the_score_is_that_of_greedy_answers(bench: Bench):
     found = validator()
     assert found["validation/score"] == found["validation/reward"] != found["validation/logp"]
     assert found == validator()
+
+
+def test_a_reward_is_told_which_utterance_each_answer_is_to(bench: Bench):
+    told: dict[str, list[str]] = {}
+
+    def reward(prompts: Any, completions: Any, ids: Any, **columns: Any) -> list[float]:
+        told.update(columns)
+        return [1.0] * len(completions)
+
+    validator = Validator(bench.speechlm, bench.bank, bench.groups, SMALL, reward)
+    validator()
+    assert told["utterance"] == validator.utterances
+    assert told["speaker"] == ["v0", "v1"]
 
 
 def test_the_best_is_kept_and_what_came_since_is_counted():
