@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rba.alignment.groups import Group, make_groups, plan, without
+from rba.alignment.groups import Group, columns, make_groups, plan, without
 from rba.testing.tiny_lm import tiny_tokenizer
 from rba.testing.tiny_utterances import tiny_utterances
 
@@ -47,6 +47,18 @@ def test_other_splits_and_instructions_without_an_answer_are_left_out():
     groups, counts = groups_of(rows)
     assert [g.text for g in groups] == ["name a red fruit in train"]
     assert counts["without_answer"] == 1
+
+
+def test_a_reward_is_told_who_asked_what_and_of_a_typed_request_no_voice():
+    (group,), _ = groups_of(tiny_utterances(1, 2))
+    assert columns([(group, group.utterances[1]), (group, group.id)]) == {
+        "reference": ["an apple"] * 2,
+        "instruction_id": [group.id] * 2,
+        "utterance": [f"{group.id}-1", ""],
+        "speaker": ["v1", ""],
+        "topic": ["Others"] * 2,
+        "difficulty": ["easy"] * 2,
+    }
 
 
 def some(n: int) -> list[Group]:

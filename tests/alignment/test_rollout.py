@@ -158,6 +158,21 @@ def test_the_answers_of_an_update_are_rewarded_together_however_many(bench: Benc
     assert sizes == [sum(len(task.utterances) for task in tasks)]
 
 
+def test_a_reward_is_told_which_utterance_each_answer_is_to(bench: Bench, tmp_path: Path):
+    told: list[dict[str, list[str]]] = []
+    made = rollouts(bench, tmp_path, answers=2)
+    made.typed = True
+    made.reward = lambda prompts, texts, ids, **columns: told.append(columns) or [1.0] * len(texts)
+    made.tasks(0)
+    by_id = {row.id: row for row in bench.utterances}
+    spoken, typed = told
+    assert len(spoken["utterance"]) == 2 * len(bench.utterances)
+    assert spoken["speaker"] == [by_id[name].speaker for name in spoken["utterance"]]
+    assert spoken["instruction_id"] == [by_id[name].instruction_id for name in spoken["utterance"]]
+    assert set(typed["instruction_id"]) == set(spoken["instruction_id"])
+    assert set(typed["utterance"] + typed["speaker"]) == {""}
+
+
 def test_rewards_of_another_sum_are_kept_apart(bench: Bench, tmp_path: Path):
     first = rollouts(bench, tmp_path).tasks(0)[0]
     other = rollouts(bench, tmp_path)

@@ -91,6 +91,18 @@ def dropping(bench: Bench) -> Bench:
     return bench
 
 
+@pytest.mark.parametrize("method", ["sft", "rba-single", "rba-group"])
+def test_half_precision_is_near_and_something_else(benches, method: str):
+    half, whole = (benches() for _ in range(2))
+    half.trainer(method, replace(SMALL, dtype="bfloat16")).run()
+    whole.trainer(method, SMALL).run()
+    for ours, theirs in zip(half.records, whole.records, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.005)
+        assert ours["loss"] != theirs["loss"]
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=0.02)
+    assert {p.dtype for p in half.speechlm.lm.model.parameters() if p.requires_grad} == {torch.float32}
+
+
 def test_an_adapter_with_dropout_begins_as_its_reference_whatever_the_llm_drops_in_training(bench: Bench):
     settings = replace(SMALL, steps=1, use_reference=True, lam=0.0, lora=replace(SMALL.lora, dropout=0.1))
     dropping(bench).trainer("rba-group", settings).run()

@@ -55,7 +55,8 @@ def test_log_probs_and_gradients_equal_the_plain_way(adapted: CompactSpeechLM):
         found.append((logp.detach(), torch.cat([p.grad.flatten() for p in lora_parameters(adapted)])))
     (shared, shared_grad), (plain, plain_grad) = found
     torch.testing.assert_close(shared, plain, atol=1e-5, rtol=0)
-    torch.testing.assert_close(shared_grad, plain_grad, atol=1e-4, rtol=1e-4)
+    # as a whole: single weights have gradients of up to 200, whose rounding differences reach 2e-4
+    assert (shared_grad - plain_grad).norm() < 1e-5 * plain_grad.norm()
 
 
 def test_no_pass_takes_more_than_the_budget(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):
@@ -94,7 +95,7 @@ def test_gradients_reach_prompts_that_carry_them(adapted: CompactSpeechLM):
         prompts = [p.detach().requires_grad_() for p in five_prompts(adapted)[:2]]
         torch.cat(way(prompts)).sum().backward()
         found.append(torch.cat([p.grad for p in prompts]))
-    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
 
 
 def test_a_model_with_sliding_windows_takes_the_plain_way(adapted: CompactSpeechLM, monkeypatch: pytest.MonkeyPatch):

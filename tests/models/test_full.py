@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from releases import each
 from transformers import AutoModelForCausalLM
 
 from rba.errors import ModelError
@@ -52,7 +53,7 @@ def test_all_weights_of_the_blocks_are_trained_and_nothing_else():
     assert {id(p) for p in trained} == {id(p) for p in lora_parameters(speechlm)}
 
 
-@pytest.mark.parametrize("family", sorted(BUILDERS))
+@pytest.mark.parametrize("family", each(sorted(BUILDERS)))
 def test_every_family_has_weights_to_copy_inside_its_blocks_alone(family: str):
     model = tiny_audio_lm(family).lm.model
     blocks, modules = backbone(model).layers, dict(model.named_modules())

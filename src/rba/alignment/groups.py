@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rba.alignment.objectives.objective import Task
@@ -17,7 +17,8 @@ from rba.lm.chat import response_ids
 class Group:
     """One instruction: its `text`, the teacher's answer `response` as token ids `reference`, and its utterances' ids.
 
-    `reference` ends with the end token if it is `finished`: not cut at the longest length trained on.
+    `reference` ends with the end token if it is `finished`: not cut at the longest length trained on. `topic` and
+    `difficulty` are empty where the data has none; `speakers` are by utterance.
     """
 
     id: str
@@ -26,6 +27,9 @@ class Group:
     reference: tuple[int, ...]
     utterances: tuple[str, ...]
     finished: bool = True
+    topic: str = ""
+    difficulty: str = ""
+    speakers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def task(self) -> Task:
         """What an objective sees, before there are self-samples."""
@@ -51,9 +55,25 @@ def make_groups(
         counts["cut_answers"] += len(ids) > max_response
         counts["instructions"] += 1
         counts["utterances"] += len(spoken)
-        cut, names = tuple(ids[:max_response]), tuple(u.id for u in spoken)
-        groups.append(Group(key, spoken[0].text, answer, cut, names, len(ids) <= max_response))
+        cut, speakers = tuple(ids[:max_response]), {u.id: u.speaker for u in spoken}
+        facts = (len(ids) <= max_response, spoken[0].topic, spoken[0].difficulty, speakers)
+        groups.append(Group(key, spoken[0].text, answer, cut, tuple(speakers), *facts))
     return groups, dict(counts)
+
+
+def columns(asked: Sequence[tuple[Group, str]]) -> dict[str, list[str]]:
+    """What a reward is told of answers beside their texts: by name, one value for each (instruction, utterance) asked.
+
+    Where the request was typed the utterance is no part of the group, and `utterance` and `speaker` are empty.
+    """
+    return {
+        "reference": [group.response for group, _ in asked],
+        "instruction_id": [group.id for group, _ in asked],
+        "utterance": [name if name in group.utterances else "" for group, name in asked],
+        "speaker": [group.speakers.get(name, "") for group, name in asked],
+        "topic": [group.topic for group, _ in asked],
+        "difficulty": [group.difficulty for group, _ in asked],
+    }
 
 
 def plan(groups: Sequence[Group], per_step: int, steps: int, seed: int) -> list[list[Group]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, pstdev
 
 from rba.alignment.objectives.objective import Batch, Sample, Task, Terms, sample_of
+from rba.alignment.objectives.surrogate import reference_kl
 from rba.rewards.deaf import did_not_hear
 from rba.rewards.summary import length_correlation, summarise
 
@@ -17,9 +18,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
-    """Loss terms summed over micro-batches with their weights, and means of all observations."""
+    """Loss terms summed over micro-batches with their weights, means of all observations, rewards of the objective."""
     found: dict[str, float] = {"loss": 0.0}
     seen: dict[str, list[float]] = {}
+    given: dict[str, list[tuple[float, int]]] = {}
     for part, share in terms:
         for name, loss in part.losses.items():
             value = share * float(loss.detach())
@@ -27,6 +29,10 @@ def loss_metrics(terms: Sequence[tuple[Terms, float]]) -> dict[str, float]:
             found[f"loss/{name}"] = found.get(f"loss/{name}", 0.0) + value
         for name, values in part.metrics.items():
             seen.setdefault(name, []).extend(values)
+        for name, rows in part.rewards.items():
+            given.setdefault(name, []).extend(rows)
+    for name, rows in given.items():
+        found |= summarise({name: [value for value, _ in rows]}, [tokens for _, tokens in rows])
     return found | {name: mean(values) for name, values in seen.items() if values}
 
 
@@ -64,6 +70,18 @@ def rollout_drift(batch: Batch) -> dict[str, list[float]]:
                 logp_R = row.logp_R.detach()
                 gaps.append(float((logp_R - logp_R.new_tensor(drawn)).abs().mean()))
     return {"sampling/sampling_logp_difference/mean": gaps} if gaps else {}
+
+
+def reference_drift(batch: Batch) -> dict[str, list[float]]:
+    """How far the policy lies from its reference on the own answers that were scored under both, nats a token.
+
+    The estimate of KL(policy || reference) is that of GRPO's loss ("k3"), a mean over each answer's tokens.
+    """
+    both = [row for rows in batch.scored for row in rows if row.request.sample is not None]
+    drift = [
+        float(reference_kl(row.logp_R.detach(), row.logp_ref_R).mean()) for row in both if row.logp_ref_R is not None
+    ]
+    return {"kl/samples": drift} if drift else {}
 
 
 def _reward_metrics(tasks: Sequence[Task], samples: Sequence[Sample]) -> dict[str, float]:

@@ -17,7 +17,7 @@ import torch
 
 from rba import parallel, runtime
 from rba.alignment.bank import PromptBank
-from rba.alignment.groups import Group
+from rba.alignment.groups import Group, columns
 from rba.alignment.objectives.objective import Sample, Task
 from rba.alignment.sampler import Draw, LocalSampler, Sampler
 from rba.alignment.settings import AlignSettings
@@ -250,12 +250,12 @@ class Rollouts:
     def _rewards(self, groups: Sequence[Group], drawn: Sequence[Drawn]) -> dict[tuple[str, int], Valued]:
         assert self.reward is not None
         by_id = {group.id: group for group in groups}
-        asked = [by_id[row.instruction_id] for row in drawn]
+        asked = [(by_id[row.instruction_id], row.utterance_id) for row in drawn]
         values = self.reward(
-            [group.text for group in asked],
+            [group.text for group, _ in asked],
             [row.text for row in drawn],
             [row.ids for row in drawn],
-            reference=[group.response for group in asked],
+            **columns(asked),
         )
         parts: dict[str, list[float | None]] = getattr(self.reward, "parts_values", {})
         reasons: list[list[str]] = getattr(self.reward, "reasons", [[] for _ in drawn])

@@ -26,7 +26,7 @@ from rba.alignment.engine import Engine
 from rba.alignment.groups import Group
 from rba.alignment.keeper import Keeper
 from rba.alignment.masters import Masters
-from rba.alignment.metrics import loss_metrics, rollout_drift, sample_metrics
+from rba.alignment.metrics import loss_metrics, reference_drift, rollout_drift, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms
 from rba.alignment.optimizer import OWN, make_optimizer, set_rate, trained_parameters
 from rba.alignment.rollout import Rollouts
@@ -240,7 +240,7 @@ class Trainer:
         """Score what the objective wants for these instructions, a part of the update, and hand it back."""
         batch = Batch(tasks, self.engine.score(self.objective, tasks, wanted), update)
         terms = self.objective.terms(batch)
-        return Terms(terms.losses, {**terms.metrics, **rollout_drift(batch)})
+        return replace(terms, metrics={**terms.metrics, **rollout_drift(batch), **reference_drift(batch)})
 
     def _observe_rewards(self) -> None:
         if self.settings.reward_scaling != "none":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from rba.alignment.bank import PromptBank
-from rba.alignment.groups import Group
+from rba.alignment.groups import Group, columns
 from rba.alignment.metrics import mean
 from rba.alignment.rollout import Reward
 from rba.alignment.settings import AlignSettings
@@ -59,7 +59,7 @@ class Validator:
             [group.text for group in self.groups],
             texts,
             [answer.ids for answer in answers],
-            reference=[group.response for group in self.groups],
+            **columns(list(zip(self.groups, self.utterances))),
         )
         value = mean([v for v in values if v is not None])
         deaf = mean([float(did_not_hear(text)) for text in texts])

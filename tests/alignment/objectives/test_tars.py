@@ -45,7 +45,7 @@ def test_each_modality_has_its_own_mean_and_speech_its_alignment():
     terms = load_objective("tars", SETTINGS).terms(Batch([TASK], [rows + read]))
     terms.total.backward()  # speech: 0 + 2 * 1 against 1 + 2 * 0; text: 3 against 5
     assert [float(s.logp_R.grad) for s in rows] == pytest.approx([-0.5 / 4, 0.5 / 4, 1 / 4, -1 / 4])
-    assert list(terms.metrics["reward/representation"]) == pytest.approx([1.0, 0.0])
+    assert terms.rewards["representation"] == [(pytest.approx(1.0), 1), (pytest.approx(0.0), 1)]
 
 
 def test_the_behaviour_reward_is_added_where_answers_are_ranked():

@@ -67,6 +67,20 @@ def test_fresh_answers_are_scored_as_they_were_drawn(benches):
     assert {"entropy", "completions/clipped_ratio", "frac_reward_zero_std"} <= records[0].keys()
 
 
+@pytest.mark.parametrize("method", ["dpo", "rba-single", "rba-group", "grpo", "rloo", "ppo", "tars"])
+def test_the_divergence_from_the_reference_is_logged_by_all_that_ask_it(benches, method: str):
+    tars = TarsSettings(behaviour=0.0, kl=0.01)
+    records = trained(benches(2, 2), method, replace(FAST, steps=2, use_reference=True, tars=tars))
+    assert records[0]["kl/samples"] == pytest.approx(0, abs=1e-6)
+    assert records[1]["kl/samples"] > 1e-6
+
+
+def test_the_reward_for_hearing_as_one_reads_is_logged_as_others_are(benches):
+    (record,) = trained(benches(2, 2), "tars", replace(FAST, steps=1, tars=TarsSettings(behaviour=0.0)))
+    assert -1 <= record["rewards/representation/mean"] <= 1
+    assert 0 <= record["rewards/representation/std"] <= 1
+
+
 def test_the_value_head_is_trained_and_kept_but_no_part_of_the_model(benches):
     bench: Bench = benches(2, 2)
     settings = replace(FAST, steps=2, checkpoint_minutes=0.0)

@@ -99,12 +99,27 @@ def same(loss: torch.Tensor, rows: list[Any], theirs: torch.Tensor, logp_BT: tor
         torch.testing.assert_close(row.logp_R.grad, logp_BT.grad[i, : LENGTHS[i]], rtol=1e-6, atol=1e-9)
 
 
+def plain_advantages(reward_GN: torch.Tensor, scale: Any) -> torch.Tensor:
+    """TRL's formula, which stands amid its generation of answers: (r - mean of the group) / (std + 1e-4)."""
+    centred_GN = reward_GN - reward_GN.mean(1, keepdim=True)
+    spread_GN = reward_GN.std(1, keepdim=True) if scale == "group" else reward_GN.std()
+    return centred_GN if scale == "none" else centred_GN / (spread_GN + 1e-4)
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_advantages(scale: Any):
+    reward_GN = torch.tensor([REWARDS, [0.5] * 4, [1.0, 0.0, 0.0, 3.0]], dtype=torch.float64)
+    ours = group_advantages(reward_GN.flatten().tolist(), "aaaabbbbcccc", scale)
+    theirs = plain_advantages(reward_GN, scale).flatten().tolist()
+    assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize("loss", ["grpo", "dr_grpo", "dapo"])
 @pytest.mark.parametrize("kl", [0.0, 0.3])
 def test_grpo(loss: Any, kl: float):
     logp_BT = padded(NOW).requires_grad_()
     facts = {"loss_type": loss, "beta": kl, "epsilon_low": 0.2, "epsilon_high": 0.28}
-    advantages = group_advantages(REWARDS, "aaaa", "group")
+    advantages = plain_advantages(torch.tensor([REWARDS], dtype=torch.float64), "group")[0].tolist()
     theirs = bare(trl.GRPOTrainer, logp_BT, **facts)._compute_loss(None, inputs(advantages))  # type: ignore[arg-type]
     same(*ours("grpo", grpo=GrpoSettings(loss=loss, kl=kl, clip_high=0.28)), theirs, logp_BT)
 

@@ -57,7 +57,6 @@ class Grpo(Objective):
                 seen.append(clip_metrics(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high))
                 if self.settings.kl:
                     kl.append(_kl(s))
-                    seen[-1]["kl/samples"] = [float(kl[-1].detach().mean())]
         losses = {"policy": self._reduce(policy, batch)}
         if self.settings.kl:
             losses["kl"] = self.settings.kl * self._reduce(kl, batch)

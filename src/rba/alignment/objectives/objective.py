@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -134,10 +134,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Terms:
-    """Weighted scalar loss terms (means over the batch's instructions) and observations to be averaged for the log."""
+    """Weighted scalar loss terms (means over the batch's instructions) and observations to be averaged for the log.
+
+    `rewards` are those that the objective gives by itself: by name, the (value, tokens) of each answer.
+    """
 
     losses: Mapping[str, torch.Tensor]
     metrics: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    rewards: Mapping[str, Sequence[tuple[float, int]]] = field(default_factory=dict)
 
     @property
     def total(self) -> torch.Tensor:
@@ -146,7 +150,7 @@ class Terms:
 
     def settled(self) -> Terms:
         """The same without the graph, on the CPU."""
-        return Terms({name: loss.detach().cpu() for name, loss in self.losses.items()}, self.metrics)
+        return replace(self, losses={name: loss.detach().cpu() for name, loss in self.losses.items()})
 
 
 class Objective:

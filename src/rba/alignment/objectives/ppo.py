@@ -70,8 +70,6 @@ class Ppo(Objective):
                 returns.append(advantages_R + values[-1])
                 value.append((values_R - returns[-1]).square() / 2)
                 seen.append(clip_metrics(log_ratio_R, advantages_R, *clip))
-                if s.logp_ref_R is not None:
-                    seen[-1]["kl/samples"] = [float((s.logp_R.detach() - s.logp_ref_R).mean())]
         if values:
             found = torch.cat(values), torch.cat(returns)
             seen.append(

@@ -52,8 +52,6 @@ class Rloo(Objective):
                 log_ratio = s.lp - drawn_logp(sample, s.logp_R).sum()
                 rows.append(clipped_surrogate(log_ratio, advantage, self.settings.clip, self.settings.clip))
                 seen.append(clip_metrics(log_ratio, advantage, self.settings.clip, self.settings.clip))
-                if s.logp_ref_R is not None:
-                    seen[-1]["kl/samples"] = [float((s.logp_R.detach() - s.logp_ref_R).mean())]
         answers = len(rewards_of([sample for task in batch.whole for sample in task.samples]))
         return Terms({"policy": total(rows) / max(1, answers) / batch.part}, gather(seen))
 

@@ -56,12 +56,13 @@ class Tars(Objective):
 
     def terms(self, batch: Batch) -> Terms:
         """Policy gradient and, if asked for, divergence from the reference, over all answers of the update."""
-        policy, kl, seen = [], [], []
+        policy, kl, seen, heard = [], [], [], list[tuple[float, int]]()
         clip = (self.grpo.clip_low, self.grpo.clip_high)
         for task, scored in zip(batch.tasks, batch.scored):
             own = [s for s in scored if s.request.role == "own"]
-            alignment = representation([s for s in own if s.request.voice != TYPED], scored)
-            seen.append({"reward/representation": alignment})
+            spoken = [s for s in own if s.request.voice != TYPED]
+            alignment = representation(spoken, scored)
+            heard += [(cosine, len(s.request.ids)) for cosine, s in zip(alignment, spoken)]
             worth = rewards_of([sample_of(task, s.request) for s in own])
             for i, cosine in enumerate(alignment):
                 worth[i] += self.settings.representation * cosine
@@ -72,11 +73,10 @@ class Tars(Objective):
                 seen.append(clip_metrics(log_ratio_R, advantage, *clip))
                 if s.logp_ref_R is not None:
                     kl.append(reference_kl(s.logp_R, s.logp_ref_R))
-                    seen[-1]["kl/samples"] = [float(kl[-1].detach().mean())]
         losses = {"policy": self._reduce(policy, batch)}
         if self.settings.kl:
             losses["kl"] = self.settings.kl * self._reduce(kl, batch)
-        return Terms(losses, gather(seen))
+        return Terms(losses, gather(seen), {"representation": heard})
 
     def _reduce(self, rows: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         return over_update(rows, self.grpo.loss, batch, self.longest)
