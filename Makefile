@@ -4,7 +4,8 @@ BIN := .venv/bin
 WEIGHTS := smollm2-135m-instruct whisper-base whisper-tiny.en all-minilm-l6-v2
 WORKERS := 2
 OLDEST := .venv-oldest
-OLDEST_TESTS := tests/lm tests/models tests/export/test_model.py tests/test_paper_recipe.py
+OLDEST_TESTS := tests/lm tests/models tests/alignment/test_audio_lm.py tests/export/test_model.py \
+	tests/test_paper_recipe.py
 GPU_TESTS := tests/test_gpu.py tests/test_check.py tests/lm tests/models tests/alignment tests/connect tests/plan \
 	tests/export/test_model.py
 STAMP := .venv/set-up-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')

@@ -47,6 +47,18 @@ def test_a_model_that_fails_ends_with_1(tmp_path: Path, recordings: list[str], c
     assert lines[-1].endswith(" failed")
 
 
+def test_a_chat_template_that_places_no_audio_is_told(
+    tmp_path: Path, recordings: list[str], capsys: pytest.CaptureFixture[str]
+):
+    folder = save_tiny_audio_lm(tmp_path / "model")
+    (folder / "chat_template.jinja").write_text("{% for turn in messages %}<|im_start|>{{ turn.role }}{% endfor %}")
+    capsys.readouterr()
+    assert cli.main(["check", str(folder), "--wav", *recordings]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rba: error: the chat template has no place for audio ({folder}); ")
+    assert said.count("\n") == 1
+
+
 def test_a_model_with_an_adapter_of_its_own_passes(tmp_path: Path, recordings: list[str]):
     speechlm = load_speechlm(save_tiny_speechlm(tmp_path / "base"), "float32")
     add_lora(speechlm, 16, 32)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 import torch
-from releases import each
+import transformers
+from releases import each, needs
 from report.fake_run import make_run, recipe_for
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -23,6 +25,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import score
 from rba.lm.task import TaskSettings
 from rba.models.adapters import add_lora, lora_parameters
+from rba.models.families import FAMILIES as AUDIO_LMS
 from rba.models.load import load_speechlm
 from rba.models.told import told
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm
@@ -96,6 +99,38 @@ def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
     assert not any("lora" in name for name, _ in plain.core.named_parameters())
 
 
+OF_TRANSFORMERS = [
+    "qwen2_audio",
+    "audioflamingo3",
+    "glmasr",
+    "musicflamingo",
+    "qwen3_asr",
+    "voxtral",
+    "qwen2_5_omni_thinker",
+    "qwen3_omni_moe_thinker",
+    "phi4_multimodal",
+    "gemma4",
+    "gemma4_unified",
+    "nemotron_h_omni",
+]
+"""The families whose class is of transformers and needs nothing that rba does not install."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", each(OF_TRANSFORMERS))
+def test_the_class_of_transformers_alone_gives_the_log_probs_of_the_aligned_model(tmp_path, family):
+    speechlm: Any = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
+    save_moved(speechlm, tmp_path / "run")
+    export_model(tmp_path / "run", "transformers", tmp_path / "out")
+    plain = getattr(transformers, AUDIO_LMS[family].model_class).from_pretrained(tmp_path / "out").eval()
+    answer, inputs = [40, 41, 42, 2], speechlm.inputs(tiny_wave(0))
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([answer])], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    logits = plain(**inputs).logits[0, -len(answer) - 1 : -1]
+    (ours,) = score(speechlm.lm, speechlm.prompts(speechlm.encode([tiny_wave(0)])), [answer], 512)
+    torch.testing.assert_close(logits.log_softmax(-1)[range(len(answer)), answer], ours, atol=1e-4, rtol=0)
+
+
 def test_which_model_is_asked_where_there_are_several(run, tmp_path):
     with pytest.raises(DataError, match=r"no such final model .*choose one of: rba-group"):
         export_model(run, "transformers", tmp_path / "out", "sft")
@@ -136,6 +171,14 @@ def _shown(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return capsys.readouterr().out.removesuffix("\n")
 
 
+CARDS = [
+    pytest.param(family, library, marks=needs(family))
+    for library, families in {
+        "transformers": ["qwen2_audio", "audioflamingo3", "glmasr", "musicflamingo", "qwen3_asr"],
+        "rba": ["voxtral", "qwen2_5_omni_thinker", "gemma4", "ultravox"],
+    }.items()
+    for family in families
+]
 TASK = "Answer in one word: {}"
 SHORT = Sampling(temperature=0.0, max_new_tokens=8)
 
@@ -167,7 +210,7 @@ def test_the_card_of_an_llm_tells_how_it_is_opened_and_what_it_is(run, tmp_path,
     assert _shown(tmp_path / "out", monkeypatch, capsys).strip() == ours.text
 
 
-@pytest.mark.parametrize(("family", "library"), [("qwen2_audio", "transformers"), ("ultravox", "rba")])
+@pytest.mark.parametrize(("family", "library"), CARDS)
 def test_the_card_of_an_audio_lm_lets_it_hear(family, library, tmp_path, monkeypatch, capsys):
     speechlm = told(load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32"), TASK)
     final = tmp_path / "run" / "final" / "sft"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from releases import each
+from releases import each, needs
 
 from rba.models.bridge import lacking
 from rba.models.conformance import Finding, Subject, conformance, examine
@@ -196,6 +196,16 @@ def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
     found = finding(name, breaking(tiny_audio_lm()))
     assert not found.passed
     assert words in found.seen
+
+
+@needs("glmasr")
+def test_a_mask_by_another_name_than_the_model_reads_is_told():
+    model: Any = tiny_audio_lm("glmasr")
+    inputs, names = model.inputs, {"input_features_mask": "feature_attention_mask"}
+    model.inputs = lambda wave, system=None: {names.get(k, k): v for k, v in inputs(wave, system).items()}
+    found = [finding(name, model) for name in ("hears", "own forward", "batches")]
+    assert [f.passed for f in found] == [True, False, True]  # it goes on without a mask
+    assert found[1].seen == "the model's forward pass does not take what its processor makes: feature_attention_mask"
 
 
 def test_sharing_that_changes_log_probs_is_found(monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,9 @@
 """The policy as one module: everything that carries a gradient to the trained weights passes its `forward`.
 
-Wrappers that act on a module's forward and backward passes (`DistributedDataParallel`, `fully_shard`) can stand around
-it: connector, shared prompts, answers and the head's log-probs and divergences are all inside.
+`DistributedDataParallel`, which acts on a module's forward and backward passes, can stand around it: connector, shared
+prompts, answers and the head's log-probs and divergences are all inside. `fully_shard` cannot where the connector is
+trained: it puts weights of its own in the place of those that the SpeechLM uses. It stands around the LLM's blocks
+(`rba.lm.sharding`).
 """
 
 from __future__ import annotations

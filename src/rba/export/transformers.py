@@ -12,7 +12,7 @@ from typing import Any
 from rba.files import write_json
 from rba.lm.task import preamble_of
 from rba.models import turns
-from rba.models.families import PROJECTOR
+from rba.models.families import AUTO, PROJECTOR
 from rba.models.load import connector_files, load_merged
 from rba.models.told import task_of
 from rba.report.usage import Usage, of_audio_lm, of_llm, of_own_layout
@@ -48,9 +48,11 @@ def _write_audio_lm(folder: Path, checkpoint: Path) -> Usage:
     core.save_pretrained(folder)
     processor = speechlm.processor
     processor.save_pretrained(folder)
-    if speechlm.family.opener:
-        return of_own_layout(speechlm.family.title, task_of(speechlm))
+    family = speechlm.family
+    if family.opener or family.processor != AUTO:
+        # the processors that rba opens without their eyes, AutoProcessor takes for no more than a tokenizer
+        return of_own_layout(family.title, task_of(speechlm), "" if family.opener else type(core).__name__)
     told = preamble_of(task_of(speechlm))
     prompt = turns.render(processor.tokenizer, turns.AUDIO, told, processor.audio_token)
     whole = turns.starts_whole(processor.tokenizer, prompt)
-    return of_audio_lm(type(core).__name__, prompt, whole, speechlm.family.audio_kwargs)
+    return of_audio_lm(type(core).__name__, prompt, whole, family.audio_kwargs)

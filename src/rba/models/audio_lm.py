@@ -40,7 +40,7 @@ TOGETHER = 16
 AT_HAND = 64
 """Clips among which those of one form are looked for."""
 
-_WORDS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+OF_TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 """What a model takes of the text, as long as that is; everything else is of the sound."""
 
 
@@ -194,7 +194,7 @@ class AudioLM:
         batch = {}
         for name in clips[0]:
             values = [inputs[name] for inputs in clips]
-            if name in _WORDS:
+            if name in OF_TEXT:
                 pad = self.lm.end_ids[0] if name == "input_ids" else 0
                 batch[name] = pad_sequence([v[0] for v in values], True, pad, "left")
             else:
@@ -223,7 +223,7 @@ class AudioLM:
 
 def _form(inputs: dict[str, torch.Tensor]) -> tuple[Any, ...]:
     """What clips must have in common to be heard together: the shapes of all that is of the sound."""
-    return tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items() if name not in _WORDS))
+    return tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items() if name not in OF_TEXT))
 
 
 def _by_clip(rows: torch.Tensor, places: Sequence[int]) -> list[torch.Tensor]:
@@ -284,7 +284,10 @@ def wrap(core: Any, processor: Any, family: Family, source: str, name: str) -> A
     tokenizer.padding_side = "left"
     if not tokenizer.chat_template:
         raise ModelError("the audio LM has no chat template", name, "choose an instruction-tuned model")
-    turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
+    try:
+        turns.render(tokenizer, turns.AUDIO, None, processor.audio_token)
+    except ModelError as error:
+        raise ModelError(error.what, name, error.fix) from error
     core = core.eval().requires_grad_(False)
     try:
         in_float32(core, family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import add_lora, has_lora, lora_parameters, train_on
+from rba.models.audio_lm import OF_TEXT
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
 
@@ -44,11 +46,17 @@ def hears(subject: Subject) -> str:
 
 @torch.no_grad()
 def own_forward(subject: Subject) -> str:
-    """What rba computes in two steps must be what the model's own forward pass computes in one."""
+    """What rba computes in two steps must be what the model's own forward pass computes in one.
+
+    A key that the forward pass swallows unread, such as a mask of another name, would be missing on both sides.
+    """
     speechlm: Any = subject.speechlm
     if not hasattr(speechlm, "inputs"):
         return f"{NO_OTHER}: there is no other forward pass"
     answer, core = _answers(speechlm)[0], speechlm.core
+    unread = sorted({*speechlm.inputs(subject.waves[0])} - {*OF_TEXT} - {*inspect.signature(core.forward).parameters})
+    if unread:
+        raise Failed(f"the model's forward pass does not take what its processor makes: {', '.join(unread)}")
     worst = 0.0
     for wave, prompt in zip(subject.waves, _prompts(speechlm, subject.waves)):
         inputs = speechlm.inputs(wave)

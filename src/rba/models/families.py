@@ -15,6 +15,9 @@ from rba.files import local
 PROJECTOR = "projector.safetensors"
 """The file of a checkpoint folder that tells an audio LM from the compact model."""
 
+AUTO = "transformers:AutoProcessor.from_pretrained"
+"""What opens the processor of a family where nothing stands in its way."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -39,7 +42,7 @@ class Family:
     tower: str = "model.audio_tower"
     adapter: str = ""
     audio_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    processor: str = "transformers:AutoProcessor.from_pretrained"
+    processor: str = AUTO
     opener: str = ""
     speechlm: str = ""
     rows: float = 25.0

@@ -93,8 +93,12 @@ print(processor.batch_decode(reply[:, inputs["input_ids"].shape[1]:], skip_speci
     return Usage("transformers", "audio-text-to-text", text)
 
 
-def of_own_layout(title: str, task: str) -> Usage:
-    """A whole audio LM of a family, `title`, that transformers has no class for; `task` is what it is told."""
+def of_own_layout(title: str, task: str, model_class: str = "") -> Usage:
+    """A whole audio LM of a family, `title`, that transformers alone does not let hear; `task` is what it is told.
+
+    `model_class` is its class in transformers; "" where there is none.
+    """
+    opened = f" transformers opens its weights, as `{model_class}`; what prepares text and sound for them is rba's."
     told = f"model = told(model, {task!r})\n" if task else ""
     text = f"""```python
 import rba
@@ -104,5 +108,5 @@ model = rba.load_speechlm(".", "float32")   # this folder, or its name on a hub
 print(reply.text)
 ```
 
-The folder is in the layout of {title}, with all parts in it. {_MERGED}"""
+The folder is in the layout of {title}.{opened if model_class else ""} {_MERGED}"""
     return Usage("rba", "audio-text-to-text", text)
