@@ -26,8 +26,8 @@ class Matrix:
     lines: list[Line]
 
 
-def matrices(rows: Sequence[Result]) -> list[Matrix]:
-    """A matrix per kind of win rate and judge."""
+def matrices(rows: Sequence[Result], place: str = "") -> list[Matrix]:
+    """A matrix per kind of win rate and judge; their titles begin with `place`."""
     kinds = dict.fromkeys((c.key, c.judge) for c in map(column_of, rows) if c.is_win_rate and c.against)
     made = []
     for key, judge in sorted(kinds, key=lambda kind: names.metric_order(kind[0])):
@@ -35,7 +35,7 @@ def matrices(rows: Sequence[Result]) -> list[Matrix]:
         table = select([row for row in own if column_of(row).judge == judge], "", lambda column: True)
         if table:
             opponents = [names.model_name(column.against) for column in table.columns]
-            made.append(Matrix(names.metric(key).name, judge, opponents, table.lines))
+            made.append(Matrix(place + names.metric(key).name, judge, opponents, table.lines))
     return made
 
 
