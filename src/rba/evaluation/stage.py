@@ -34,6 +34,7 @@ from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
+from rba.evaluation.topics import topic_rows
 from rba.evaluation.translations import translation_rows
 from rba.lm.preamble import System
 from rba.lm.task import NO_TASK, TaskSettings
@@ -146,7 +147,7 @@ def measure(
     unread: dict[str, dict[str, int]] = {}
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed, settings.opponents)
-        made = list(metrics.rows(sheet, embedder))
+        made = [*metrics.rows(sheet, embedder), *topic_rows(sheet, settings, embedder)]
         if task.translates:
             made += translation_rows(sheet, masks(cells.utterances), task.language)
         bar.advance()

@@ -83,13 +83,14 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
 
 
 def _results(run: source.Source) -> dict[str, Any]:
-    """Tables and plots of the first place that was measured, tables of the other benchmarks and of the conditions."""
-    rows, others, conditions = _main(run), [], []
+    """Tables and plots of the first place that was measured; tables of the others, of conditions and of topics."""
+    rows, others, conditions, topics = _main(run), [], [], []
     matrices = breakdown.matrices(rows)
     places = tables.places(run.results)
     for benchmark in dict.fromkeys(benchmark for benchmark, _ in places):
         same = [row for row in run.results if row.benchmark == benchmark]
         conditions += breakdown.by_condition(same)
+        topics += breakdown.by_topic(same)
         if benchmark != (rows[0].benchmark if rows else None):
             here = tables.at(run.results, next(place for place in places if place[0] == benchmark))
             title = names.place_name(benchmark, here[0].condition)
@@ -101,6 +102,7 @@ def _results(run: source.Source) -> dict[str, Any]:
         "differences": tables.differences(rows, "Paired differences"),
         "others": others,
         "conditions": conditions,
+        "topics": topics,
         "result_panels": plots.results(rows),
         "matrices": matrices,
     }
