@@ -72,6 +72,34 @@ def test_the_stage_asks_benchmarks_and_resumes_to_the_same_result(tmp_path: Path
     assert load_results(evaluate(tmp_path / "cut", Log(), asked).path) == found
 
 
+def test_open_answers_to_a_benchmark_have_win_rates(tmp_path: Path):
+    """Judged by what the teacher answers to them; against the teacher, by the data's own answers where there are."""
+    source = tmp_path / "data"
+    rows = [{"id": i, "question": f"What is {i}?", "audio": f"{i}.flac"} for i in range(4)]
+    for row in rows:
+        write_clip(source / str(row["audio"]))
+    write_rows(source / "manifest.jsonl", *(row | {"answer": f"It is {row['id']}."} for row in rows[:3]), rows[3])
+    asked = EvaluateSettings(
+        answer=Sampling(0.0, 1.0, 6),
+        judges=("recall", "similarity", "likelihood"),
+        teacher_again=0,
+        resamples=100,
+        benchmarks=(
+            BenchmarkSettings("alpaca", "manifest", str(source), scorer="open", max_new_tokens=4),
+            BenchmarkSettings("facts", "manifest", str(source), max_new_tokens=4),
+        ),
+    )
+    found = load_results(evaluate(tmp_path / "run", Log(), asked).path)
+    contests = [r for r in found if "win_rate" in r.metric and r.benchmark != "heldout"]
+    kinds = {f"{kind}:{judge}" for kind in ("win_rate", "lc_win_rate") for judge in ("recall", "similarity")}
+    assert {r.metric for r in contests} == kinds  # judges with an LLM read the run's own test alone
+    assert {(r.benchmark, r.condition) for r in contests} == {("alpaca", "all")}
+    pairs = {(r.model, r.against) for r in contests}
+    assert pairs >= {("sft", "base"), ("text", "base"), ("base", "sft"), ("sft", "teacher"), ("cascade", "teacher")}
+    assert {r.n for r in contests if r.against == "teacher"} == {3}
+    assert {r.n for r in contests if r.against != "teacher"} == {4}
+
+
 def test_a_typed_request_tells_what_alignment_did_to_text_input(tmp_path: Path):
     speakers = SpeakerBank().speakers("test")
     said = [replace(u, engine="hibari", speaker=speakers[u.voice].id) for u in TEST]

@@ -237,6 +237,30 @@ def test_every_listening_condition_of_every_benchmark_is_shown(tmp_path: Path) -
     assert "Held-out speech: Reference-word recall" in text
 
 
+def test_topics_are_shown(tmp_path: Path) -> None:
+    workspace = make_run(tmp_path / "run", instructions=4)
+    assert "By topic" not in page.html(workspace, recipe_for(tmp_path / "run"))
+    rows = load_results(workspace.root)
+    rows += [
+        Result("base", "heldout", f"topic:{t}", "recall", "", 0.25, 0.2, 0.3, 24, 0) for t in ("Planning", "Others")
+    ]
+    write_results(workspace.stage("evaluation").path / "results.json", rows)
+    shown = page.html(workspace, recipe_for(tmp_path / "run"))
+    assert "By topic and difficulty" in shown and "Held-out speech by topic: Reference-word recall" in shown
+
+
+def test_win_rates_of_a_benchmark_are_shown_against_every_opponent(tmp_path: Path) -> None:
+    workspace = make_run(tmp_path / "run", instructions=4)
+    rows = load_results(workspace.root)
+    rows += [
+        Result("rba-group", "alpaca-eval", "all", "win_rate:recall", against, value, value - 0.1, value + 0.1, 24, 0)
+        for against, value in (("base", 0.713), ("sft", 0.587))
+    ]
+    write_results(workspace.stage("evaluation").path / "results.json", rows)
+    shown = unescape(re.sub("<[^>]*>", " ", page.html(workspace, recipe_for(Path("runs/fake-run")))))
+    assert "Alpaca eval: Win rate judge: recall Base SFT RBA-Group 71.3" in " ".join(shown.split())
+
+
 def test_what_an_earlier_recipe_left_in_the_folder_is_not_shown(tmp_path: Path) -> None:
     workspace = make_run(tmp_path / "run", instructions=4)
     shown = page.html(workspace, recipe_for(tmp_path / "run"))

@@ -75,6 +75,19 @@ def test_conditions_are_columns() -> None:
     assert breakdown.by_condition(rows[:1]) == []
 
 
+def test_topics_and_difficulties_are_columns_of_their_own_tables_in_the_papers_order() -> None:
+    asked = ("topic:Advice Seeking", "topic:Information Seeking", "topic:Gossip", "difficulty:hard", "difficulty:easy")
+    rows = [row("base", "recall", 0.3, condition=c) for c in (*asked, "all", "noise")]
+    by_topic, by_difficulty = breakdown.by_topic(rows)
+    assert by_topic.title == "Held-out speech by topic: Reference-word recall"
+    heads = [c.head for c in by_topic.columns]
+    assert heads == ["All", "Information Seeking", "Advice\u00a0Seeking", "Gossip"]
+    assert [c.head for c in by_difficulty.columns] == ["All", "Easy", "Hard"]
+    (table,) = breakdown.by_condition(rows)
+    assert [c.head for c in table.columns] == ["All", "Noise"]
+    assert breakdown.by_topic(rows[-2:]) == []
+
+
 def test_win_rates_under_conditions_have_a_table_for_each_judge() -> None:
     rows = [
         row("sft", f"win_rate:{judge}", 0.6, condition=condition, against="base")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from rba.data.seeds import derive
 from rba.evaluation.cells import Cells
 from rba.evaluation.collect import TEACHER
 from rba.evaluation.disturbances import ALL
-from rba.evaluation.judge import Judge
+from rba.evaluation.judge import Judge, load_judge
 from rba.evaluation.length_control import difficulty_term, length_controlled
 from rba.evaluation.metrics import Sheet
 from rba.evaluation.results import Result
+from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
 from rba.evaluation.winrate import preferences
 
 
@@ -43,6 +45,17 @@ def win_rates(
             for k, player in enumerate(players):
                 others_KM = np.delete(wins_KM, k, axis=0)
                 yield from _rows(sheet, judge.name, player, opponent, wins_KM[k], others_KM, condition)
+
+
+def quick_win_rates(
+    sheet: Sheet, settings: EvaluateSettings, embedder: Any, members: Mapping[str, np.ndarray]
+) -> Iterator[Result]:
+    """The same by those of the recipe's judges that need no LLM, for the conditions with these cells (bool [M])."""
+    for name in settings.judges:
+        if name not in SLOW_JUDGES:
+            judge = load_judge(name, embedder=embedder)
+            for condition, within_M in members.items():
+                yield from win_rates(sheet, judge, settings.opponents, 0, condition, within_M)
 
 
 def _references(cells: Cells, judge: Judge, opponent: str) -> tuple[list[str], np.ndarray]:

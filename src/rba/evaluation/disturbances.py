@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,10 +30,11 @@ def conditions_of(acoustics: str) -> set[str]:
 def masks(utterances: Sequence[Utterance]) -> dict[str, np.ndarray]:
     """Each condition's utterances (bool [M]), "all" first; others if they hold 8 instructions, not all cells."""
     member = [conditions_of(u.acoustics) for u in utterances]
-    found = {ALL: np.ones(len(utterances), dtype=bool)}
-    for name in (CLEAN, *_NAMES.values()):
-        mask = np.array([name in own for own in member])
-        instructions = {u.instruction_id for u, own in zip(utterances, mask) if own}
-        if len(instructions) >= LEAST and not mask.all():
-            found[name] = mask
-    return found
+    found = {name: np.array([name in own for own in member]) for name in (CLEAN, *_NAMES.values())}
+    return {ALL: np.ones(len(utterances), dtype=bool), **reportable(utterances, found)}
+
+
+def reportable(utterances: Sequence[Utterance], members: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those subsets (bool [M]) of the utterances that hold 8 instructions, and not all utterances."""
+    ids_M = np.array([u.instruction_id for u in utterances])
+    return {n: own_M for n, own_M in members.items() if len(set(ids_M[own_M])) >= LEAST and not own_M.all()}

@@ -34,7 +34,7 @@ from rba.evaluation.scores import answer_embeddings, score, transcript_errors
 BENCHMARK = "heldout"
 ROBUSTNESS = "robustness"
 BASE, SFT = "base", "sft"
-_DELTAS = ("recall", "f1", "similarity")
+_AGREEMENT = ("recall", "f1", "similarity")
 
 
 @dataclass
@@ -97,7 +97,7 @@ def condition_rows(sheet: Sheet, members: Mapping[str, np.ndarray]) -> Iterator[
     """The rows that every condition has, for the conditions with these cells (bool [M])."""
     for condition, mask_M in members.items():
         for model in sheet.cells.answers:
-            yield from _means(sheet, model, condition, mask_M)
+            yield from _means(sheet, model, condition, mask_M, list(sheet.scores[model]))
             yield from _hearing(sheet, model, condition, mask_M)
             yield from _deltas(sheet, model, condition, mask_M)
             yield from _of_text(sheet, model, condition, mask_M)
@@ -111,6 +111,14 @@ def robustness_rows(sheet: Sheet, conditions: Sequence[str]) -> Iterator[Result]
         for model in sheet.cells.answers:
             if CLEAN in members and name != CLEAN:
                 yield from _of_clean(sheet, model, name, members)
+
+
+def agreement_rows(sheet: Sheet, members: Mapping[str, np.ndarray]) -> Iterator[Result]:
+    """Agreement with the teacher's answers, and its paired differences, for the conditions with these cells."""
+    for condition, mask_M in members.items():
+        for model in sheet.cells.answers:
+            yield from _means(sheet, model, condition, mask_M, _AGREEMENT)
+            yield from _deltas(sheet, model, condition, mask_M)
 
 
 def members_of(utterances: Sequence[Utterance], conditions: Sequence[str]) -> dict[str, np.ndarray]:
@@ -128,8 +136,9 @@ def _of_clean(sheet: Sheet, model: str, condition: str, members: Mapping[str, np
         yield from sheet.row(model, "clean_share", _ratio(here, clean), n, condition=condition)
 
 
-def _means(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
-    for name, values_M in sheet.scores[model].items():
+def _means(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray, wanted: Sequence[str]) -> Iterator[Result]:
+    for name in wanted:
+        values_M = sheet.scores[model][name]
         statistic = sheet.mean(values_M, mask_M)
         yield from sheet.row(model, name, statistic, sheet.count(values_M, mask_M), condition=condition)
 
@@ -144,7 +153,7 @@ def _hearing(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> It
 
 def _deltas(sheet: Sheet, model: str, condition: str, mask_M: np.ndarray) -> Iterator[Result]:
     for opponent in sheet.against(model, condition) if model != TEACHER else ():
-        for name in _DELTAS:
+        for name in _AGREEMENT:
             if name in sheet.scores[model]:
                 own_M, other_M = sheet.scores[model][name], sheet.scores[opponent][name]
                 statistic = sheet.mean(own_M - other_M, mask_M)

@@ -10,18 +10,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rba.data.instruction import Instruction
 from rba.data.utterance import Utterance
 from rba.evaluation import metrics
 from rba.evaluation.answers import Answer
 from rba.evaluation.benchmarks.load import Benchmark, load
+from rba.evaluation.benchmarks.open_cells import open_cells
 from rba.evaluation.benchmarks.rows import rows
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.evaluation.benchmarks.translation import signatures, target_of
+from rba.evaluation.bootstrap import Bootstrap
 from rba.evaluation.cells import Cells, lay_out
 from rba.evaluation.collect import Loaders, collect, plan
-from rba.evaluation.contests import win_rates
-from rba.evaluation.disturbances import masks
+from rba.evaluation.contests import quick_win_rates, win_rates
+from rba.evaluation.disturbances import ALL, masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.reading import ReadingJudge
@@ -30,6 +34,7 @@ from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
 from rba.evaluation.selection import TEST, held_out
 from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
+from rba.evaluation.topics import topic_rows
 from rba.evaluation.translations import translation_rows
 from rba.lm.preamble import System
 from rba.lm.task import NO_TASK, TaskSettings
@@ -93,12 +98,12 @@ def run(
         sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
         sheet.benchmark = metrics.ROBUSTNESS
         found += metrics.robustness_rows(sheet, settings.conditions.names)
-        found += _contests(sheet, settings, embedder)
+        members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
+        found += quick_win_rates(sheet, settings, embedder, members)
         if task.translates:
-            members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
             found += translation_rows(sheet, members, task.language)
     for benchmark in benchmarks:
-        found += rows(benchmark, answers, settings.resamples, seed)
+        found += _benchmark_rows(benchmark, answers, settings, seed, embedder)
     write_results(folder.path / FILE, found)
     folder.complete()
 
@@ -142,7 +147,7 @@ def measure(
     unread: dict[str, dict[str, int]] = {}
     with progress("scores", 1 + len(settings.judges)) as bar:
         sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed, settings.opponents)
-        made = list(metrics.rows(sheet, embedder))
+        made = [*metrics.rows(sheet, embedder), *topic_rows(sheet, settings, embedder)]
         if task.translates:
             made += translation_rows(sheet, masks(cells.utterances), task.language)
         bar.advance()
@@ -162,14 +167,17 @@ def measure(
     return made
 
 
-def _contests(sheet: metrics.Sheet, settings: EvaluateSettings, embedder: RememberingEmbedder) -> Iterator[Result]:
-    """Win rates under each listening condition, by the judges that read with no LLM."""
-    members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
-    for name in settings.judges:
-        if name not in SLOW_JUDGES:
-            judge = load_judge(name, embedder=embedder)
-            for condition, within_M in members.items():
-                yield from win_rates(sheet, judge, settings.opponents, 0, condition, within_M)
+def _benchmark_rows(
+    benchmark: Benchmark, answers: Sequence[Answer], settings: EvaluateSettings, seed: int, embedder: Any
+) -> Iterator[Result]:
+    """The rows of a benchmark's scorer; of open answers win rates, too."""
+    made = rows(benchmark, answers, settings.resamples, seed)
+    yield from made
+    if made and benchmark.scorer == "open":
+        cells = open_cells(benchmark, answers)
+        resampled = Bootstrap(cells.n, settings.resamples, seed)
+        sheet = metrics.Sheet(cells, resampled, {}, seed, benchmark.settings.name)
+        yield from quick_win_rates(sheet, settings, embedder, {ALL: np.ones(len(cells.utterances), dtype=bool)})
 
 
 def _telling(loaders: Loaders, task: TaskSettings) -> Loaders:

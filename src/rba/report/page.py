@@ -83,24 +83,28 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
 
 
 def _results(run: source.Source) -> dict[str, Any]:
-    """Tables and plots of the first place that was measured, tables of the other benchmarks and of the conditions."""
-    rows, others, conditions = _main(run), [], []
+    """Tables and plots of the first place that was measured; tables of the others, of conditions and of topics."""
+    rows, others, conditions, topics = _main(run), [], [], []
+    matrices = breakdown.matrices(rows)
     places = tables.places(run.results)
     for benchmark in dict.fromkeys(benchmark for benchmark, _ in places):
         same = [row for row in run.results if row.benchmark == benchmark]
         conditions += breakdown.by_condition(same)
+        topics += breakdown.by_topic(same)
         if benchmark != (rows[0].benchmark if rows else None):
             here = tables.at(run.results, next(place for place in places if place[0] == benchmark))
             title = names.place_name(benchmark, here[0].condition)
             both = (tables.scores(here, title), tables.differences(here, f"{title}: paired differences"))
             others += [table for table in both if table]
+            matrices += breakdown.matrices(tables.at(same, (benchmark, tables.ALL)), f"{title}: ")
     return {
         "main": tables.scores(rows, names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""),
         "differences": tables.differences(rows, "Paired differences"),
         "others": others,
         "conditions": conditions,
+        "topics": topics,
         "result_panels": plots.results(rows),
-        "matrices": breakdown.matrices(rows),
+        "matrices": matrices,
     }
 
 

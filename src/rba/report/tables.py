@@ -39,7 +39,8 @@ class Column:
     @property
     def head(self) -> str:
         """Its name as a column's head: it breaks between words only, and a short one not at all."""
-        name = (names.plain(self.condition) or self.metric.name).replace("-", "\u2011")
+        shown = names.plain(self.condition.rpartition(":")[2]) or self.metric.name
+        name = shown.replace("-", "\u2011")
         return name.replace(" ", "\u00a0") if len(name) <= 14 else name
 
     @property
