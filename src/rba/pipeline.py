@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from rba import parallel, runtime
+from rba import paid, parallel, runtime
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.foresight import check_ahead
@@ -64,7 +64,10 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
         if only:
             _check_inputs(recipe, workspace, steps, only)
         chosen = [step for step in steps if only in (None, step.verb)]
-        check_ahead(recipe, _due(chosen, workspace))
+        due = _due(chosen, workspace)
+        check_ahead(recipe, due)
+        if "evaluate" in due:
+            paid.warn(recipe)
         write_text(workspace.root / "config.yaml", recipe.to_yaml())
         if command and only is None:
             workspace.log("run", {"command": command})
