@@ -16,9 +16,9 @@ from rba.report import breakdown
 BOTH = "recall + similarity"
 
 
-def judges_of(*judges: str, teacher: str = "", judge: str = "", **align) -> dict[str, tuple[str, ...]]:
-    evaluate = EvaluateSettings(judges=judges or ("recall", "similarity"), judge=judge)
-    return paid(Recipe("r", teacher=teacher or "t", align=AlignSettings(**align), evaluate=evaluate))
+def judges_of(*judges: str, judge: str = "", scorer: str = "", **align) -> dict[str, tuple[str, ...]]:
+    evaluate = EvaluateSettings(judges=judges or ("recall", "similarity"), judge=judge, reward_model=scorer)
+    return paid(Recipe("r", teacher="t", align=AlignSettings(**align), evaluate=evaluate))
 
 
 def test_a_judge_that_is_part_of_the_reward_paid_what_the_reward_trained():
@@ -38,6 +38,9 @@ def test_a_judge_that_is_a_model_paid_where_the_reward_has_the_same_one():
     asked = {"methods": ("grpo",), "reward": "judge"}
     assert judges_of("recall", "pairwise", **asked) == {"grpo": ("pairwise",)}
     assert judges_of("letter", "pairwise", judge="m", **asked) == {}
+    scored = {"methods": ("grpo",), "reward": "reward-model", "reward_model": "m"}
+    assert judges_of("recall", "reward-model", scorer="m", **scored) == {"grpo": ("reward-model",)}
+    assert judges_of("recall", "reward-model", scorer="another", **scored) == {}
     assert judges_of("likelihood", "recall", methods=("grpo",), reward="likelihood-sum") == {"grpo": ("likelihood",)}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from rba.alignment.settings import AlignSettings
 from rba.alignment.variants import resolve, trained
+from rba.evaluation.settings import EvaluateSettings
 from rba.recipe import Recipe
 from rba.rewards.spec import parse_weights
 
@@ -23,7 +25,11 @@ def paid(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     found = {}
     for name in trained(recipe.align):
         paying = set(_paying(recipe, name))
-        if own := tuple(judge for judge in recipe.evaluate.judges if (judge, _model(recipe, judge)) in paying):
+        if own := tuple(
+            judge
+            for judge in recipe.evaluate.judges
+            if (judge, _model(judge, recipe.evaluate, recipe.teacher)) in paying
+        ):
             found[name] = own
     return found
 
@@ -47,9 +53,11 @@ def _paying(recipe: Recipe, name: str) -> Iterator[tuple[str, str]]:
         for reward, weight in [*weights.items(), *objective.reward_terms.items()]:
             if weight > 0:
                 for judge in _JUDGES.get(reward, (reward,)):
-                    yield judge, (settings.judge or recipe.teacher) if judge in _LLM_JUDGES else ""
+                    yield judge, _model(judge, settings, recipe.teacher)
 
 
-def _model(recipe: Recipe, judge: str) -> str:
-    """The model that a judge of the evaluation judges with, where a reward may have another."""
-    return (recipe.evaluate.judge or recipe.teacher) if judge in _LLM_JUDGES else ""
+def _model(judge: str, settings: AlignSettings | EvaluateSettings, teacher: str) -> str:
+    """The model that a judge judges with, where the evaluation and a reward may have different ones."""
+    if judge == "reward-model":
+        return settings.reward_model
+    return (settings.judge or teacher) if judge in _LLM_JUDGES else ""

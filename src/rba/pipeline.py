@@ -164,10 +164,12 @@ def check_models(recipe: Recipe) -> None:
     from rba.weights.registry import find
 
     own = trainings(recipe).values()
-    for settings in own:
-        if is_service(name := settings.reward_model):
+    scored = [("align", settings.reward_model) for settings in own] + [("evaluate", recipe.evaluate.reward_model)]
+    for section, name in scored:
+        if is_service(name):
             what = "a server gives no reward model's score"
-            raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
+            raise ModelError(what, f"{section}.reward_model {name}", "name a model loaded here, or leave it empty")
+    for settings in own:
         if is_service(settings.token_teacher):
             from rba.alignment.token_teacher import check_served
 

@@ -35,7 +35,9 @@ _GATE = 2
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
-_JUDGING = frozenset({"judges", "opponents", "judge", "slow_judge_instructions", "resamples", "embedder"})
+_JUDGING = frozenset(
+    {"judges", "opponents", "judge", "reward_model", "slow_judge_instructions", "resamples", "embedder"}
+)
 """Settings of the evaluation that compare answers: the answers themselves stay when they change."""
 
 
@@ -74,7 +76,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
     connector = (_shipped_mark(), *parts, [file_mark(given(name)) for name in recipe.connect.corpus.files])
-    judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
+    judging = {key: _model_mark(getattr(recipe.evaluate, key)) for key in ("judge", "reward_model", "cascade")}
     gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)} | ({"gate": _GATE} if recipe.speech.gate else {})
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
     for run in recipe.align.mix:

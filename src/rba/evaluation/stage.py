@@ -148,8 +148,9 @@ def measure(
         bar.advance()
         teacher = cache(loaders.teacher)
         reader = cache(loaders.judge) if loaders.judge else lambda: teacher().told("")
+        readers = {"teacher": teacher, "embedder": embedder, "judge": reader, "reward_model": loaders.reward_model}
         for name in settings.judges:
-            judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task, kept=kept, mark=mark)
+            judge = load_judge(name, **readers, task=task, kept=kept, mark=mark)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             if isinstance(judge, ReadingJudge) and judge.unread["unread"]:
@@ -163,7 +164,7 @@ def measure(
 
 
 def _contests(sheet: metrics.Sheet, settings: EvaluateSettings, embedder: RememberingEmbedder) -> Iterator[Result]:
-    """Win rates under each listening condition, by the judges that read with no LLM."""
+    """Win rates under each listening condition, by the judges that are not slow."""
     members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
     for name in settings.judges:
         if name not in SLOW_JUDGES:
@@ -209,4 +210,9 @@ def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: S
 
         return SentenceEmbedder(settings.embedder)
 
-    return Loaders(speechlm, transcriber, load_teacher, embedder, judge if settings.judge else None)
+    def reward_model():
+        from rba.lm.reward_model import load_reward_model
+
+        return load_reward_model(settings.reward_model, settings.dtype)
+
+    return Loaders(speechlm, transcriber, load_teacher, embedder, judge if settings.judge else None, reward_model)
