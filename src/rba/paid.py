@@ -22,14 +22,11 @@ def paid(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     Rewards that an objective adds of its own count, those of no or negative weight do not. A judge that is a model is
     paid by only where the reward has the same one.
     """
-    found = {}
+    found, judges = {}, recipe.evaluate.judges
     for name in trained(recipe.align):
         paying = set(_paying(recipe, name))
-        if own := tuple(
-            judge
-            for judge in recipe.evaluate.judges
-            if (judge, _model(judge, recipe.evaluate, recipe.teacher)) in paying
-        ):
+        own = tuple(judge for judge in judges if (judge, _model(judge, recipe.evaluate, recipe.teacher)) in paying)
+        if own:
             found[name] = own
     return found
 

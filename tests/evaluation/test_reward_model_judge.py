@@ -36,16 +36,16 @@ def test_the_answer_with_the_higher_score_wins_whatever_the_reference(model):
 
 
 def test_it_reads_the_task_above_the_request():
-    class Reader:
-        read: list[str] = []
+    read = []
 
+    class Reader:
         def score(self, texts, responses):
-            self.read += texts
+            read.extend(texts)
             return [0.0] * len(texts)
 
     task = TaskSettings("Translate into Spanish: {}", "es")
     load_judge("reward-model", reward_model=Reader(), task=task).prefer("A cat.", *ANSWERS, "")
-    assert all("Translate into Spanish: A cat." in text for text in Reader.read) and Reader.read
+    assert all("Translate into Spanish: A cat." in text for text in read) and read
 
 
 def test_the_stage_loads_the_model_that_the_recipe_names_and_has_its_win_rates(tmp_path, tmp_workspace):

@@ -67,6 +67,14 @@ def test_win_rates_name_their_judge_and_opponent() -> None:
     ]
 
 
+def test_ties_stand_beside_the_win_rates_and_are_neither_good_nor_bad() -> None:
+    rows = [row(m, "ties:recall", v, against=o) for m, v in (("sft", 0.2), ("kd", 0.4)) for o in ("base", "teacher")]
+    table = tables.scores([*rows, row("sft", "win_rate:recall", 0.6, against="base")], "t")
+    assert table and [(c.metric.name, c.against) for c in table.columns] == [("Win rate", "base"), ("Ties", "base")]
+    assert {cell.mark for line in table.lines for cell in line.cells if cell} == {""}
+    assert breakdown.matrices(rows) == []
+
+
 def test_conditions_are_columns() -> None:
     rows = [row("base", "recall", v, condition=c) for c, v in (("all", 0.3), ("clean", 0.4), ("noise", 0.2))]
     rows += [row("base", "tokens", 30.0, condition="noise")]

@@ -98,9 +98,9 @@ def load_judge(
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
     the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it is
     to reply A rather than B, both told the `task`; what they said is kept in the folder `kept`, if given, for the LLM
-    that `mark` identifies. "reward-model" is the score that the model of that name gives, told the task, too. These four
-    need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards of that name. Raises RecipeError for an
-    unknown name.
+    that `mark` identifies. "reward-model" is the score that the model of that name gives, told the task, too. These
+    four need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards of that name. Raises RecipeError
+    for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")

@@ -10,19 +10,8 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = (
-    "recall",
-    "similarity",
-    "bleu",
-    "bleu-zh",
-    "bleu-char",
-    "chrf",
-    "likelihood",
-    "reward-model",
-    "pairwise",
-    "letter",
-)
 SLOW_JUDGES = ("likelihood", "reward-model", "pairwise", "letter")
+JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", *SLOW_JUDGES)
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine", "typed")
 
 _CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine|typed")
