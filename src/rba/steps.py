@@ -163,12 +163,13 @@ def _asked(recipe: Recipe) -> list[Any]:
 
 
 def _benchmark_facts(recipe: Recipe) -> list[Any]:
-    """The state of the benchmarks' local data, and the engine and speakers that say what comes as text."""
+    """The state of the benchmarks' local data, what says those that come as text, and what leaves relatives out."""
     if not recipe.evaluate.benchmarks:
         return []
     marks = [_input_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
     speakers = _input_mark(recipe.speech.references)
-    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe.speech.engine)]
+    apart = (_model_mark(recipe.synthesis.embedder), recipe.synthesis.split_distance)
+    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe.speech.engine), apart]
 
 
 def _condition_facts(recipe: Recipe) -> list[Any]:
@@ -254,6 +255,8 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
 
 
 def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    from rba.evaluation.relatives import Kinship
+
     aligned = {name: workspace.stage(f"align/{name}").path / "model" for name in trained(recipe.align)}
     _stage("evaluation")(
         recipe.evaluate,
@@ -266,6 +269,7 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         teacher_system=recipe.teacher_preamble,
         task=recipe.task,
         speech=recipe.speech,
+        kinship=Kinship(recipe.synthesis.embedder, recipe.synthesis.split_distance),
     )
 
 

@@ -25,6 +25,7 @@ from rba.evaluation.disturbances import masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.reading import ReadingJudge
+from rba.evaluation.relatives import Kinship, Relatives
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
@@ -54,6 +55,7 @@ def run(
     teacher_system: System = "",
     task: TaskSettings = NO_TASK,
     speech: SpeechSettings | None = None,
+    kinship: Kinship | None = None,
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
@@ -61,7 +63,8 @@ def run(
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
     front of it ("cascade"), all of them told the `task`, and the teacher, under `teacher_system`. Answers in another
-    language are scored as translations, too. Conditions and benchmarks that come as text are spoken as `speech` says.
+    language are scored as translations, too. Conditions and benchmarks that come as text are spoken as `speech` says;
+    items of benchmarks that are trained texts, or by `kinship` their relatives, are left out.
     Raises DataError where there is nothing to test or test data leak into training, ModelError where a model cannot be
     loaded.
     """
@@ -77,7 +80,8 @@ def run(
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
     trained = Trained([*instructions, *utterances], heard_by(base))
-    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task)
+    near = _relatives([*instructions, *utterances], kinship).among
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task, near)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -110,18 +114,30 @@ def load_benchmarks(
     seed: int,
     trained: Container[str],
     task: TaskSettings = NO_TASK,
+    related: Callable[[Sequence[str]], Container[str]] = lambda texts: (),
 ) -> list[Benchmark]:
-    """The benchmarks with their speech, less items whose text is among the `trained` ones.
+    """The benchmarks with their speech, less items whose text is among the `trained` ones or `related` to one.
 
     Notes how BLEU and chrF are computed where they are, in the run's own test of a `task` that translates, too.
     """
-    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task) for one in wanted]
+    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task, related) for one in wanted]
     signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
     if task.translates:
         signed[metrics.BENCHMARK] = signatures(task.language)
     if signed:
         folder.note("signatures", signed)
     return found
+
+
+def _relatives(rows: Sequence[Instruction | Utterance], kinship: Kinship | None) -> Relatives:
+    """What finds relatives of the rows; without a `kinship` no text has any."""
+
+    def embedder():
+        from rba.lm.embedder import SentenceEmbedder
+
+        return SentenceEmbedder(kinship.embedder)
+
+    return Relatives(rows, kinship.distance if kinship else 0.0, embedder)
 
 
 def measure(
