@@ -94,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         return load_reward_model(options.reward_model)
 
-    models = {"teacher": teacher, "embedder": embedder, "judge": teacher, "reward_model": reward_model}
-    judges = [load_judge(name, **models) for name in options.judges]
+    judges = [
+        load_judge(name, teacher=teacher, embedder=embedder, judge=teacher, reward_model=reward_model)
+        for name in options.judges
+    ]
     for row in measure_judges(judges):
         print(f"{row.judge:<12}{row.kind:<18}{row.accuracy:6.3f}  [{row.low:.3f}, {row.high:.3f}]  n {row.n}")
 

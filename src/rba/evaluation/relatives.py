@@ -23,6 +23,10 @@ class Kinship:
     distance: float
 
 
+NO_KINSHIP = Kinship("", 0.0)
+"""No text has relatives."""
+
+
 class Relatives:
     """Finds the relatives of the `rows` outside the test; `make` loads the embedder when there is something to find."""
 

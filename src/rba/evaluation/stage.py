@@ -25,7 +25,7 @@ from rba.evaluation.disturbances import masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.reading import ReadingJudge
-from rba.evaluation.relatives import Kinship, Relatives
+from rba.evaluation.relatives import NO_KINSHIP, Kinship, Relatives
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
@@ -55,7 +55,7 @@ def run(
     teacher_system: System = "",
     task: TaskSettings = NO_TASK,
     speech: SpeechSettings | None = None,
-    kinship: Kinship | None = None,
+    kinship: Kinship = NO_KINSHIP,
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
@@ -129,15 +129,15 @@ def load_benchmarks(
     return found
 
 
-def _relatives(rows: Sequence[Instruction | Utterance], kinship: Kinship | None) -> Relatives:
-    """What finds relatives of the rows; without a `kinship` no text has any."""
+def _relatives(rows: Sequence[Instruction | Utterance], kinship: Kinship) -> Relatives:
+    """What finds relatives of the rows."""
 
     def embedder():
         from rba.lm.embedder import SentenceEmbedder
 
         return SentenceEmbedder(kinship.embedder)
 
-    return Relatives(rows, kinship.distance if kinship else 0.0, embedder)
+    return Relatives(rows, kinship.distance, embedder)
 
 
 def measure(

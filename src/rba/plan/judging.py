@@ -35,7 +35,7 @@ def reward_items(basis: Basis, count: float, answer: int, what: str) -> list[Ite
     return found
 
 
-def scores(basis: Basis, what: str, model: str, count: float, answer: float) -> Item:
+def scores(basis: Basis, what: str, model: str, count: float, answer: int) -> Item:
     """A reward model's scores of answers of `answer` tokens."""
     shape, typed = basis.shapes.find(model, "reward"), basis.lengths.typed()
     passes = reading(shape.decoder, count, typed, answer, head=False) if shape and shape.decoder else None
