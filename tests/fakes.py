@@ -121,6 +121,7 @@ def evaluate(
     teacher_system: str,
     task: Any,
     speech: Any,
+    kinship: Any,
 ) -> None:
     """A score per model."""
     work("evaluation")

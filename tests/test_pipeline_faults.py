@@ -192,6 +192,13 @@ def test_a_key_that_is_not_set_is_told_before_anything_is_done(mine, key, overri
     run(mine(override))
 
 
+@pytest.mark.parametrize("section", ["align", "evaluate"])
+def test_a_server_is_no_reward_model(mine, section):
+    with pytest.raises(ModelError, match=rf"no reward model's score \({section}\.reward_model openai:"):
+        run(mine(f"{section}.reward_model=openai:http://h/v1#m"))
+    assert done() == []
+
+
 CLONING = "openai-clone:http://h/v1#m"
 
 

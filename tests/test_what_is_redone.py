@@ -111,6 +111,8 @@ def test_another_judge_asks_no_model_again(mine, tmp_path):
     done()
     run(mine("evaluate.judges=[similarity, recall]", "evaluate.opponents=[base]", "evaluate.judge=org/other"))
     assert done() == ["evaluation", "report"] and answers.is_file()
+    run(mine("evaluate.judges=[recall, reward-model]", "evaluate.reward_model=org/scorer"))
+    assert done() == ["evaluation", "report"] and answers.is_file()
     run(mine("evaluate.voices=2"))
     assert done() == ["evaluation", "report"] and not answers.is_file()
 

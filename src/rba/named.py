@@ -27,7 +27,9 @@ def named_models(recipe: Recipe) -> dict[str, str]:
         "speech.gate_asr": recipe.speech.gate_asr if recipe.speech.gate else "",
         **{f"connect.{key}": getattr(recipe.connect, key) if made else "" for key in ("encoder", "llm", "start")},
         **_of_trainings(recipe),
-        **{f"evaluate.{key}": getattr(recipe.evaluate, key) for key in ("embedder", "judge", "cascade")},
+        **{
+            f"evaluate.{key}": getattr(recipe.evaluate, key) for key in ("embedder", "judge", "reward_model", "cascade")
+        },
     }
     return {key: name for key, name in named.items() if name}
 

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from rba import parallel, runtime
+from rba import paid, parallel, runtime
 from rba.errors import ModelError, WorkspaceError
 from rba.files import local
 from rba.foresight import check_ahead
@@ -64,7 +64,10 @@ def _lead(recipe: Recipe, workspace: Workspace, only: str | None, command: str) 
         if only:
             _check_inputs(recipe, workspace, steps, only)
         chosen = [step for step in steps if only in (None, step.verb)]
-        check_ahead(recipe, _due(chosen, workspace))
+        due = _due(chosen, workspace)
+        check_ahead(recipe, due)
+        if "evaluate" in due:
+            paid.warn(recipe)
         write_text(workspace.root / "config.yaml", recipe.to_yaml())
         if command and only is None:
             workspace.log("run", {"command": command})
@@ -161,10 +164,12 @@ def check_models(recipe: Recipe) -> None:
     from rba.weights.registry import find
 
     own = trainings(recipe).values()
-    for settings in own:
-        if is_service(name := settings.reward_model):
+    scored = [("align", settings.reward_model) for settings in own] + [("evaluate", recipe.evaluate.reward_model)]
+    for section, name in scored:
+        if is_service(name):
             what = "a server gives no reward model's score"
-            raise ModelError(what, f"align.reward_model {name}", "name a model that is loaded here, or leave it empty")
+            raise ModelError(what, f"{section}.reward_model {name}", "name a model loaded here, or leave it empty")
+    for settings in own:
         if is_service(settings.token_teacher):
             from rba.alignment.token_teacher import check_served
 

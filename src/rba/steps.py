@@ -27,7 +27,7 @@ from rba.workspace import StageFolder, Workspace, file_hash, fingerprint
 _VERSIONS = {"synthesize": 1, "speak": 1, "connect": 1, "align": 6, "evaluate": 3}
 """Raised when a stage's output changes for the same settings: results of older versions are then made again."""
 
-_ROWS = 4
+_ROWS = 5
 """Raised when the evaluation makes other rows of the same answers, which then stay."""
 
 _GATE = 2
@@ -35,7 +35,9 @@ _GATE = 2
 
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
-_JUDGING = frozenset({"judges", "opponents", "judge", "slow_judge_instructions", "resamples", "embedder"})
+_JUDGING = frozenset(
+    {"judges", "opponents", "judge", "reward_model", "slow_judge_instructions", "resamples", "embedder"}
+)
 """Settings of the evaluation that compare answers: the answers themselves stay when they change."""
 
 
@@ -74,7 +76,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
         _model_mark(name) for name in (recipe.connect.encoder, recipe.connect.llm, recipe.connect.start) if name
     )
     connector = (_shipped_mark(), *parts, [file_mark(given(name)) for name in recipe.connect.corpus.files])
-    judging = {"judge": _model_mark(recipe.evaluate.judge), "cascade": _model_mark(recipe.evaluate.cascade)}
+    judging = {key: _model_mark(getattr(recipe.evaluate, key)) for key in ("judge", "reward_model", "cascade")}
     gating = {"gate_asr": _model_mark(recipe.speech.gate_asr)} | ({"gate": _GATE} if recipe.speech.gate else {})
     aligned = {name: f"align/{name}" for name in trained(recipe.align)}
     for run in recipe.align.mix:
@@ -161,12 +163,13 @@ def _asked(recipe: Recipe) -> list[Any]:
 
 
 def _benchmark_facts(recipe: Recipe) -> list[Any]:
-    """The state of the benchmarks' local data, and the engine and speakers that say what comes as text."""
+    """The state of the benchmarks' local data, what says those that come as text, and what leaves relatives out."""
     if not recipe.evaluate.benchmarks:
         return []
     marks = [_input_mark(benchmark.source) for benchmark in recipe.evaluate.benchmarks]
     speakers = _input_mark(recipe.speech.references)
-    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe.speech.engine)]
+    apart = (_model_mark(recipe.synthesis.embedder), recipe.synthesis.split_distance)
+    return [marks, recipe.speech.engine, recipe.speech.speakers, speakers, *_own_engine(recipe.speech.engine), apart]
 
 
 def _condition_facts(recipe: Recipe) -> list[Any]:
@@ -252,6 +255,8 @@ def _align(name: str, recipe: Recipe, workspace: Workspace, folder: StageFolder)
 
 
 def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None:
+    from rba.evaluation.relatives import Kinship
+
     aligned = {name: workspace.stage(f"align/{name}").path / "model" for name in trained(recipe.align)}
     _stage("evaluation")(
         recipe.evaluate,
@@ -264,6 +269,7 @@ def _evaluate(recipe: Recipe, workspace: Workspace, folder: StageFolder) -> None
         teacher_system=recipe.teacher_preamble,
         task=recipe.task,
         speech=recipe.speech,
+        kinship=Kinship(recipe.synthesis.embedder, recipe.synthesis.split_distance),
     )
 
 

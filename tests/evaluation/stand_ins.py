@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rba.evaluation.collect import Loaders
@@ -46,9 +48,9 @@ class OneWordTranscriber:
 class Log:
     """Loaders of stand-ins that remember what was loaded, and may be told to fail."""
 
-    def __init__(self, fail_at: str = ""):
+    def __init__(self, fail_at: str = "", reward_model: Any = None):
         self.loaded: list[str] = []
-        self.fail_at = fail_at
+        self.fail_at, self.reward_model = fail_at, reward_model
 
     def loaders(self) -> Loaders:
         """What the stage takes in place of its own."""
@@ -57,6 +59,7 @@ class Log:
             self._named("transcriber", OneWordTranscriber),
             self._named("teacher", EchoTeacher),
             self._named("embedder", WordEmbedder),
+            reward_model=self.reward_model,
         )
 
     def _speechlm(self, name):

@@ -117,6 +117,15 @@ def test_items_that_training_has_seen_are_counted_in_a_line(tmp_path: Path, caps
     assert "left out" not in capsys.readouterr().err
 
 
+def test_items_that_are_near_a_training_text_are_left_out_too_and_counted(tmp_path: Path, capsys):
+    asked = settings("manifest", numbered(tmp_path / "rows.jsonl", 4), scorer="open")
+    near = {"What is 1?", "What is 2?"}
+    found = load(asked, SpeechSettings(), tmp_path / "some", 5, {"What is 1?"}, related=near.intersection)
+    assert found.refused == {"b/1": "its words occur in training", "b/2": "training has a near duplicate"}
+    told = "rba: benchmark b: 2 of 4 items left out, their words occur in training, of 1 a near duplicate"
+    assert told in capsys.readouterr().err.splitlines()
+
+
 def test_a_benchmark_that_training_has_seen_all_of_is_refused(tmp_path: Path):
     asked, seen = settings("manifest", numbered(tmp_path, 3)), {f"What is {i}?" for i in range(3)}
     with pytest.raises(DataError, match=r"none of the 3 items can be asked: its words occur in training.*: b"):

@@ -278,6 +278,20 @@ def test_a_language_of_a_pair_may_have_a_region(subset: str, columns: tuple[str,
     assert (item.text, item.references, target_of(asked)) == ("Who?", ("Wer?",), target)
 
 
+def test_a_set_of_the_hub_is_read_by_subset_and_split_with_its_clips_as_they_are(tmp_path: Path, monkeypatch):
+    import datasets
+
+    columns = {"question": ["Who?", "What?"], "answer": ["Ann", "A cat"], "audio": [{"bytes": CLIP, "path": None}] * 2}
+    table = datasets.Dataset.from_dict(columns).cast_column("audio", datasets.Audio())  # as the hub's sets come
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *where, **which: asked.append((where, which)) or table)
+    first, second = loader("llama-questions")(settings("llama-questions", Path("owner/name"), split="validation"))
+    assert (first.text, first.references, second.text) == ("Who?", ("Ann",), "What?")
+    assert first.audio == second.audio == CLIP  # not decoded on the way
+    list(loader("llama-questions")(settings("llama-questions", Path("owner/name"), subset="en")))
+    assert asked == [(("owner/name", None), {"split": "validation"}), (("owner/name", "en"), {"split": "test"})]
+
+
 def test_shards_of_a_split_are_not_those_of_one_whose_name_goes_on(tmp_path: Path):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evaluation.stand_ins import WordEmbedder
 from rba.data.instruction import Instruction, instruction_id
 from rba.errors import DataError
 from rba.evaluation.leak import Trained, check_leaks, unheard
+from rba.evaluation.relatives import Relatives
 from rba.models.heard import HEARD
 from rba.testing.tiny_utterances import tiny_utterances
 
@@ -63,3 +65,18 @@ def test_a_training_instruction_that_was_never_spoken_counts_too():
 
 def test_a_validation_speaker_may_be_tested():
     check_leaks(TEST, [replace(TRAIN[0], split="validation", speaker=TEST[0].speaker)])
+
+
+def test_relatives_are_nearer_to_a_training_text_than_the_distance_whatever_the_words():
+    rows = [Instruction("a", "name the old capital of france", split="train"), Instruction("b", "sing", split="test")]
+    asked = ["what is the old capital of france", "sing", "bake bread", "Name the old capital of France!"]
+    near = Relatives(rows, 0.3, WordEmbedder)
+    assert near.among(asked) == {asked[0], asked[3]}
+    assert near.among([*(f"bake {i}" for i in range(200)), asked[0]]) == {asked[0]}
+    assert Relatives(rows, 0.01, WordEmbedder).among(asked) == {asked[3]}
+
+
+def test_without_texts_or_a_distance_nothing_is_loaded_and_nothing_is_near():
+    train = [Instruction("a", "say hi", split="train")]
+    for rows, distance, texts in (([], 0.3, ["say hi"]), (train, 0.0, ["say hi"]), (train, 0.3, [])):
+        assert Relatives(rows, distance, lambda: pytest.fail("loaded")).among(texts) == set()

@@ -152,6 +152,16 @@ def test_wins_over_a_worse_and_a_better_opponent():
     assert ("teacher", "win_rate:recall", "base") not in found
 
 
+def test_beside_each_win_rate_stands_the_share_of_pairs_in_which_the_judge_prefers_neither():
+    some = {u.instruction_id for u in UTTERANCES[:6]}
+    twin = spoken("twin", lambda u: u.response if u.instruction_id in some else half(u))
+    found = figures([*spoken("base", half), *twin], ["recall"])
+    row = found["twin", "ties:recall", "base"]
+    assert (row.value, row.n) == (pytest.approx(4 / 6), 6) and row.low < row.value < row.high
+    assert found["twin", "win_rate:recall", "base"].value == pytest.approx(2 / 6 + row.value / 2)
+    assert figures(STANDARD, ["recall"])["good", "ties:recall", "base"].value == 0
+
+
 def test_a_judge_by_reference_holds_nobody_against_that_reference_itself():
     assert ("good", "win_rate:recall", "teacher") not in figures(STANDARD, ["recall"])
     assert ("good", "win_rate:likelihood", "teacher") in figures(STANDARD, ["likelihood"])

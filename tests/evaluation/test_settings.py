@@ -12,6 +12,7 @@ from rba.evaluation.settings import EvaluateSettings
         {"judges": ("recall",)},
         {"judges": ("recall", "recall")},
         {"judges": ("recall", "me")},
+        {"reward_model": "", "judges": ("recall", "reward-model")},
         {"voices": 0},
         {"dtype": "int8"},
     ],

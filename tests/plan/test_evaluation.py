@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rba.testing.tiny_reward_model import save_tiny_reward_model
+
 from .conftest import WEIGHTS, Planner, item, stage
 
 SECOND = "second answers of the teacher"
@@ -42,6 +44,14 @@ def test_a_local_letter_judge_reads_a_question_once_for_both_letters(toy: Planne
     # the letter passes, the end of its turn only as a logit
     pairs = question * (question + 1) / 2 + 2 * (question + 1)
     assert here.flops == 4 * (2 * (question + 2) * WEIGHTS + 4 * 2 * 32 * pairs + 2 * 4 * 32 * 259)
+
+
+def test_a_reward_model_that_judges_scores_every_answer_once_and_takes_memory(toy: Planner, tmp_path: Path):
+    judged = ("evaluate.judges=[recall, reward-model]", f"evaluate.reward_model={save_tiny_reward_model(tmp_path)}")
+    plan = toy(*judged, "evaluate.opponents=[base, sft]", "align.methods=[sft, rba-single]")
+    scored = item(plan, "evaluation", "answers judged by reward model")
+    assert scored.count == len(PLAYERS) and scored.flops > 0 and scored.new == 0
+    assert "reward model weights" in {part.what for part in stage(plan, "evaluation").memory}
 
 
 def test_a_local_judge_takes_memory_once_the_speechlm_is_gone(toy: Planner, bare: Path):

@@ -268,3 +268,8 @@ def test_what_an_earlier_recipe_left_in_the_folder_is_not_shown(tmp_path: Path) 
     left = page.html(workspace, other)
     assert "11.3" in shown and "align/rba-group" in shown
     assert "11.3" not in left and "align/rba-group" not in left
+
+
+def test_win_rates_name_the_models_that_were_trained_for_what_the_judge_likes(fake_run: Workspace) -> None:
+    both = replace(recipe_for(fake_run.root), align=AlignSettings(methods=("rba-group",), reward="recall + similarity"))
+    assert page.html(fake_run, both).count("Trained for what this judge likes: RBA-Group.") == 4

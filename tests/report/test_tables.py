@@ -67,6 +67,23 @@ def test_win_rates_name_their_judge_and_opponent() -> None:
     ]
 
 
+def test_ties_stand_beside_the_win_rates_and_are_neither_good_nor_bad() -> None:
+    rows = [row(m, "ties:recall", v, against=o) for m, v in (("sft", 0.2), ("kd", 0.4)) for o in ("base", "teacher")]
+    table = tables.scores([*rows, row("sft", "win_rate:recall", 0.6, against="base")], "t")
+    assert table and [(c.metric.name, c.against) for c in table.columns] == [("Win rate", "base"), ("Ties", "base")]
+    assert {cell.mark for line in table.lines for cell in line.cells if cell} == {""}
+    assert breakdown.matrices(rows) == []
+
+
+def test_the_share_of_the_gap_that_is_closed_is_a_key_figure() -> None:
+    rows = [row("sft", "gap_closed", 0.2, 0.1, 0.3, against="base"), row("text", "recall", 0.5)]
+    rows.append(row("rba-group", "gap_closed", 0.4, 0.25, 0.55, against="base"))
+    (figure,) = (one for one in summary.figures(Source(), rows) if "gap" in one.name)
+    assert (figure.value, figure.unit, figure.name) == ("40.0", "%", "Of the speech\u2013text gap closed")
+    assert figure.remark == "RBA-Group; 95 % interval 25.0 to 55.0"
+    assert not any("gap" in one.name for one in summary.figures(Source(), rows[1:2]))
+
+
 def test_conditions_are_columns() -> None:
     rows = [row("base", "recall", v, condition=c) for c, v in (("all", 0.3), ("clean", 0.4), ("noise", 0.2))]
     rows += [row("base", "tokens", 30.0, condition="noise")]

@@ -55,6 +55,7 @@ class Loaders:
     teacher: Callable[[], Any]
     embedder: Callable[[], Any]
     judge: Callable[[], Any] | None = None  # the LLM that compares answers; None: the teacher, told nothing
+    reward_model: Callable[[], Any] | None = None  # that of the judge of that name
 
 
 def plan(

@@ -1,4 +1,4 @@
-"""Contests: win rates of every model against its opponents, by every judge, plain and at equal length."""
+"""Contests: win rates of every model against its opponents, by every judge, plain and at equal length; and ties."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from rba.evaluation.metrics import Sheet
 from rba.evaluation.results import Result
 from rba.evaluation.settings import SLOW_JUDGES, EvaluateSettings
 from rba.evaluation.winrate import preferences
+
+TIE = 0.5
+"""A preference for neither: the judge sees no difference, or goes by the order of the two."""
 
 
 def win_rates(
@@ -98,6 +101,8 @@ def _rows(
     yield from sheet.row(model, f"win_rate:{judge}", sheet.mean(wins_M, judged_M), n, opponent, condition)
     if not judged_M.any():
         return
+    ties = sheet.mean((wins_M == TIE).astype(float), judged_M)
+    yield from sheet.row(model, f"ties:{judge}", ties, n, opponent, condition)
     lengths = [len(a) - len(b) for a, b in zip(cells.said(model), cells.said(opponent))]
     controlled = length_controlled(
         wins_M[judged_M],

@@ -88,6 +88,7 @@ def load_judge(
     teacher: Any | Callable[[], Any] = None,
     embedder: Any | Callable[[], Any] = None,
     judge: Any | Callable[[], Any] = None,
+    reward_model: Any | Callable[[], Any] = None,
     task: TaskSettings = NO_TASK,
     kept: Path | None = None,
     mark: str = "",
@@ -97,8 +98,9 @@ def load_judge(
     "recall" is reference-word recall with its length penalty, "similarity" the cosine to the reference, "likelihood"
     the teacher's mean log-prob of the answer; "pairwise" reads what the LLM `judge` replies, "letter" how likely it is
     to reply A rather than B, both told the `task`; what they said is kept in the folder `kept`, if given, for the LLM
-    that `mark` identifies. The last three need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards
-    of that name. Raises RecipeError for an unknown name.
+    that `mark` identifies. "reward-model" is the score that the model of that name gives, told the task, too. These
+    four need no reference. "bleu", "bleu-zh", "bleu-char" and "chrf" are the rewards of that name. Raises RecipeError
+    for an unknown name.
     """
     if name not in JUDGES:
         raise RecipeError("unknown judge", name, f"choose from {', '.join(JUDGES)}")
@@ -106,4 +108,5 @@ def load_judge(
         return PairJudge(judge, task, kept, mark)
     if name == "letter":
         return LetterJudge(judge, task, kept, mark)
-    return ScoreJudge(load_reward(name, teacher=teacher, embedder=embedder), needs_reference=name != "likelihood")
+    reward = load_reward(name, teacher=teacher, embedder=embedder, reward_model=reward_model, task=task)
+    return ScoreJudge(reward, needs_reference=name not in ("likelihood", "reward-model"))

@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--teacher", default="smollm2-135m-instruct", help="model of the judges likelihood, pairwise and letter"
     )
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="the similarity judge's model")
+    parser.add_argument("--reward-model", default="", help="the model of the judge of that name")
     options = parser.parse_args(arguments)
 
     def teacher():
@@ -88,7 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         return SentenceEmbedder(options.embedder)
 
-    judges = [load_judge(name, teacher=teacher, embedder=embedder, judge=teacher) for name in options.judges]
+    def reward_model():
+        from rba.lm.reward_model import load_reward_model
+
+        return load_reward_model(options.reward_model)
+
+    judges = [
+        load_judge(name, teacher=teacher, embedder=embedder, judge=teacher, reward_model=reward_model)
+        for name in options.judges
+    ]
     for row in measure_judges(judges):
         print(f"{row.judge:<12}{row.kind:<18}{row.accuracy:6.3f}  [{row.low:.3f}, {row.high:.3f}]  n {row.n}")
 

@@ -10,6 +10,7 @@ text_share                  recall as a share of the same LLM's when it reads th
 clean_share                 recall as a share of the same model's to the same requests in the condition "clean"
 gap_closed                  (model - base) / (text - base) in recall: the share of the speech-text gap that is closed
 win_rate:J, lc_win_rate:J   how often judge J prefers the model to `against`; the same at equal length
+ties:J                      how often it prefers neither, which counts as half a win
 """
 
 from __future__ import annotations

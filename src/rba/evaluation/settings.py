@@ -10,8 +10,8 @@ from rba.errors import RecipeError
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
 from rba.lm.sampling import Sampling
 
-JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", "likelihood", "pairwise", "letter")
-SLOW_JUDGES = ("likelihood", "pairwise", "letter")
+SLOW_JUDGES = ("likelihood", "reward-model", "pairwise", "letter")
+JUDGES = ("recall", "similarity", "bleu", "bleu-zh", "bleu-char", "chrf", *SLOW_JUDGES)
 CONDITIONS = ("clean", "noise-<dB>", "room", "hall", "telephone", "fast", "slow", "accent", "engine", "typed")
 
 _CONDITION = re.compile(r"noise-(?:0|-?[1-9]\d?)|clean|room|hall|telephone|fast|slow|accent|engine|typed")
@@ -58,7 +58,8 @@ class EvaluateSettings:
     teacher_again: int = 64  # instructions that the teacher answers a second time, to be judged itself; 0: none
     again: Sampling = field(default_factory=lambda: Sampling(0.6, 0.9, 160))  # how it draws that second answer
     judge: str = ""  # LLM of the judges "pairwise" and "letter", which read both answers; empty: the teacher
-    slow_judge_instructions: int = 64  # instructions (first voice) that the judges with an LLM read; 0: all
+    reward_model: str = ""  # sequence-classification model of the judge "reward-model"
+    slow_judge_instructions: int = 64  # instructions (first voice) that judges with a model of that size read; 0: all
     conditions: ConditionSettings = field(default_factory=ConditionSettings)  # the same requests, heard otherwise
     benchmarks: tuple[BenchmarkSettings, ...] = ()  # tests that others made (docs/benchmarks.md)
     cascade: str = "whisper-tiny.en"  # the recogniser of the cascade (Whisper, Moonshine or served); empty: none
@@ -76,6 +77,9 @@ class EvaluateSettings:
         for judge in self.judges:
             _check(judge in JUDGES, f"judges: {judge}", f"choose from {', '.join(JUDGES)}")
         _check(len(set(self.judges)) == len(self.judges) >= 2, "judges", "give two different judges at least")
+        if "reward-model" in self.judges and not self.reward_model:
+            fix = "set it to a sequence-classification model: a registry name, a local folder or a hub id"
+            raise RecipeError('the judge "reward-model" needs a model', "evaluate.reward_model", fix)
         names = [benchmark.name for benchmark in self.benchmarks]
         _check(len(set(names)) == len(names), "benchmarks", "give each benchmark a name of its own")
         _check(self.dtype in ("auto", "bfloat16", "float16", "float32"), "dtype", "auto, bfloat16, float16 or float32")

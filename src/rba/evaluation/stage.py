@@ -29,6 +29,7 @@ from rba.evaluation.disturbances import ALL, masks
 from rba.evaluation.judge import load_judge
 from rba.evaluation.leak import Trained, check_leaks, heard_by, unheard
 from rba.evaluation.reading import ReadingJudge
+from rba.evaluation.relatives import NO_KINSHIP, Kinship, Relatives
 from rba.evaluation.rendering import render_conditions
 from rba.evaluation.results import FILE, Result, write_results
 from rba.evaluation.scores import RememberingEmbedder
@@ -59,6 +60,7 @@ def run(
     teacher_system: System = "",
     task: TaskSettings = NO_TASK,
     speech: SpeechSettings | None = None,
+    kinship: Kinship = NO_KINSHIP,
     loaders: Loaders | None = None,
 ) -> None:
     """Evaluate `models` (name: checkpoint; the first is the base) on the test utterances.
@@ -66,7 +68,8 @@ def run(
     `folder`, opened by the caller, gets `Answer` shards and `results.json`; finished shards are kept, so a stopped
     stage goes on where it was. Beside the models answer their base's LLM reading the text ("text"), a recogniser in
     front of it ("cascade"), all of them told the `task`, and the teacher, under `teacher_system`. Answers in another
-    language are scored as translations, too. Conditions and benchmarks that come as text are spoken as `speech` says.
+    language are scored as translations, too. Conditions and benchmarks that come as text are spoken as `speech` says;
+    items of benchmarks that are trained texts, or by `kinship` their relatives, are left out.
     Raises DataError where there is nothing to test or test data leak into training, ModelError where a model cannot be
     loaded.
     """
@@ -82,7 +85,8 @@ def run(
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
     trained = Trained([*instructions, *utterances], heard_by(base))
-    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task)
+    near = _relatives([*instructions, *utterances], kinship).among
+    benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task, near)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
     jobs = plan(models, chosen, settings, seed, elsewhere, benchmarks)
@@ -115,18 +119,30 @@ def load_benchmarks(
     seed: int,
     trained: Container[str],
     task: TaskSettings = NO_TASK,
+    related: Callable[[Sequence[str]], Container[str]] = lambda texts: (),
 ) -> list[Benchmark]:
-    """The benchmarks with their speech, less items whose text is among the `trained` ones.
+    """The benchmarks with their speech, less items whose text is among the `trained` ones or `related` to one.
 
     Notes how BLEU and chrF are computed where they are, in the run's own test of a `task` that translates, too.
     """
-    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task) for one in wanted]
+    found = [load(one, speech, folder.path / "benchmarks" / one.name, seed, trained, task, related) for one in wanted]
     signed = {b.settings.name: signatures(target_of(b.settings)) for b in found if b.scorer == "translation"}
     if task.translates:
         signed[metrics.BENCHMARK] = signatures(task.language)
     if signed:
         folder.note("signatures", signed)
     return found
+
+
+def _relatives(rows: Sequence[Instruction | Utterance], kinship: Kinship) -> Relatives:
+    """What finds relatives of the rows."""
+
+    def embedder():
+        from rba.lm.embedder import SentenceEmbedder
+
+        return SentenceEmbedder(kinship.embedder)
+
+    return Relatives(rows, kinship.distance, embedder)
 
 
 def measure(
@@ -153,8 +169,9 @@ def measure(
         bar.advance()
         teacher = cache(loaders.teacher)
         reader = cache(loaders.judge) if loaders.judge else lambda: teacher().told("")
+        readers = {"teacher": teacher, "embedder": embedder, "judge": reader, "reward_model": loaders.reward_model}
         for name in settings.judges:
-            judge = load_judge(name, teacher=teacher, embedder=embedder, judge=reader, task=task, kept=kept, mark=mark)
+            judge = load_judge(name, **readers, task=task, kept=kept, mark=mark)
             limit = settings.slow_judge_instructions if name in SLOW_JUDGES else 0
             made += win_rates(sheet, judge, settings.opponents, limit)
             if isinstance(judge, ReadingJudge) and judge.unread["unread"]:
@@ -217,4 +234,9 @@ def standard_loaders(settings: EvaluateSettings, teacher: str, teacher_system: S
 
         return SentenceEmbedder(settings.embedder)
 
-    return Loaders(speechlm, transcriber, load_teacher, embedder, judge if settings.judge else None)
+    def reward_model():
+        from rba.lm.reward_model import load_reward_model
+
+        return load_reward_model(settings.reward_model, settings.dtype)
+
+    return Loaders(speechlm, transcriber, load_teacher, embedder, judge if settings.judge else None, reward_model)

@@ -14,7 +14,7 @@ from rba.plan.alignment import encoded
 from rba.plan.basis import TEXT, Basis
 from rba.plan.drawing import drawing, reading
 from rba.plan.item import Item, Part, Stage
-from rba.plan.judging import QUESTION, letters, verdicts
+from rba.plan.judging import QUESTION, letters, scores, verdicts
 from rba.plan.memory import drawing_memory, model_memory
 from rba.plan.speech import transcribing
 
@@ -121,8 +121,11 @@ def _judges(basis: Basis, models: list[str], instructions: int) -> list[Item]:
         found.append(verdicts(basis, "pairs judged", judge, 2 * some * len(fought), prompt))
     if "letter" in settings.judges:
         found.append(letters(basis, "pairs judged by letter", judge, 4 * some * len(fought), prompt))
+    count = some * len({player for pair in fought for player in pair})
+    if "reward-model" in settings.judges:
+        found.append(scores(basis, "answers judged by reward model", settings.reward_model, count, answer))
     if "likelihood" in settings.judges:
-        name, count = basis.recipe.teacher, some * len({player for pair in fought for player in pair})
+        name = basis.recipe.teacher
         decoder = basis.text_lm(name)
         read = reading(decoder, count, lengths.typed(), answer) if decoder else None
         found.append(basis.work("answers judged by likelihood", name, count, lengths.typed() + answer, 0, read))
@@ -142,8 +145,10 @@ def _memory(basis: Basis) -> tuple[Part, ...]:
         readers[teacher] = "teacher"
     if {"pairwise", "letter"} & set(settings.judges):
         readers.setdefault(settings.judge or teacher, "judge")
-    for name, what in readers.items():
-        parts += [replace(part, phase="text") for part in basis.weights(name, what)]
+    weights = [part for name, what in readers.items() for part in basis.weights(name, what)]
+    if "reward-model" in settings.judges:
+        weights += basis.weights(settings.reward_model, "reward model", "reward")
+    parts += [replace(part, phase="text") for part in weights]
     return tuple(parts)
 
 

@@ -24,9 +24,7 @@ def reward_items(basis: Basis, count: float, answer: int, what: str) -> list[Ite
     for name in parse_weights(settings.reward):
         said = f"{what} ({name})"
         if name == "reward-model":
-            shape = basis.shapes.find(settings.reward_model, "reward")
-            passes = reading(shape.decoder, count, typed, answer, head=False) if shape and shape.decoder else None
-            found.append(basis.work(said, settings.reward_model, count, typed + answer, 0, passes))
+            found.append(scores(basis, said, settings.reward_model, count, answer))
         elif name in ("likelihood", "likelihood-sum", "judge-likelihood"):
             reader = judge if name.startswith("judge") else teacher
             decoder = basis.text_lm(reader)
@@ -35,6 +33,13 @@ def reward_items(basis: Basis, count: float, answer: int, what: str) -> list[Ite
         elif name == "judge":
             found.append(verdicts(basis, said, judge, count, QUESTION + typed + 2 * answer))
     return found
+
+
+def scores(basis: Basis, what: str, model: str, count: float, answer: int) -> Item:
+    """A reward model's scores of answers of `answer` tokens."""
+    shape, typed = basis.shapes.find(model, "reward"), basis.lengths.typed()
+    passes = reading(shape.decoder, count, typed, answer, head=False) if shape and shape.decoder else None
+    return basis.work(what, model, count, typed + answer, 0, passes)
 
 
 def verdicts(basis: Basis, what: str, judge: str, count: float, prompt: int) -> Item:

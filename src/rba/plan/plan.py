@@ -100,8 +100,8 @@ def _local(recipe: Recipe, shapes: Shapes, model: Hearing, options: Options) -> 
     """GPUs where a model of the recipe is large, else the cores of this machine."""
     names = [recipe.teacher, recipe.align.token_teacher, recipe.align.judge, recipe.evaluate.judge]
     found = [shapes.find(name, "lm") for name in names if name and not is_service(name)]
-    if recipe.align.reward_model:
-        found.append(shapes.find(recipe.align.reward_model, "reward"))
+    scored = (recipe.align.reward_model, recipe.evaluate.reward_model)
+    found += [shapes.find(name, "reward") for name in scored if name]
     large = max((shape.parameters for shape in [*found, model.llm] if shape), default=0) > LARGE
     count = options.gpus if options.gpus is not None else int(large)
     if count:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from rba.evaluation.results import Result
 from rba.report import names
@@ -19,16 +20,25 @@ BY_CONDITION = (
 
 @dataclass(frozen=True)
 class Matrix:
-    """Win rates by model (lines) and opponent (columns), for one metric and judge."""
+    """Win rates by model (lines) and opponent (columns), for one metric and judge.
+
+    `paid` names those of the models that were trained for what the judge likes.
+    """
 
     title: str
     judge: str
     opponents: list[str]
     lines: list[Line]
+    paid: list[str]
 
 
-def matrices(rows: Sequence[Result], place: str = "") -> list[Matrix]:
-    """A matrix per kind of win rate and judge; their titles begin with `place`."""
+def matrices(
+    rows: Sequence[Result], place: str = "", paid: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> list[Matrix]:
+    """A matrix per kind of win rate and judge; their titles begin with `place`.
+
+    `paid` holds the judges whose liking models were trained for.
+    """
     kinds = dict.fromkeys((c.key, c.judge) for c in map(column_of, rows) if c.is_win_rate and c.against)
     made = []
     for key, judge in sorted(kinds, key=lambda kind: names.metric_order(kind[0])):
@@ -36,7 +46,8 @@ def matrices(rows: Sequence[Result], place: str = "") -> list[Matrix]:
         table = select([row for row in own if column_of(row).judge == judge], "", lambda column: True)
         if table:
             opponents = [names.model_name(column.against) for column in table.columns]
-            made.append(Matrix(place + names.metric(key).name, judge, opponents, table.lines))
+            own_judge = [line.name for line in table.lines if judge in paid.get(line.model, ())]
+            made.append(Matrix(place + names.metric(key).name, judge, opponents, table.lines, own_judge))
     return made
 
 

@@ -65,6 +65,7 @@ METRICS = {
     "distinct_2": Metric("Distinct-2", "distinct word pairs over all: generic answers lower it", main=True),
     "win_rate": Metric("Win rate", "how often the judge prefers the answer, in per cent", percent=True, main=True),
     "lc_win_rate": Metric("LC win rate", "the win rate at equal answer length, in per cent", percent=True),
+    "ties": Metric("Ties", "how often the judge prefers neither, in per cent", percent=True, better=0),
     "contains": Metric("Contains", "answers that hold an accepted one, in per cent", percent=True),
     "exact": Metric("Exact", "answers that are an accepted one, in per cent", percent=True),
     "token_recall": Metric("Token recall", "share of the accepted answer's words that are said", percent=True),

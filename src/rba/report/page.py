@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from rba import __version__
 from rba.alignment.variants import trained
 from rba.evaluation.results import Result
+from rba.paid import paid
 from rba.recipe import CONNECT, Recipe
 from rba.report import breakdown, curves, facts, names, plots, samples, source, summary, tables
 from rba.workspace import Workspace, write_text
@@ -43,7 +45,7 @@ def html(workspace: Workspace, recipe: Recipe) -> str:
         sample_split=_split_name(run),
         clip_count=sum("audio" in voice for sample in listed for voice in sample["voices"]),
         **_head(run, recipe),
-        **_results(run),
+        **_results(run, paid(recipe)),
         **_data(run),
         groups=curves.groups(run.records),
         **_recipe(run, recipe),
@@ -82,10 +84,13 @@ def _head(run: source.Source, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _results(run: source.Source) -> dict[str, Any]:
-    """Tables and plots of the first place that was measured; tables of the others, of conditions and of topics."""
+def _results(run: source.Source, paid: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Tables and plots of the first place that was measured; tables of the others, of conditions and of topics.
+
+    `paid` holds the judges whose liking models were trained for.
+    """
     rows, others, conditions, topics = _main(run), [], [], []
-    matrices = breakdown.matrices(rows)
+    matrices = breakdown.matrices(rows, paid=paid)
     places = tables.places(run.results)
     for benchmark in dict.fromkeys(benchmark for benchmark, _ in places):
         same = [row for row in run.results if row.benchmark == benchmark]
@@ -96,7 +101,7 @@ def _results(run: source.Source) -> dict[str, Any]:
             title = names.place_name(benchmark, here[0].condition)
             both = (tables.scores(here, title), tables.differences(here, f"{title}: paired differences"))
             others += [table for table in both if table]
-            matrices += breakdown.matrices(tables.at(same, (benchmark, tables.ALL)), f"{title}: ")
+            matrices += breakdown.matrices(tables.at(same, (benchmark, tables.ALL)), f"{title}: ", paid)
     return {
         "main": tables.scores(rows, names.place_name(rows[0].benchmark, rows[0].condition) if rows else ""),
         "differences": tables.differences(rows, "Paired differences"),

@@ -57,12 +57,13 @@ def _find(rows: Sequence[Result], model: str, metric: str, against: str = "") ->
 
 
 def figures(source: Source, rows: Sequence[Result]) -> list[Figure]:
-    """The key figures that the run has: agreement, win rate, consistency, hearing, data and cost."""
+    """The key figures that the run has: agreement, win rate, consistency, the gap closed, hearing, data and cost."""
     made = [
         _score(rows, "bleu"),
         _score(rows, "recall"),
         _score(rows, "consistency"),
         _win_rate(rows),
+        _gap_closed(rows),
         _ceiling(rows),
         _hearing(source, rows),
     ]
@@ -87,6 +88,17 @@ def _win_rate(rows: Sequence[Result]) -> Figure | None:
     metric, judge = names.metric("win_rate"), column_of(best).judge
     remark = f"{names.model_name(best.model)}; judge: {judge}" if judge else names.model_name(best.model)
     return Figure(metric.format(best.value), "%", "Win rate against base", remark)
+
+
+def _gap_closed(rows: Sequence[Result]) -> Figure | None:
+    """How much of what the base loses by hearing in place of reading the model has won back."""
+    best = _best(rows, "gap_closed", "base")
+    if best is None:
+        return None
+    metric, remark = names.metric("gap_closed"), names.model_name(best.model)
+    if best.low is not None and best.high is not None:
+        remark += f"; 95 % interval {metric.format(best.low)} to {metric.format(best.high)}"
+    return Figure(metric.format(best.value), "%", "Of the speech\u2013text gap closed", remark)
 
 
 def _ceiling(rows: Sequence[Result]) -> Figure | None:

@@ -28,8 +28,13 @@ class Column:
 
     @property
     def is_win_rate(self) -> bool:
-        """Whether a judge made it."""
+        """Whether it tells how often a judge prefers a model to its opponent."""
         return self.key.endswith("win_rate")
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a judge made it, of pairs of answers."""
+        return self.is_win_rate or self.key == "ties"
 
     @property
     def is_difference(self) -> bool:
@@ -117,10 +122,10 @@ def at(rows: Sequence[Result], place: tuple[str, str]) -> list[Result]:
 
 
 def scores(rows: Sequence[Result], title: str) -> Table | None:
-    """Models by metrics, with the win rates against the base; the best SpeechLM of each column is marked."""
+    """Models by metrics, with the win rates and ties against the base; the best SpeechLM of each column is marked."""
 
     def wanted(column: Column) -> bool:
-        return not column.is_difference and (not column.is_win_rate or column.against in ("", "base"))
+        return not column.is_difference and (not column.is_judged or column.against in ("", "base"))
 
     return select(rows, title, wanted)
 

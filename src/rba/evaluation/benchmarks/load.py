@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +44,7 @@ _LOADERS = {
 
 
 SEEN = "its words occur in training"
+NEAR = "training has a near duplicate"
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,20 @@ def load(
     seed: int,
     trained: Container[str] = (),
     task: TaskSettings = NO_TASK,
+    related: Callable[[Sequence[str]], Container[str]] = lambda texts: (),
 ) -> Benchmark:
     """A benchmark with its speech; what must be spoken is said cleanly by test speakers with the recipe's engine.
 
-    Speech is kept in `folder`. Items whose text is among the `trained` ones are left out, and a line tells how many.
-    `refused` tells why items were left out. Raises DataError where the data cannot be read, or lack what the scorer
-    needs, and where no item is left.
+    Speech is kept in `folder`. Items whose text is among the `trained` ones or, as `related` finds, near one are left
+    out, and a line tells how many. `refused` tells why items were left out. Raises DataError where the data cannot be
+    read, or lack what the scorer needs, and where no item is left.
     """
     scorer, chosen = scorer_name(settings), chosen_items(settings, seed)
     check(settings.name, scorer, chosen)
     items = {f"{settings.name}/{item.id}": item for item in chosen}
-    seen = [name for name, item in items.items() if item.text in trained]
+    near = related([item.text for item in chosen])
+    seen = {name: SEEN for name, item in items.items() if item.text in trained}
+    seen |= {name: NEAR for name, item in items.items() if item.text in near and name not in seen}
     items = {name: item for name, item in items.items() if name not in seen}
     if any(item.audio is None for item in items.values()):
         prepare(speech.engine)
@@ -139,14 +143,16 @@ def load(
 
     work = list(items.items())
     made, refused = make_speech(work, make, lambda pair: pair[0], folder, settings.name)
-    refused |= dict.fromkeys(seen, SEEN)
+    refused |= seen
     if not made:
         reason, count = Counter(refused.values()).most_common(1)[0]
         what = f"none of the {len(refused)} items can be asked: {reason} ({count} of them)"
-        fix = "raise its items, or take it out" if reason == SEEN else "check its clips or texts"
+        fix = "raise its items, or take it out" if reason in (SEEN, NEAR) else "check its clips or texts"
         raise DataError(what, f"evaluate.benchmarks: {settings.name}", fix)
     if seen:
         told = f"{len(seen)} of {len(chosen)} items left out, their words occur in training"
+        if count := list(seen.values()).count(NEAR):
+            told += f", of {count} a near duplicate"
         print(f"rba: benchmark {settings.name}: {told}", file=sys.stderr, flush=True)
     return Benchmark(settings, scorer, items, made, refused, task)
 
