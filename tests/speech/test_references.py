@@ -57,6 +57,28 @@ def test_drawn_people_are_different_and_follow_the_parts(people):
     assert any(first != bank.draw("train", 4, 0, f"item {i}") for i in range(3))
 
 
+def test_the_people_of_a_corpus_are_those_of_its_subsets(tmp_path):
+    for person in ("train-clean-100/103/1240", "train-clean-360/100/121726", "dev_other/116/288", "test/7/1"):
+        clip(tmp_path / person / "a.wav", 4)
+    clip(tmp_path / "test" / "103" / "again.wav", 4)
+    clip(tmp_path / "trainer" / "hello.wav", 4)
+    clip(tmp_path / "dev" / "hello.wav", 4)
+    bank = ReferenceBank(str(tmp_path))
+    names = {s.id for split in ("train", "validation", "test") for s in bank.speakers(split)}
+    assert names == {f"clone-{name}" for name in ("7", "100", "103", "116", "dev", "trainer")}
+    subset = ReferenceBank(str(tmp_path / "train-clean-360"))
+    assert subset["clone-100"] == bank["clone-100"], "with or without the layer, a person has the same clip and split"
+
+
+def test_a_folder_whose_recordings_all_lie_deeper_is_no_person(tmp_path):
+    clip(tmp_path / "anna" / "chapter" / "a.wav", 4)
+    clip(tmp_path / "anna" / "chapter" / "takes" / "b.wav", 4)
+    assert ReferenceBank(str(tmp_path))["clone-anna"].reference
+    clip(tmp_path / "LibriTTS" / "train-clean-360" / "100" / "121726" / "a.wav", 4)
+    with pytest.raises(RecipeError, match=r"too deep for a person's folder .*LibriTTS\); name the folder"):
+        ReferenceBank(f"{tmp_path}/.").speakers("train")
+
+
 @pytest.mark.parametrize("place", [b"anna/caf\xe9.wav", b"ren\xe9/hello.wav"])
 def test_a_name_that_is_not_utf_8_is_told(tmp_path, place):
     clip(tmp_path / os.fsdecode(place).partition("/")[0] / "a.wav", 4)
