@@ -50,6 +50,15 @@ def test_the_clip_and_its_words_come_with_the_speaker(people):
     assert ReferenceBank(people)["clone-1001"].reference_text == ""
 
 
+def test_a_clip_with_its_words_comes_before_the_others(tmp_path):
+    for name in "abcdefgh":
+        clip(tmp_path / "anna" / "chapter" / f"{name}.wav", 4)
+    (tmp_path / "anna" / "chapter" / "c.txt").write_text("Sea.")
+    (tmp_path / "anna" / "chapter" / "f.normalized.txt").write_text("Eff.")
+    bank = ReferenceBank(str(tmp_path))
+    assert bank["clone-anna"].reference_text in ("Sea.", "Eff.") and not bank.wordless()
+
+
 def test_drawn_people_are_different_and_follow_the_parts(people):
     bank = ReferenceBank(people)
     first = bank.draw("train", 4, 0, "item")

@@ -29,8 +29,8 @@ class ReferenceBank:
     """The people in a folder that holds a subfolder for each: PERSON/CLIP or PERSON/CHAPTER/CLIP.
 
     Subsets of a corpus (train-clean-360, dev, test_other) may stand between, as those of LibriTTS do; who is in several
-    is one person. Each is a `Speaker` with the id "clone-PERSON" and one clip of theirs, of 3 to 30 s, drawn by name;
-    its words are read from CLIP.normalized.txt or CLIP.txt where there is one. Who has no such clip is left out. The
+    is one person. Each is a `Speaker` with the id "clone-PERSON" and one clip of theirs, of 3 to 30 s, drawn by name,
+    with its words in CLIP.normalized.txt or CLIP.txt if they have one such. Who has no such clip is left out. The
     split is that of the person's name: no one is in two, and more people move nobody.
     """
 
@@ -50,6 +50,10 @@ class ReferenceBank:
         if split not in SPLITS:
             raise RecipeError("unknown split", split, f"use one of {', '.join(SPLITS)}")
         return [who for who in _people(self.folder) if split_of(who.id.removeprefix(_PREFIX)) == split]
+
+    def wordless(self) -> list[Speaker]:
+        """Everybody whose clip comes without its words."""
+        return [who for who in _people(self.folder) if not who.reference_text]
 
     def draw(self, split: str, count: int, *parts: object) -> list[Speaker]:
         """`count` different speakers of a split, chosen by `parts`. Raises RecipeError if the split has too few."""
@@ -98,9 +102,14 @@ def _places(root: Path) -> Iterator[Path]:
 def _clip(place: Path) -> Path | None:
     """The first clip of a usable length, in an order drawn by name: most folders are left after one look.
 
-    Raises RecipeError for a folder that cannot be a person's, as everything in it lies deeper.
+    Those with their words come before the others. Raises RecipeError for a folder that cannot be a person's, as everything in it lies deeper.
     """
-    clips = sorted(filter(_is_audio, place.rglob("*")), key=lambda clip: _drawn(clip, place.parent))
+    files = set(place.rglob("*"))
+
+    def order(clip: Path) -> tuple[bool, int]:
+        return files.isdisjoint(map(clip.with_suffix, _TEXTS)), _drawn(clip, place.parent)
+
+    clips = sorted(filter(_is_audio, files), key=order)
     if clips and min(len(clip.relative_to(place).parts) for clip in clips) > _DEEPEST:
         fix = "name the folder whose subfolders are people: PERSON/CLIP or PERSON/CHAPTER/CLIP"
         raise RecipeError("recordings lie too deep for a person's folder", f"speech.references {place}", fix)
