@@ -102,7 +102,8 @@ def _places(root: Path) -> Iterator[Path]:
 def _clip(place: Path) -> Path | None:
     """The first clip of a usable length, in an order drawn by name: most folders are left after one look.
 
-    Those with their words come before the others. Raises RecipeError for a folder that cannot be a person's, as everything in it lies deeper.
+    Those with their words come before the others. Raises RecipeError for a folder that cannot be a person's, as
+    everything in it lies deeper.
     """
     files = set(place.rglob("*"))
 
