@@ -41,7 +41,7 @@ SIZES = [
 def served(path: str, payload: dict[str, Any]) -> Any:
     """A teacher that writes and answers, and a speech server that clones."""
     if path.endswith("audio/speech"):
-        assert payload["ref_audio"].startswith("data:audio/")
+        assert payload["ref_audio"].startswith("data:audio/") and payload["ref_text"] == "What the clip says."
         buffer, seed = io.BytesIO(), int(rng(json.dumps(payload)).integers(2**31))
         soundfile.write(buffer, tiny_wave(seed, 0.6), audio.SAMPLE_RATE, format="WAV")
         return buffer.getvalue()
@@ -69,6 +69,7 @@ def test_its_whole_path_is_walked_by_tiny_models(tmp_path: Path, monkeypatch: py
     for person in range(40):
         clip = tmp_path / "people" / f"{person:02d}" / "clip.wav"
         clip.parent.mkdir(parents=True)
+        clip.with_suffix(".normalized.txt").write_text("What the clip says.")
         soundfile.write(clip, np.tile(tiny_wave(person), 8), audio.SAMPLE_RATE)
     student = save_tiny_audio_lm(tmp_path / "student")
     teacher = save_tiny_lm(tmp_path / "teacher")

@@ -14,13 +14,16 @@ from pathlib import Path
 import fakes
 import pytest
 from fakes import STEPS, done, hashes
+from services.fault_server import FaultServer, echo, serving
 
 import rba
 from rba.data.utterance import Utterance
 from rba.errors import DataError, WorkspaceError
+from rba.lm.sampling import Sampling
 from rba.models.heard import HEARD
 from rba.pipeline import VERBS, run
 from rba.recipe import Recipe, load_recipe
+from rba.teachers.load import load_teacher
 from rba.workspace import Workspace
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(rba.__file__).parents[1])}
@@ -38,6 +41,24 @@ def test_a_run_goes_from_teacher_to_report(mine, capsys):
     out = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in out] == [*STEPS, "results of results.json", "report", "whole run"]
     assert re.fullmatch(r"synthesis: done in \d+ s, peak memory \d\.\d GiB", out[0])
+
+
+def test_every_stage_tells_what_served_llms_were_asked(mine, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
+    work = fakes.work
+
+    def asking(name, index=0):
+        work(name, index)
+        if name in ("synthesis", "align/sft", "evaluation"):
+            judge = load_teacher(f"openai:{state.url}?price_out=1000#big").told("Judge.")
+            judge.answer([f"{name} {index}"], Sampling(0.0, 1.0, 8), [0])
+
+    monkeypatch.setattr(fakes, "work", asking)
+    with serving(FaultServer(echo)) as state:
+        run(mine())
+    told = [line for line in capsys.readouterr().out.splitlines() if "answers" in line]
+    asked = "big: 2 answers, 0 from the cache, 20 tokens read, 8 written, cost 0.0080"
+    assert told == [f"{name}: {asked}" for name in ("synthesis", "align/sft", "evaluation")]
 
 
 def test_the_run_folder_holds_what_the_contract_names(mine):

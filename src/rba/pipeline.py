@@ -21,6 +21,7 @@ from rba.models.heard import carry_heard
 from rba.named import named_models, trainings, with_keys
 from rba.publish import publish
 from rba.recipe import CONNECT, Recipe
+from rba.services.usage import accounted
 from rba.steps import Step, base_model, plan
 from rba.workspace import Workspace, write_text
 
@@ -109,7 +110,7 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
     if folder.open(mark, step.shards_mark(workspace)):
         print(f"{step.name}: unchanged, skipped", flush=True)
     else:
-        with measure() as cost:
+        with measure() as cost, accounted() as asked:
             if step.verb == "align":
                 parallel.told(step.name)
             try:
@@ -126,6 +127,8 @@ def _run_step(step: Step, recipe: Recipe, workspace: Workspace) -> None:
         seconds = folder.manifest["seconds"]
         facts = {"what": step.name, "seconds": seconds, "peak_gib": round(cost.peak_bytes / 2**30, 2)}
         workspace.log("run", facts)
+        for line in asked.lines():
+            print(f"{step.name}: {line}", flush=True)
         print(f"{step.name}: done in {cost}", flush=True)
     if step.verb == "align":
         model, final = folder.path / "model", workspace.root / "final" / step.name.removeprefix("align/")

@@ -36,6 +36,7 @@ def test_speed_access_and_price_are_not_part_of_the_identity():
         ("openai:http://host/v1?concurrency=0#m", "concurrency"),
         ("openai:http://host/v1?timeout=0#m", "timeout"),
         ("openai:http://host/v1?price_in=-1#m", "price_in"),
+        ("openai:http://host/v1?x_vector_only_mode=yes#m", "x_vector_only_mode=yes.*true or false"),
     ],
 )
 def test_a_name_that_cannot_work_is_refused(name, says):

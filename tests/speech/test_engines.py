@@ -212,3 +212,15 @@ def test_a_model_of_transformers_follows_seed_and_speaker(tiny_vits):
 def test_what_is_no_speech_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot load the speech model"):
         TextToAudioEngine(str(tmp_path))
+
+
+def test_speech_models_that_cannot_speak_are_told_before_any_work(tmp_path):
+    from transformers import SpeechT5Config
+
+    with pytest.raises(ModelError, match="cannot load the speech model"):
+        engines.prepare(f"transformers:{tmp_path}")
+    SpeechT5Config().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"speaker embedding with every text .*VITS or MMS"):
+        engines.prepare(f"transformers:{tmp_path}")
+    with pytest.raises(ModelError, match="speaker embedding with every text"):
+        TextToAudioEngine(str(tmp_path))

@@ -50,11 +50,42 @@ def test_the_clip_and_its_words_come_with_the_speaker(people):
     assert ReferenceBank(people)["clone-1001"].reference_text == ""
 
 
+def test_a_clip_with_its_words_comes_before_the_others(tmp_path):
+    for name in "abcdefgh":
+        clip(tmp_path / "anna" / "chapter" / f"{name}.wav", 4)
+    (tmp_path / "anna" / "chapter" / "c.txt").write_text("Sea.")
+    (tmp_path / "anna" / "chapter" / "f.normalized.txt").write_text("Eff.")
+    bank = ReferenceBank(str(tmp_path))
+    assert bank["clone-anna"].reference_text in ("Sea.", "Eff.") and not bank.wordless()
+
+
 def test_drawn_people_are_different_and_follow_the_parts(people):
     bank = ReferenceBank(people)
     first = bank.draw("train", 4, 0, "item")
     assert len({s.id for s in first}) == 4 and first == bank.draw("train", 4, 0, "item")
     assert any(first != bank.draw("train", 4, 0, f"item {i}") for i in range(3))
+
+
+def test_the_people_of_a_corpus_are_those_of_its_subsets(tmp_path):
+    for person in ("train-clean-100/103/1240", "train-clean-360/100/121726", "dev_other/116/288", "test/7/1"):
+        clip(tmp_path / person / "a.wav", 4)
+    clip(tmp_path / "test" / "103" / "again.wav", 4)
+    clip(tmp_path / "trainer" / "hello.wav", 4)
+    clip(tmp_path / "dev" / "hello.wav", 4)
+    bank = ReferenceBank(str(tmp_path))
+    names = {s.id for split in ("train", "validation", "test") for s in bank.speakers(split)}
+    assert names == {f"clone-{name}" for name in ("7", "100", "103", "116", "dev", "trainer")}
+    subset = ReferenceBank(str(tmp_path / "train-clean-360"))
+    assert subset["clone-100"] == bank["clone-100"], "with or without the layer, a person has the same clip and split"
+
+
+def test_a_folder_whose_recordings_all_lie_deeper_is_no_person(tmp_path):
+    clip(tmp_path / "anna" / "chapter" / "a.wav", 4)
+    clip(tmp_path / "anna" / "chapter" / "takes" / "b.wav", 4)
+    assert ReferenceBank(str(tmp_path))["clone-anna"].reference
+    clip(tmp_path / "LibriTTS" / "train-clean-360" / "100" / "121726" / "a.wav", 4)
+    with pytest.raises(RecipeError, match=r"too deep for a person's folder .*LibriTTS\); name the folder"):
+        ReferenceBank(f"{tmp_path}/.").speakers("train")
 
 
 @pytest.mark.parametrize("place", [b"anna/caf\xe9.wav", b"ren\xe9/hello.wav"])

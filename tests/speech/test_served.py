@@ -13,10 +13,14 @@ import soundfile
 from services.fault_server import FaultServer, serving
 
 from rba.errors import AudioError, ModelError, RecipeError
+from rba.evaluation.rendering import check_engines
+from rba.evaluation.settings import ConditionSettings
 from rba.services.client import Client
 from rba.services.service import parse_service
+from rba.speech.bank import check_bank
 from rba.speech.casting import cast
 from rba.speech.engine import clones, find_engine, load_engine, prepare
+from rba.speech.references import find_speaker
 from rba.speech.served import ServedEngine
 from rba.speech.settings import SpeechSettings
 from rba.speech.speaker import Speaker, SpeakerBank
@@ -70,6 +74,30 @@ def test_a_cloned_voice_goes_with_the_request(tmp_path: Path):
     assert "voice" not in first
     with pytest.raises(AudioError, match="reference clip cannot be read"):
         engine.say("Hello.", replace(who, reference="gone.wav"), 5)
+
+
+def test_clips_without_words_are_told_before_work_or_sent_as_voices_alone(tmp_path: Path):
+    for name in ("ann", "ben"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.wav").write_bytes(sound(4))
+    (tmp_path / "ann" / "clip.txt").write_text("Good day.")
+    with serving(talker()) as state:
+        name = f"openai-clone:{state.url}#tts"
+        settings = SpeechSettings(engine=name, references=str(tmp_path), voices=1)
+        with pytest.raises(
+            RecipeError, match=r"1 people have no clip with its words.*ben/clip\.wav.*CLIP\.txt.*x_vector"
+        ):
+            check_bank(settings, [])
+        with pytest.raises(RecipeError, match="no clip with its words"):
+            check_engines(
+                ConditionSettings(names=("engine",), engine=name), set(), SpeechSettings(references=str(tmp_path))
+            )
+        assert not state.paths
+        alone = name.replace("#", "?x_vector_only_mode=true#")
+        check_bank(replace(settings, engine=alone), [])
+        find_engine(alone)().say("Hello there.", find_speaker("clone-ann", str(tmp_path)), 5)
+    assert state.payloads[0]["x_vector_only_mode"] is True and "ref_text" not in state.payloads[0]
+    assert parse_service("openai:http://h/v1?x_vector_only_mode=true#m").identity.count("x_vector_only_mode=true") == 1
 
 
 def test_which_engine_clones():

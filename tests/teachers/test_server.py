@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from services.fault_server import FaultServer, echo, serving
 from services.scoring import scores
@@ -89,6 +91,41 @@ def test_answers_come_through_the_chat_under_the_teachers_turn():
         "max_tokens": 12,
         "seed": 1,
     }
+
+
+def thinking(text: str, number: int) -> str:
+    """What models that think before they answer refuse, in OpenAI's words."""
+    payload = json.loads(text)
+    for name in ("max_tokens", "seed", "top_p"):
+        if name in payload:
+            return f"400 {{'message': \"Unsupported parameter: '{name}' is not supported with this model.\"}}"
+    if payload.get("temperature", 1) != 1:
+        return "400 Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is."
+    return ""
+
+
+def test_parameters_that_a_model_refuses_are_spelled_as_it_takes_them_and_what_it_said_is_kept():
+    with serving(FaultServer(echo, thinking)) as state:
+        teacher = ServerTeacher(Service(state.url, "m", concurrency=4))
+        plain = Sampling(1.0, 1.0, 12)
+        said = teacher.answer([f"item {i}" for i in range(8)], plain, list(range(8)))
+        last = [{k: p[k] for k in p if k != "messages"} for p in state.payloads[-4:]]
+        asked = len(state.paths)
+        again = ServerTeacher(Service(state.url, "m")).answer(["item 3"], plain, [3])
+    assert said == [f"about item {i}" for i in range(8)] and again == ["about item 3"]
+    assert last == [{"model": "m", "temperature": 1.0, "max_completion_tokens": 12}] * 4, (
+        "learnt once, not with every request"
+    )
+    assert len(state.paths) == asked, "an answer is kept under what was asked for, however it was spelled"
+
+
+def test_a_temperature_that_a_model_refuses_is_told():
+    with (
+        serving(FaultServer(echo, thinking)) as state,
+        pytest.raises(ModelError, match=r"'temperature' .*ask for .* 1"),
+    ):
+        ServerTeacher(Service(state.url, "m")).answer(["tea"], Sampling(0.0, 1.0, 16), [0])
+    assert state.payloads[-1]["max_completion_tokens"] == 16
 
 
 def test_an_answer_that_was_cut_is_not_finished():

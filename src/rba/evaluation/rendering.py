@@ -15,6 +15,7 @@ from rba.errors import AudioError, RecipeError
 from rba.evaluation.listening import ACCENTED, OWN_PACE, TYPED, say
 from rba.evaluation.settings import ConditionSettings
 from rba.progress import progress
+from rba.speech.bank import check_words
 from rba.speech.engine import clones, prepare
 from rba.speech.references import find_speaker
 from rba.speech.settings import SpeechSettings
@@ -69,7 +70,10 @@ def check_engines(settings: ConditionSettings, heard: set[str], speech: SpeechSe
         fix = "leave fast and slow out, or speak with another engine"
         raise RecipeError("this engine keeps its own pace", min(steady), fix)
     settings.check_engine(heard)
-    if "engine" not in settings.names or clones(settings.engine) == bool(speech.references):
+    if "engine" not in settings.names:
+        return
+    if clones(settings.engine) == bool(speech.references):
+        check_words(settings.engine, speech.references)
         return
     what, kind = "cannot speak with the voices of the run's reference clips", "clones"
     if not speech.references:

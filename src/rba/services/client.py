@@ -6,6 +6,7 @@
 An answer counts once `read` takes it. Overload, server errors, time-outs, broken connections and answers that `read`
 refuses are tried again after a pause that doubles, with jitter, or as long as the server asks for (a minute at most); a
 refused key, an unknown model or a refused request end the call with one line. What arrived until then is in the cache.
+A request whose parameter the server refuses is asked without it where that is the same (`rba.services.dialect`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rba.data.seeds import rng
 from rba.errors import ModelError, RbaError, RecipeError, RefusalError
 from rba.services import cache
 from rba.services.answer import parse_answer
+from rba.services.dialect import can_do_without, refused, spelled
 from rba.services.form import Form
 from rba.services.service import Service
 from rba.services.usage import Usage
@@ -52,6 +54,7 @@ class Client:
 
     def __init__(self, service: Service, pause: float = PAUSE, decode: Callable[[bytes], Any] = parse_answer):
         self.service, self.pause, self.decode, self.usage = service, pause, decode, Usage()
+        self._without: set[str] = set()  # parameters that the server refuses
         key = os.environ.get(service.key_env, "").strip() if service.key_env else ""
         if service.key_env and not key:
             raise ModelError("the API key is not set", service.base_url, f"put it into ${service.key_env}")
@@ -128,7 +131,8 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     async def _post(self, http: httpx2.AsyncClient, path: str, payload: Payload) -> bytes:
-        sent: dict[str, Any] = {"json": payload}
+        asked = {} if isinstance(payload, Form) else spelled(payload, self._without)
+        sent: dict[str, Any] = {"json": asked}
         if isinstance(payload, Form):
             sent = {"data": payload.fields, "files": payload.files}
         limit = self.service.timeout  # on the whole answer: a client's own would be on each of its pieces
@@ -145,6 +149,9 @@ class Client:
         if response.status_code >= 500 or response.status_code in _AGAIN:
             reason = f"status {response.status_code} {_line(response.text)}".strip()
             raise _Passing(reason, _seconds(response.headers.get("retry-after", "")))
+        if response.status_code == 400 and can_do_without(name := refused(response.text), asked):
+            self._without.add(name)
+            return await self._post(http, path, payload)
         if response.status_code != 200:
             raise self._refusal(response, path)
         return response.content
@@ -171,6 +178,9 @@ class Client:
             what = f"the server sends requests elsewhere, status {status}: to {elsewhere}"
             return ModelError(what, where, "name that address, up to and with /v1, if it is the one you mean")
         what = f"the server refuses the request, status {status}: {said}"
+        if (name := refused(said)) in ("temperature", "top_p"):
+            fix = f"choose a model that takes it, or ask for a {name} of 1 where the recipe sets it"
+            return RefusalError(what, where, fix)
         return RefusalError(what, where, "check model and settings")
 
 

@@ -18,6 +18,7 @@ from rba.errors import RecipeError
 PREFIX = "openai:"
 LARGEST_SEED = 2**31  # some servers take no larger ones
 _NUMBERS = {"concurrency": int, "retries": int, "timeout": float, "price_in": float, "price_out": float}
+_FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Service:
     timeout: float = 120.0  # seconds until the whole of an answer must be here
     retries: int = 6  # further attempts after the first
     voices: str = ""  # of a speech server, by name, with commas between
+    x_vector_only_mode: bool = (
+        False  # of a speech server that clones: it takes the voice alone, without the clip's words
+    )
     price_in: float = 0.0  # per million tokens read
     price_out: float = 0.0  # per million tokens written
 
@@ -48,7 +52,8 @@ class Service:
     def identity(self) -> str:
         """What its answers depend on: the name without the options that change speed, access or cost only."""
         voices = f"&voices={self.voices}" if self.voices else ""
-        return f"{PREFIX}{self.base_url}?tokenizer={self.tokenizer}{voices}#{self.model}"
+        wordless = "&x_vector_only_mode=true" if self.x_vector_only_mode else ""
+        return f"{PREFIX}{self.base_url}?tokenizer={self.tokenizer}{voices}{wordless}#{self.model}"
 
 
 def is_service(name: str) -> bool:
@@ -66,6 +71,10 @@ def parse_service(name: str) -> Service:
     options: dict[str, Any] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         _check(key in known, key, f"choose from {', '.join(known)}")
+        if key == "x_vector_only_mode":
+            _check(value in _FLAGS, f"{key}={value}", "give true or false")
+            options[key] = _FLAGS[value]
+            continue
         try:
             options[key] = _NUMBERS.get(key, str)(value)
         except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rba.errors import RecipeError
+from rba.services.service import PREFIX, parse_service
 from rba.speech import engine
 from rba.speech.references import ReferenceBank
 from rba.speech.settings import SpeechSettings
@@ -25,5 +26,19 @@ def check_bank(settings: SpeechSettings, splits: Iterable[str]) -> None:
     if settings.references and not clones:
         fix = "leave speech.references out, or name an engine that clones"
         raise RecipeError("this engine does not clone voices", settings.engine, fix)
+    check_words(settings.engine, settings.references)
     for split in sorted(set(splits)):
         bank_of(settings).draw(split, settings.voices)
+
+
+def check_words(name: str, references: str) -> None:
+    """Raise RecipeError where a served engine that clones, by its name, would be sent clips without their words."""
+    if not (references and engine.is_served(name)):
+        return
+    if parse_service(PREFIX + engine.model_of(name)).x_vector_only_mode:
+        return
+    if wordless := ReferenceBank(references).wordless():
+        what = f"{len(wordless)} people have no clip with its words, which a server that clones asks for"
+        fix = "put the words beside a clip of theirs, in CLIP.txt or CLIP.normalized.txt"
+        fix += ", or add ?x_vector_only_mode=true before the # where the model clones without (Qwen3-TTS)"
+        raise RecipeError(what, f"speech.references, such as {wordless[0].reference}", fix)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +20,18 @@ MIN_SECONDS = 3.0
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 _PREFIX = "clone-"
 _TEXTS = (".normalized.txt", ".txt")
+_SUBSET = re.compile(r"(train|dev|valid|validation|test)([-_].+)?")
+_DEEPEST = 2  # parts of PERSON's CHAPTER/CLIP: what lies deeper is sorted by something else than people
 
 
 @dataclass(frozen=True)
 class ReferenceBank:
-    """The people in a folder that holds a subfolder for each (LibriTTS's form; deeper subfolders are theirs, too).
+    """The people in a folder that holds a subfolder for each: PERSON/CLIP or PERSON/CHAPTER/CLIP.
 
-    Each is a `Speaker` with the id "clone-SUBFOLDER" and one clip of theirs, of 3 to 30 s, drawn by name; its words are
-    read from CLIP.normalized.txt or CLIP.txt where there is one. Who has no such clip is left out. The split is that of
-    the subfolder's name: no one is in two, and more people move nobody.
+    Subsets of a corpus (train-clean-360, dev, test_other) may stand between, as those of LibriTTS do; who is in several
+    is one person. Each is a `Speaker` with the id "clone-PERSON" and one clip of theirs, of 3 to 30 s, drawn by name,
+    with its words in CLIP.normalized.txt or CLIP.txt if they have one such. Who has no such clip is left out. The
+    split is that of the person's name: no one is in two, and more people move nobody.
     """
 
     folder: str
@@ -45,6 +50,10 @@ class ReferenceBank:
         if split not in SPLITS:
             raise RecipeError("unknown split", split, f"use one of {', '.join(SPLITS)}")
         return [who for who in _people(self.folder) if split_of(who.id.removeprefix(_PREFIX)) == split]
+
+    def wordless(self) -> list[Speaker]:
+        """Everybody whose clip comes without its words."""
+        return [who for who in _people(self.folder) if not who.reference_text]
 
     def draw(self, split: str, count: int, *parts: object) -> list[Speaker]:
         """`count` different speakers of a split, chosen by `parts`. Raises RecipeError if the split has too few."""
@@ -70,18 +79,42 @@ def find_speaker(name: str, references: str = "") -> Speaker:
 def _people(folder: str) -> tuple[Speaker, ...]:
     """Everybody in the folder, by name. Raises RecipeError for no clip, and a name or words that are not UTF-8."""
     root = given(folder)
-    places = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    people = tuple(_person(place, clip) for place in places if (clip := _clip(place)))
+    people: dict[str, Speaker] = {}
+    for place in sorted(_places(root) if root.is_dir() else (), key=lambda place: (place.name, place)):
+        if place.name not in people and (clip := _clip(place)):
+            people[place.name] = _person(place, clip)
     if not people:
         fix = f"give a subfolder of audio clips ({MIN_SECONDS:g} to {audio.MAX_SECONDS:g} s) for each person"
         raise RecipeError("no reference clips here", f"speech.references {folder}", fix)
-    return people
+    return tuple(people.values())
+
+
+def _places(root: Path) -> Iterator[Path]:
+    """The folders of people: the subfolders, and those of subsets in place of these."""
+    for place in filter(Path.is_dir, root.iterdir()):
+        own = list(place.iterdir()) if _SUBSET.fullmatch(place.name) else []
+        if any(part.is_dir() for part in own) and not any(map(_is_audio, own)):
+            yield from filter(Path.is_dir, own)
+        else:
+            yield place
 
 
 def _clip(place: Path) -> Path | None:
-    """The first clip of a usable length, in an order drawn by name: most folders are left after one look."""
-    clips = (p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
-    for clip in sorted(clips, key=lambda clip: _drawn(clip, place.parent)):
+    """The first clip of a usable length, in an order drawn by name: most folders are left after one look.
+
+    Those with their words come before the others. Raises RecipeError for a folder that cannot be a person's, as
+    everything in it lies deeper.
+    """
+    files = set(place.rglob("*"))
+
+    def order(clip: Path) -> tuple[bool, int]:
+        return files.isdisjoint(map(clip.with_suffix, _TEXTS)), _drawn(clip, place.parent)
+
+    clips = sorted(filter(_is_audio, files), key=order)
+    if clips and min(len(clip.relative_to(place).parts) for clip in clips) > _DEEPEST:
+        fix = "name the folder whose subfolders are people: PERSON/CLIP or PERSON/CHAPTER/CLIP"
+        raise RecipeError("recordings lie too deep for a person's folder", f"speech.references {place}", fix)
+    for clip in clips:
         try:
             seconds = soundfile.info(str(clip)).duration
         except soundfile.SoundFileError:
@@ -89,6 +122,10 @@ def _clip(place: Path) -> Path | None:
         if MIN_SECONDS <= seconds <= audio.MAX_SECONDS:
             return clip
     return None
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
 def _drawn(clip: Path, root: Path) -> int:

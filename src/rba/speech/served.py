@@ -68,7 +68,10 @@ class ServedEngine:
 
 
 class ServedCloningEngine(ServedEngine):
-    """Speak with the voices of reference clips, which go with every request (vLLM-Omni's `ref_audio`, `ref_text`)."""
+    """Speak with the voices of reference clips, which go with every request (vLLM-Omni's `ref_audio`, `ref_text`).
+
+    With the option `x_vector_only_mode` their words stay here, and the server is told to do without (its Qwen3-TTS).
+    """
 
     kind, clones = "openai-clone", True
 
@@ -79,7 +82,9 @@ class ServedCloningEngine(ServedEngine):
             raise AudioError("the reference clip cannot be read", speaker.reference, "add it again") from error
         kind = Path(speaker.reference).suffix.lstrip(".").lower()
         sent = f"data:audio/{kind};base64,{base64.b64encode(clip).decode()}"
-        words = {"ref_text": speaker.reference_text} if speaker.reference_text else {}
+        words: dict[str, Any] = {"ref_text": speaker.reference_text} if speaker.reference_text else {}
+        if self.service.x_vector_only_mode:
+            words = {"x_vector_only_mode": True}
         return {"ref_audio": sent, **words, "seed": seed % LARGEST_SEED}
 
     def _colour(self, speaker: Speaker) -> Speaker:

@@ -9,6 +9,13 @@ from rba.speech.casting import cast, finish, size
 from rba.speech.hibari import check_text
 from rba.speech.speaker import Speaker
 
+_FAILURES = (OSError, ValueError, KeyError, ImportError)
+
+
+def _cannot_load(model: str, error: Exception) -> ModelError:
+    fix = "give a text-to-speech model of transformers: a local folder or a hub id"
+    return ModelError(f"cannot load the speech model: {error}", f"transformers:{model}", fix)
+
 
 class TextToAudioEngine:
     """Speak with a model of transformers: a folder or a hub id. Its draws follow the seed.
@@ -23,14 +30,27 @@ class TextToAudioEngine:
         import torch
         from transformers import pipeline
 
+        self.prepare(model)
         self.name = f"transformers:{model}"
         try:
             self._pipeline = pipeline(
                 "text-to-audio", model=model, device="cuda" if torch.cuda.is_available() else "cpu"
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            fix = "give a text-to-speech model of transformers: a local folder or a hub id"
-            raise ModelError(f"cannot load the speech model: {error}", self.name, fix) from error
+        except _FAILURES as error:
+            raise _cannot_load(model, error) from error
+
+    @staticmethod
+    def prepare(model: str) -> None:
+        """Raise ModelError for a name that leads to no model, and for one whose voices are embeddings, not numbers."""
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(model)
+        except _FAILURES as error:
+            raise _cannot_load(model, error) from error
+        if config.model_type == "speecht5":  # it speaks no text without one
+            fix = "choose a model that has voices of its own, such as a VITS or MMS one"
+            raise ModelError("SpeechT5 needs a speaker embedding with every text", f"transformers:{model}", fix)
 
     def say(self, text: str, speaker: Speaker, seed: int) -> np.ndarray:
         """Speak `text`: float32 [samples] at 16 kHz, peak at most 0.9. Raises AudioError for text it cannot say."""

@@ -44,7 +44,6 @@ def run(
     """
     from rba.lm.embedder import SentenceEmbedder
     from rba.teachers.load import load_teacher
-    from rba.teachers.server import ServerTeacher
     from rba.teachers.spread import spread
 
     system = task.teaching(settings.answer_preamble)
@@ -57,8 +56,6 @@ def run(
         held = nullcontext(load_teacher(teacher, settings.batch, system))
     with held as loaded:
         synthesise(settings, folder, seed, loaded, SentenceEmbedder(settings.embedder), task.language)
-    if isinstance(loaded, ServerTeacher):
-        print(f"synthesis: {loaded.client.usage.line(loaded.service)}", flush=True)
 
 
 def synthesise(

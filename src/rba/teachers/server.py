@@ -17,6 +17,7 @@ from rba.lm.preamble import System, asked, turns
 from rba.lm.sampling import Sampling
 from rba.services.client import Client
 from rba.services.service import LARGEST_SEED, Service
+from rba.services.usage import book
 from rba.teachers.teacher import Reply, Teacher, as_request
 
 MOST_STOPS = 4  # of the OpenAI interface
@@ -28,6 +29,8 @@ class ServerTeacher(Teacher):
     def __init__(self, service: Service, system: System = "", client: Client | None = None):
         self.service, self.system, self.name = service, system, service.model
         self.client = client or Client(service)
+        if client is None:  # else it is in the books already
+            book(service, self.client.usage)
 
     def told(self, system: System) -> ServerTeacher:
         """The same server, asked over the same connection, under another turn."""
