@@ -48,7 +48,7 @@ def test_each_topic_has_agreement_differences_and_win_rates_of_its_own():
     assert {r[0] for r in found} == {"topic:Planning", "topic:Others"}
     assert {r[2] for r in found} == {
         *(f"{gain}{name}" for gain in ("", "delta_") for name in ("recall", "f1", "similarity")),
-        *(f"{kind}:{judge}" for kind in ("win_rate", "lc_win_rate") for judge in ("recall", "similarity")),
+        *(f"{kind}:{judge}" for kind in ("win_rate", "lc_win_rate", "ties") for judge in ("recall", "similarity")),
     }
     assert found["topic:Planning", "sft", "recall", ""].value == 1
     assert found["topic:Planning", "sft", "recall", ""].n == 9
