@@ -109,6 +109,8 @@ SCOPES = {
 }
 """What stands before a colon in a row's name, or in a column's."""
 NAMED = re.compile(r"\]\(([\w-]+)\.json\)")
+CONDITIONS = {"clean": "clean", "other accent": "accent", "telephone": "telephone", "hall": "hall"}
+CONDITIONS |= {"noise 10 dB": "noise-10", "noise 0 dB": "noise-0"}
 INTERVAL = re.compile(r"([+-]?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
 FIGURE = re.compile(r"([+-]?[\d.]+)(?: \[(-?[\d.]+), (-?[\d.]+)\])?")
 
@@ -139,9 +141,9 @@ def figures(files: tuple[str, ...], seeds: tuple[int, ...] = ()) -> dict[tuple[s
 
 def compared(cells: Sequence[Sequence[str]]) -> bool:
     """Whether a table compares methods with base or SFT, a figure a cell."""
-    return cells[0][-1] != "from" and any(
-        re.search(r"over (base|SFT)\b", name) for name in [*cells[0], *(row[0] for row in cells)]
-    )
+    names = [*cells[0], *(row[0] for row in cells)]
+    told = cells[0][0] in METRICS or any(re.search(r"over (base|SFT)\b", name) for name in names)
+    return told and cells[0][-1] != "from"
 
 
 COMPARED = {start: (files, cells) for start, files, cells in tables() if compared(cells)}
@@ -190,6 +192,8 @@ def said(files: list[str], cells: Sequence[Sequence[str]]) -> Iterator[tuple[str
             if ": " in title:
                 place = SCOPES[title.partition(": ")[0]]["place"]
             head = completed(title.rpartition(": ")[2], head)
+            if title in CONDITIONS:  # the corner says what is measured
+                head, place = cells[0][0], ("robustness", CONDITIONS[title])
             if FIGURE.fullmatch(cell) and "over it" not in head:  # that is the row's own win rate, taken from 100
                 metric, against = column(head, scope)
                 yield name, head, cell, rows.get((model, *place, metric, against))
