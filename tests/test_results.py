@@ -79,7 +79,7 @@ METRICS = {
     "recall, of base's typed": "text_share",
 }
 IN_PERCENT = {"bleu", "chrf", "win_rate", "lc_win_rate", "finished", "text_share"}
-OPPONENTS = {"base": "base", "SFT": "sft", "RBA-OPD, sharpened": "rba-opd-sharp"}
+OPPONENTS = {"base": "base", "SFT": "sft", "teacher": "teacher", "RBA-OPD, sharpened": "rba-opd-sharp"}
 OPPONENTS |= {"GKD from the strong teacher": "gkd-strong"}
 POOLED = {
     "all four seeds, 958 instructions": ["strong-tokens", "strong-tokens-fourth"],
@@ -161,7 +161,7 @@ def column(head: str, scope: Scope) -> tuple[str, str]:
     name, judge, against = head.replace(" %", ""), "recall", scope.against
     if found := re.search(r" \((\w+)(?: judge)?\)$", name):
         name, judge = name[: found.start()], found[1]
-    if found := re.search(r" over (\w+)$", name):
+    if found := re.search(r" over (?:the )?(\w+)$", name):
         name, against = name[: found.start()], OPPONENTS[found[1]]
     metric = METRICS[name]
     if metric.endswith("win_rate"):
