@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -243,3 +244,18 @@ def test_every_cell_is_the_pooled_figure(start: int):
     ]
     assert found
     assert wrong == []
+
+
+def test_the_pictures_are_drawn_from_the_files(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER.parents[1] / "benchmarks"))
+    pictures = importlib.import_module("pictures")
+    for picture in pictures.PICTURES:
+        svg = (FOLDER / f"{picture.name}.svg").read_text(encoding="utf-8")
+        assert svg == pictures.draw(picture)
+
+
+def test_any_pooled_figure_can_be_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.syspath_prepend(str(FOLDER.parents[1] / "benchmarks"))
+    asked = ["--model", "rba-opd-strong", "--against", "sft"]
+    importlib.import_module("pooled").main([str(FOLDER / "strong-tokens-letter.json"), *asked])
+    assert capsys.readouterr().out == "rba-opd-strong heldout all win_rate:letter sft 0.5654 [0.5072, 0.6235] n=718\n"
