@@ -33,6 +33,9 @@ _ROWS = 5
 _GATE = 2
 """Raised when the gate lets other speech pass: only runs with a gate are then spoken again."""
 
+_PEOPLE = 2
+"""Raised when reference clips give other voices: only runs with references are then spoken again."""
+
 _NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
 """Settings that change how fast a stage is, never what it makes."""
 _JUDGING = frozenset(
@@ -87,7 +90,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> list[Step]:
     source = given(recipe.synthesis.texts)
     texts = [file_hash(source)] if recipe.synthesis.texts and source.is_file() else []
     voices = [_input_mark(recipe.speech.references), _path_mark(recipe.speech.engine.partition(":")[2])]
-    voices += _own_engine(recipe.speech.engine)
+    voices += [*_own_engine(recipe.speech.engine), *([_PEOPLE] if recipe.speech.references else [])]
 
     measured = _facts(recipe.evaluate) | judging
     answered = {key: value for key, value in measured.items() if key not in _JUDGING}
