@@ -15,7 +15,7 @@ from rba.alignment.rollout import Rollouts
 from rba.alignment.sampler import load_sampler
 from rba.files import write_json
 from rba.lm.scorer import score
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 
 from .conftest import SMALL, Bench, variety
 
@@ -24,7 +24,7 @@ def moved(bench: Bench) -> None:
     """A policy of its own, the same everywhere."""
     add_lora(bench.speechlm, 4, 8, seed=1)
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(0.1)
 
 

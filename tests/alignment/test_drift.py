@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rba.alignment.drift import DriftProbe, k3
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 
 from .conftest import SMALL, Bench
 
@@ -37,6 +37,6 @@ def test_a_new_adapter_has_no_drift_and_a_moved_one_has(bench: Bench):
     probe = DriftProbe(bench.speechlm, bench.bank, bench.groups, SMALL, seed=3)
     assert probe.measure() == pytest.approx(0, abs=1e-6)
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(0.05)
     assert probe.measure() > 1e-3

@@ -13,7 +13,7 @@ from rba.alignment.objectives.objective import TYPED, Request, Task, load_object
 from rba.alignment.token_teacher import own_teacher
 from rba.lm.scorer import answer_states
 from rba.lm.scoring import response_logits, response_states, token_logprobs
-from rba.models.adapters import add_lora, lora_parameters, reference
+from rba.models.adapters import adapter_parameters, add_lora, reference
 
 from .conftest import SMALL, Bench
 
@@ -26,7 +26,7 @@ def adapted(bench: Bench) -> Bench:
     add_lora(bench.speechlm, 4, 8, seed=1)
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.normal_(0, 0.2)
     return bench
 
@@ -73,7 +73,7 @@ def test_the_teacher_reads_the_text_without_adapters_while_the_policy_hears(adap
     for value in (scored.divergence_R, plain):
         adapted.speechlm.lm.model.zero_grad()
         value.sum().backward()
-        grads.append(torch.cat([p.grad.flatten() for p in lora_parameters(adapted.speechlm)]))
+        grads.append(torch.cat([p.grad.flatten() for p in adapter_parameters(adapted.speechlm)]))
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-5)
 
 

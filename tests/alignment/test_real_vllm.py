@@ -20,7 +20,7 @@ from rba.alignment.settings import LoraSettings
 from rba.errors import ModelError
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import score
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.load import load_speechlm
 
 from .conftest import SMALL
@@ -86,7 +86,7 @@ def test_it_draws_from_every_policy_that_it_is_handed(server: str, tmp_path: Pat
     for round_ in range(2):
         torch.manual_seed(round_)
         with torch.no_grad():
-            for parameter in lora_parameters(speechlm)[1::2]:
+            for parameter in adapter_parameters(speechlm)[1::2]:
                 parameter.normal_(0, 0.05)
         assert gap(initial=False) < 0.15
     draw = sampler.server.draw

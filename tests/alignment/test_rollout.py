@@ -13,7 +13,7 @@ from rba.alignment.groups import plan
 from rba.alignment.rollout import Rollouts, round_of
 from rba.errors import ModelError
 from rba.lm.sampling import Sampling
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.rewards.weighted import WeightedReward
 
 from .conftest import SMALL, Bench, variety
@@ -28,7 +28,7 @@ def rollouts(bench: Bench, folder: Path, **changes: Any) -> Rollouts:
 def move(bench: Bench):
     """Change the policy."""
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(0.3)
 
 

@@ -23,7 +23,7 @@ from rba.errors import ModelError, RecipeError
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.scorer import score
-from rba.models.adapters import add_lora, lora_parameters, save_lora_alone
+from rba.models.adapters import adapter_parameters, add_lora, save_lora_alone
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
@@ -66,7 +66,7 @@ def test_its_answers_have_the_policys_log_probs_before_and_after_updates(
     assert furthest(bench, made, 0) < 1e-4
     assert {model for model, _ in vllm.asked} == {"m"}
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(0.1)
     assert furthest(bench, made, 1) < 1e-4
     assert [model for model, _ in vllm.asked[6:]] == vllm.loads * 6
@@ -80,7 +80,7 @@ def test_every_policy_has_its_own_adapter_and_none_is_left_behind(
     moved(bench)
     made.tasks(1)
     with torch.no_grad():
-        next(iter(lora_parameters(bench.speechlm))).add_(0.01)
+        next(iter(adapter_parameters(bench.speechlm))).add_(0.01)
     made.tasks(2)
     assert len(set(vllm.loads)) == 2
     assert vllm.adapters == {}
@@ -113,7 +113,7 @@ def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_other
     assert texts(served(bench, tmp_path, server), 1) == first
     assert len(vllm.asked) == asked
     with torch.no_grad():
-        next(iter(lora_parameters(bench.speechlm))).add_(0.01)
+        next(iter(adapter_parameters(bench.speechlm))).add_(0.01)
     assert texts(served(bench, tmp_path, server), 1) != first
 
 
@@ -133,7 +133,7 @@ def test_a_server_that_leaves_the_adapter_out_is_noticed_however_little_it_does(
 ):
     add_lora(bench.speechlm, 4, 8, seed=1)
     with torch.no_grad():
-        for parameter in lora_parameters(bench.speechlm):
+        for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(step)
     vllm.lacks = "the adapter's modules"
     with pytest.raises(ModelError, match=r"leaves the adapter out.*--lora-target-modules|another model"):
@@ -232,7 +232,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bits_though_the_server_gi
         folder.open("mark")
         parts = {"method": "grpo", "folder": folder, "seed": 3, "utterances": tiny_utterances(3, 2)}
         align(speechlm, settings, **parts, reward=lambda *extra: variety, log=log)
-        return [parameter.detach().clone() for parameter in lora_parameters(speechlm)]
+        return [parameter.detach().clone() for parameter in adapter_parameters(speechlm)]
 
     whole = trained()
     asked = len(vllm.asked)
@@ -286,7 +286,7 @@ def test_an_adapter_fits_the_llm_alone_whatever_it_was_trained_in(make, tmp_path
     alone.save_pretrained(tmp_path / "llm")
     add_lora(speechlm, 4, 8, seed=1)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter.add_(0.1)
     (tmp_path / "adapter").mkdir()
     save_lora_alone(speechlm.lm, tmp_path / "adapter")

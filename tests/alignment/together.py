@@ -32,7 +32,7 @@ from rba.alignment.trainer import Trainer
 from rba.lm import sharding
 from rba.lm.scorer import score
 from rba.lm.scoring import backbone
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
@@ -93,7 +93,7 @@ def train(place: Path, case: str, sharding: Any = "none") -> list[dict[str, Any]
     )
     if parallel.world().leads:
         write_json(place / case / "records.json", records)
-        trained = {f"llm.{i}": p.detach() for i, p in enumerate(lora_parameters(speechlm))}
+        trained = {f"llm.{i}": p.detach() for i, p in enumerate(adapter_parameters(speechlm))}
         trained |= {f"connector.{i}": p.detach() for i, p in enumerate(speechlm.connector_parameters())}
         save_file(trained, place / case / "trained.safetensors")
     return records
@@ -126,7 +126,7 @@ def scored(rank: int, wrap: Any = lambda policy: policy) -> Policy:
     groups, _ = make_groups(rows, "train", lm.tokenizer, lm.end_ids[0], 16)
     add_lora(speechlm, 4, 8, seed=1)
     torch.manual_seed(0)
-    for parameter in lora_parameters(speechlm):
+    for parameter in adapter_parameters(speechlm):
         torch.nn.init.normal_(parameter, 0, 0.2)
     policy = Policy(speechlm, SETTINGS)
     engine = Engine(speechlm, bank, SETTINGS, own_teacher(speechlm, SETTINGS), wrap(policy))

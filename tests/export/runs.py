@@ -10,7 +10,7 @@ import torch
 from rba.alignment.rollout import Drawn, Valued
 from rba.data import shards
 from rba.data.utterance import Utterance
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.testing.tiny_utterances import tiny_utterances
 from rba.workspace import Workspace
 
@@ -53,6 +53,6 @@ def save_moved(speechlm: Any, run: Path) -> None:
     """Move an adapter and the connector off their start and save the model as the run's only final one."""
     add_lora(speechlm, rank=4)
     with torch.no_grad():
-        for parameter in [*lora_parameters(speechlm), *speechlm.connector_parameters()]:
+        for parameter in [*adapter_parameters(speechlm), *speechlm.connector_parameters()]:
             parameter.add_(0.05)
     speechlm.save(run / "final" / "sft")

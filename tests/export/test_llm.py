@@ -15,7 +15,7 @@ from rba.errors import ModelError
 from rba.export.llm import llm_alone, write_llm
 from rba.lm.load import load_lm
 from rba.lm.scorer import score
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_speechlm import save_tiny_speechlm
@@ -63,7 +63,7 @@ def test_the_command_writes_the_compact_models_llm_without_the_adapter(tmp_path:
     base = logp(speechlm.lm, prompts)
     add_lora(speechlm, 4, 8, seed=1)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter.add_(0.1)
     speechlm.save(tmp_path / "aligned")
     names = (folder / "speechlm.json").read_text()

@@ -24,7 +24,7 @@ from rba.export.model import export_model
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import score
 from rba.lm.task import TaskSettings
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.families import FAMILIES as AUDIO_LMS
 from rba.models.load import load_speechlm
 from rba.models.told import told
@@ -42,7 +42,7 @@ def run(tmp_path_factory) -> Path:
     speechlm = load_speechlm(save_tiny_speechlm(root.parent / "start"), "float32")
     add_lora(speechlm, rank=4)
     generator = torch.Generator().manual_seed(0)
-    for parameter in lora_parameters(speechlm):
+    for parameter in adapter_parameters(speechlm):
         parameter.data.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     speechlm.save(root / "final" / "rba-group")
     return root

@@ -7,7 +7,7 @@ import torch
 
 from rba.lm.attention import short_attention
 from rba.lm.flops import Decoder, Work, countable, matmul_rate, row_work, shared_work
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.full import add_full
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
@@ -19,7 +19,7 @@ def test_the_shape_of_a_decoder_is_its_weights():
     linear = sum(m.weight.numel() for m in layers.modules() if isinstance(m, torch.nn.Linear))
     assert Decoder.of(speechlm.lm.model).weights == linear
     add_lora(speechlm, rank=3)
-    assert Decoder.of(speechlm.lm.model).adapter == sum(p.numel() for p in lora_parameters(speechlm))
+    assert Decoder.of(speechlm.lm.model).adapter == sum(p.numel() for p in adapter_parameters(speechlm))
 
 
 def test_a_decoders_flops_are_those_that_torch_counts():

@@ -18,7 +18,7 @@ from rba.lm.flops import countable
 from rba.lm.quantization import NF4, NONE, ROUNDED, check, quantize
 from rba.lm.scorer import score
 from rba.lm.scoring import backbone
-from rba.models.adapters import add_lora, lora_parameters, reference
+from rba.models.adapters import adapter_parameters, add_lora, reference
 from rba.models.load import load_merged, load_speechlm
 from rba.models.speechlm import SpeechLM
 from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm
@@ -98,8 +98,8 @@ def test_an_adapter_learns_on_packed_weights_which_stay_and_comes_back_and_is_me
     before, start = packed_bytes(speechlm.lm.model), logp(speechlm)
     assert before and not torch.allclose(start, plain, atol=1e-3)
     add_lora(speechlm, rank=4)
-    assert {p.dtype for p in lora_parameters(speechlm)} == {torch.float32}
-    optimizer = torch.optim.AdamW(lora_parameters(speechlm), lr=2e-2)
+    assert {p.dtype for p in adapter_parameters(speechlm)} == {torch.float32}
+    optimizer = torch.optim.AdamW(adapter_parameters(speechlm), lr=2e-2)
     for _ in range(12):
         optimizer.zero_grad()
         loss = -logp(speechlm).sum()

@@ -10,7 +10,7 @@ from rba.errors import ModelError
 from rba.lm.recompute import check_recomputed, recomputed
 from rba.lm.scorer import answer_states
 from rba.lm.scoring import backbone
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.compact import CompactSpeechLM
 from rba.testing.tiny_speechlm import tiny_speechlm
 
@@ -24,7 +24,7 @@ def adapted() -> CompactSpeechLM:
     add_lora(speechlm, 4, 8, dropout=0.2, seed=1)
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter.normal_(0, 0.2)
     return speechlm
 
@@ -44,7 +44,7 @@ def gradient(speechlm: CompactSpeechLM, recompute: bool) -> tuple[torch.Tensor, 
         found = answer_states(speechlm.lm, [one, two, two, one], ANSWERS, 16, layers=True, recompute=recompute)
         states = torch.cat([row.last_RD for row in found])
         (states * torch.linspace(-1, 1, len(states))[:, None]).sum().backward()
-    grads = torch.cat([p.grad.flatten() for p in lora_parameters(speechlm)])
+    grads = torch.cat([p.grad.flatten() for p in adapter_parameters(speechlm)])
     return states.detach(), grads, torch.cat([one.grad.flatten(), two.grad.flatten()]), sum(kept.values())
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GPTNeoConfig, MptConfig
 from rba.lm.load import TextLM
 from rba.lm.scorer import plan_forwards, score, shared_rows
 from rba.lm.scoring import backbone, token_logprobs
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.compact import CompactSpeechLM
 from rba.testing.tiny_lm import tiny_tokenizer
 from rba.testing.tiny_speechlm import tiny_speechlm
@@ -31,7 +31,7 @@ def adapted(speechlm: CompactSpeechLM) -> CompactSpeechLM:
     add_lora(speechlm, 4, 8, seed=1)
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter.normal_(0, 0.2)
     return speechlm
 
@@ -52,7 +52,7 @@ def test_log_probs_and_gradients_equal_the_plain_way(adapted: CompactSpeechLM):
         adapted.lm.model.zero_grad()
         logp = torch.cat(way())
         (logp * weights).sum().backward()
-        found.append((logp.detach(), torch.cat([p.grad.flatten() for p in lora_parameters(adapted)])))
+        found.append((logp.detach(), torch.cat([p.grad.flatten() for p in adapter_parameters(adapted)])))
     (shared, shared_grad), (plain, plain_grad) = found
     torch.testing.assert_close(shared, plain, atol=1e-5, rtol=0)
     # as a whole: single weights have gradients of up to 200, whose rounding differences reach 2e-4

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, FalconH1Config, PhimoeConfig
 
 from rba.errors import ModelError
 from rba.lm.scoring import backbone
-from rba.models.adapters import adapter_dropout, add_lora, lora_parameters, reference
+from rba.models.adapters import adapter_dropout, adapter_parameters, add_lora, reference
 from rba.models.targets import linear_layers
 from rba.testing.tiny_audio_lm import BUILDERS, tiny_audio_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
@@ -123,7 +123,7 @@ def test_routers_get_none_and_a_layer_that_cannot_have_one_is_told():
 def test_an_adapter_that_is_frozen_stays_so_when_it_has_been_off():
     speechlm = tiny_speechlm()
     add_lora(speechlm, 4, 8)
-    trained, frozen = lora_parameters(speechlm)[:2]
+    trained, frozen = adapter_parameters(speechlm)[:2]
     frozen.requires_grad_(False)
     with reference(speechlm):
         pass

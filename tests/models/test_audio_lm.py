@@ -20,7 +20,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import add_lora, lora_parameters, reference
+from rba.models.adapters import adapter_parameters, add_lora, reference
 from rba.models.audio_lm import AudioLM
 from rba.models.families import is_published
 from rba.models.load import load_speechlm
@@ -50,7 +50,7 @@ def adapted(speechlm: AudioLM) -> AudioLM:
     add_lora(speechlm, 4, 8, seed=1)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator).to(parameter)
     return speechlm
 
@@ -74,7 +74,7 @@ def test_shared_prompts_give_the_log_probs_and_gradients_of_the_plain_path(famil
     speechlm = adapted(tiny_audio_lm(family))
     assert keeps_everything(speechlm.lm)  # else nothing is shared
     features, answers = speechlm.encode(WAVES), [*ANSWERS, *ANSWERS[:2]]
-    trained = [*lora_parameters(speechlm), *speechlm.connector_parameters()]
+    trained = [*adapter_parameters(speechlm), *speechlm.connector_parameters()]
     found = []
     for score_all in (
         lambda prompts: score(speechlm.lm, prompts, answers, 512),
@@ -114,7 +114,7 @@ def test_a_training_step_teaches_the_end_of_the_turn(speechlm: AudioLM):
     features = speechlm.encode(WAVES[:1])
     add_lora(speechlm, 4, 8, seed=1)
     projector = list(speechlm.connector_parameters())
-    trained = [*lora_parameters(speechlm), *projector]
+    trained = [*adapter_parameters(speechlm), *projector]
     for parameter in trained:
         parameter.requires_grad_(True)
     policy = Policy(speechlm, AlignSettings(train_connector=True, dtype="float32"))

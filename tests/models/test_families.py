@@ -17,7 +17,7 @@ from rba.errors import ModelError
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import answer_states, score
-from rba.models.adapters import add_lora, lora_parameters
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.audio_lm import TOGETHER, wrap
 from rba.models.bridge import class_of
 from rba.models.load import load_speechlm
@@ -125,7 +125,7 @@ def gradients(model: Any, recompute: bool) -> torch.Tensor:
     rows = answer_states(model.lm, [one, two, one, two], ANSWERS + ANSWERS, 512, recompute=recompute)
     states = torch.cat([row.last_RD for row in rows])
     (states * torch.linspace(-1, 1, states.numel()).reshape(states.shape)).sum().backward()
-    return torch.cat([p.grad.flatten() for p in lora_parameters(model)])
+    return torch.cat([p.grad.flatten() for p in adapter_parameters(model)])
 
 
 RUN_AGAIN = ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "gemma4_unified", "nemotron_h_omni", "ultravox"]
@@ -136,7 +136,7 @@ def test_blocks_that_run_again_in_the_backward_pass_change_no_gradient(name: str
     model = tiny_audio_lm(name)
     add_lora(model, 2, 4, seed=1)
     with torch.no_grad():
-        for number, parameter in enumerate(lora_parameters(model)):
+        for number, parameter in enumerate(adapter_parameters(model)):
             parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
     plain = gradients(model, False)
     assert plain.abs().max() > 0.01

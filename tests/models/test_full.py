@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from rba.errors import ModelError
 from rba.export.transformers import write
 from rba.lm.scoring import backbone
-from rba.models.adapters import add_lora, for_inference, lora_parameters, reference
+from rba.models.adapters import adapter_parameters, add_lora, for_inference, reference
 from rba.models.full import add_full, is_full, weighty
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, tiny_audio_lm
@@ -29,7 +29,7 @@ def logits(speechlm) -> torch.Tensor:
 def moved(speechlm) -> None:
     torch.manual_seed(3)
     with torch.no_grad():
-        for parameter in lora_parameters(speechlm):
+        for parameter in adapter_parameters(speechlm):
             parameter.add_(0.05 * torch.randn_like(parameter))
 
 
@@ -50,7 +50,7 @@ def test_all_weights_of_the_blocks_are_trained_and_nothing_else():
     add_full(speechlm)
     trained = [p for p in speechlm.lm.model.parameters() if p.requires_grad]
     assert sum(p.numel() for p in trained) == blocks
-    assert {id(p) for p in trained} == {id(p) for p in lora_parameters(speechlm)}
+    assert {id(p) for p in trained} == {id(p) for p in adapter_parameters(speechlm)}
 
 
 @pytest.mark.parametrize("family", each(sorted(BUILDERS)))
@@ -90,7 +90,7 @@ def test_one_that_carries_them_goes_on_and_takes_no_adapter_and_the_other_way_ro
     add_full(speechlm)
     model = speechlm.lm.model.requires_grad_(False)
     add_full(speechlm)
-    assert speechlm.lm.model is model and all(p.requires_grad for p in lora_parameters(speechlm))
+    assert speechlm.lm.model is model and all(p.requires_grad for p in adapter_parameters(speechlm))
     with pytest.raises(ModelError, match=r"takes no adapter .*align.tuning=full"):
         add_lora(speechlm, 4, 8)
     adapted = tiny_speechlm()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from rba.alignment.settings import AlignSettings
-from rba.models.adapters import lora_parameters
+from rba.models.adapters import adapter_parameters
 from rba.models.speechlm import SpeechLM
 
 PEAK = "peak"
@@ -17,7 +17,7 @@ OWN = "own."
 
 def trained_parameters(speechlm: SpeechLM, settings: AlignSettings) -> dict[str, torch.nn.Parameter]:
     """Weights of the LLM's adapter or copies (`llm.N`) and of a trained connector (`connector.N`), in a fixed order."""
-    llm = lora_parameters(speechlm) if settings.trains_llm else []
+    llm = adapter_parameters(speechlm) if settings.trains_llm else []
     connector = list(speechlm.connector_parameters()) if settings.train_connector else []
     for parameter in connector:
         parameter.requires_grad_(True)

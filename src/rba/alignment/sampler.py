@@ -23,7 +23,7 @@ from rba.alignment.vllm import Drawing, VllmServer
 from rba.errors import ModelError
 from rba.lm.generation import Completion, generate
 from rba.lm.scorer import precision, score
-from rba.models.adapters import has_lora, lora_parameters, reference, save_lora_alone
+from rba.models.adapters import adapter_parameters, has_lora, reference, save_lora_alone
 from rba.models.speechlm import SpeechLM
 from rba.services.service import parse_service
 
@@ -111,7 +111,7 @@ class ServedSampler(Sampler):
 
     def _hash(self) -> str:
         digest = hashlib.sha256(str(self.folder.absolute()).encode())
-        for parameter in lora_parameters(self.speechlm):
+        for parameter in adapter_parameters(self.speechlm):
             digest.update(parameter.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 

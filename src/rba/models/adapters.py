@@ -129,7 +129,7 @@ def reference(speechlm: SpeechLM) -> Iterator[None]:
         if not has_lora(speechlm.lm):
             yield
             return
-        frozen = [parameter for parameter in lora_parameters(speechlm) if not parameter.requires_grad]
+        frozen = [parameter for parameter in adapter_parameters(speechlm) if not parameter.requires_grad]
         try:
             with speechlm.lm.model.disable_adapter():
                 yield
@@ -147,7 +147,7 @@ def for_inference(speechlm: SpeechLM) -> SpeechLM:
     if is_full(speechlm.lm):
         settle(speechlm.lm)
         return speechlm
-    for parameter in lora_parameters(speechlm):
+    for parameter in adapter_parameters(speechlm):
         parameter.requires_grad_(False)
         parameter.data = parameter.data.to(speechlm.lm.model.dtype)
     return speechlm
@@ -187,6 +187,6 @@ def save_lora_alone(lm: TextLM, folder: Path) -> None:
     replace(config, target_modules=names, inference_mode=True).save_pretrained(str(folder))
 
 
-def lora_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
+def adapter_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
     """The adapters' weights, or the copies'."""
     return [p for n, p in speechlm.lm.model.named_parameters() if "lora_" in n or COPIED in n]

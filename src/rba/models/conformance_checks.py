@@ -21,7 +21,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import add_lora, has_lora, lora_parameters, train_on
+from rba.models.adapters import adapter_parameters, add_lora, has_lora, train_on
 from rba.models.audio_lm import OF_TEXT
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
@@ -182,7 +182,7 @@ def trains(subject: Subject) -> str:
     speechlm = subject.speechlm
     _adapt(speechlm)
     connector = list(speechlm.connector_parameters())
-    groups = {"adapter": lora_parameters(speechlm), "connector": connector}
+    groups = {"adapter": adapter_parameters(speechlm), "connector": connector}
     for name, group in groups.items():
         if not group:
             raise Failed(f"the {name} has no weights")
@@ -218,7 +218,7 @@ def reloads(subject: Subject) -> str:
     _adapt(speechlm)
     plain = _logp(speechlm, _prompts(speechlm, subject.waves[:2]))
     generator = torch.Generator().manual_seed(0)
-    for parameter in lora_parameters(speechlm):
+    for parameter in adapter_parameters(speechlm):
         parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator).to(parameter))
     for parameter in speechlm.connector_parameters():
         parameter.mul_(0.5)  # exact in half precision as well
