@@ -13,6 +13,7 @@ from rba.errors import ModelError
 from rba.export.transformers import write
 from rba.lm.scoring import backbone
 from rba.models.adapters import adapter_parameters, add_lora, for_inference, reference
+from rba.models.conformance_checks import Subject, trains
 from rba.models.full import add_full, is_full, weighty
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import BUILDERS, tiny_audio_lm
@@ -108,3 +109,11 @@ def test_exported_they_are_the_weights_of_a_plain_model(tmp_path: Path):
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain", dtype=torch.float32)
     with torch.no_grad():
         assert torch.allclose(plain(IDS).logits, logits(speechlm), atol=1e-5)
+
+
+def test_a_check_trains_them_where_a_model_carries_them():
+    speechlm = tiny_speechlm()
+    add_full(speechlm)
+    moved(speechlm)
+    told = trains(Subject(speechlm, [0.1 * torch.randn(16000).numpy() for _ in range(3)]))
+    assert f"adapter {sum(p.numel() for p in adapter_parameters(speechlm)):,} weights" in told

@@ -84,7 +84,7 @@ def add_lora(
 def train_on(speechlm: SpeechLM) -> None:
     """Have the adapter that a SpeechLM carries, and nothing else of its LLM, trained."""
     for name, parameter in speechlm.lm.model.named_parameters():
-        parameter.requires_grad_("lora_" in name)
+        parameter.requires_grad_(is_adapter(name))
 
 
 def _check_same(speechlm: SpeechLM, size: tuple[int, int, float], targets: str | list[str]) -> None:
@@ -189,4 +189,9 @@ def save_lora_alone(lm: TextLM, folder: Path) -> None:
 
 def adapter_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
     """The adapters' weights, or the copies'."""
-    return [p for n, p in speechlm.lm.model.named_parameters() if "lora_" in n or COPIED in n]
+    return [p for n, p in speechlm.lm.model.named_parameters() if is_adapter(n)]
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a weight of this name is one that `adapter_parameters` gives."""
+    return "lora_" in name or COPIED in name

@@ -21,7 +21,7 @@ from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import adapter_parameters, add_lora, has_lora, train_on
+from rba.models.adapters import adapter_parameters, add_lora, has_lora, is_adapter, train_on
 from rba.models.audio_lm import OF_TEXT
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
@@ -195,7 +195,7 @@ def trains(subject: Subject) -> str:
         raise Failed("the encoder is not frozen: its features carry a gradient")
     found = policy(Query(features, [], [0, 1], answers, features=True)).logp
     torch.cat([row[-1:] for row in found]).sum().backward()  # of the token that ends the turn
-    idle = [n for n, p in speechlm.lm.model.named_parameters() if "lora_" in n and p.grad is None]
+    idle = [n for n, p in speechlm.lm.model.named_parameters() if is_adapter(n) and p.grad is None]
     if idle:
         raise Failed(f"the adapter has weights that no answer passes: {idle[0]}")
     seen = []
