@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rba.lm.adapted import is_adapter
 from rba.lm.scoring import backbone
 
 
@@ -140,13 +141,9 @@ def countable(model: Any) -> bool:
     # beside an adapter stand its own two matrices, beside trained copies what they were: the weights once are counted
     llm = backbone(model)
     blocks = getattr(llm, "layers", llm)
-    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and not _beside(n)]
+    linear = [m for n, m in blocks.named_modules() if isinstance(m, torch.nn.Linear) and not is_adapter(n)]
     # not the number of stored values: packed weights hold two in each
     return sum(m.in_features * m.out_features for m in linear) == shape.weights
-
-
-def _beside(name: str) -> bool:
-    return "lora_" in name or ".modules_to_save." in name
 
 
 @cache

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
+from rba.lm.adapted import is_adapter
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
-from rba.models.full import COPIED, is_full, settle
+from rba.models.full import is_full, settle
 from rba.models.speechlm import SpeechLM
 from rba.models.targets import adapted_layers, check_reach, reached, routers, some, where
 from rba.weights.opening import reason_of
@@ -190,8 +191,3 @@ def save_lora_alone(lm: TextLM, folder: Path) -> None:
 def adapter_parameters(speechlm: SpeechLM) -> list[torch.nn.Parameter]:
     """The adapters' weights, or the copies'."""
     return [p for n, p in speechlm.lm.model.named_parameters() if is_adapter(n)]
-
-
-def is_adapter(name: str) -> bool:
-    """Whether a weight of this name is one that `adapter_parameters` gives."""
-    return "lora_" in name or COPIED in name

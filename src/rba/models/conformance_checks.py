@@ -16,12 +16,13 @@ from rba.alignment.checks import LEAST_EFFECT
 from rba.alignment.policy import Policy, Query
 from rba.alignment.settings import AlignSettings
 from rba.lm import chat
+from rba.lm.adapted import is_adapter
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
 from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
-from rba.models.adapters import adapter_parameters, add_lora, has_lora, is_adapter, train_on
+from rba.models.adapters import adapter_parameters, add_lora, has_lora, train_on
 from rba.models.audio_lm import OF_TEXT
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM

@@ -11,13 +11,11 @@ from typing import Any
 import torch
 
 from rba.errors import ModelError
+from rba.lm.adapted import COPIED
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
 from rba.models.speechlm import SpeechLM
-
-COPIED = ".modules_to_save."
-"""What stands in the name of a trained copy."""
 
 
 def is_full(lm: TextLM) -> bool:
