@@ -13,13 +13,13 @@ import torch
 from rba import config, parallel
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
-from rba.alignment.objectives.objective import load_objective
+from rba.alignment.objectives.objective import Objective, load_objective
 from rba.alignment.prepare import SHARED, Prepared, model_mark, prepare
 from rba.alignment.reward import reward_loader, reward_mark, rewards
 from rba.alignment.rollout import Reward, Rollouts
 from rba.alignment.sampler import load_sampler
 from rba.alignment.settings import AlignSettings
-from rba.alignment.token_teacher import load_token_teacher
+from rba.alignment.token_teacher import TokenTeacher, load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
 from rba.alignment.variants import SAMPLED_BY
@@ -109,27 +109,14 @@ def align(
     objective with rewards of its own gives them, by name and weight, to `reward`.
     """
     objective = load_objective(method, settings)
-    bare = not has_lora(speechlm.lm)
-    if objective.needs_reference and not bare:
-        fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
-        raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
-    _check_packed(speechlm, settings)
-    if settings.gradient_checkpointing:
-        check_recomputed(backbone(speechlm.lm.model))
+    bare, leads = not has_lora(speechlm.lm), parallel.world().leads
+    _check_able(speechlm, settings, objective)
     if settings.sharding != "none":
         shard(speechlm.lm, pick_device())
-    base, mark = speechlm.name, mark or speechlm.name
-    if task_of(speechlm):
-        mark = fingerprint(mark, task_of(speechlm))
-    leads = parallel.world().leads
-    with parallel.leader_first():
-        token_teacher = load_token_teacher(speechlm, settings, teacher_system) if objective.needs_teacher else None
-    data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=folder.path.parent / SHARED)
-    ranked, valued = None, None
-    if leads:
-        folder.note("data", data.counts)
-        folder.note("bad_clips", data.lost)
-        ranked, valued = rewards(objective, settings, bool(data.validation), reward)
+    token_teacher = _token_teacher(speechlm, settings, objective, teacher_system)
+    mark, shared = _told_mark(speechlm, mark), folder.path.parent / SHARED
+    data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
+    ranked, valued = _rewards(objective, settings, data, folder, reward) if leads else (None, None)
     _adapt(speechlm, settings, seed)
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
@@ -138,21 +125,8 @@ def align(
         valued_by = reward_mark(settings, objective, teacher, teacher_system)
         if ranked:
             folder.note("reward_mark", valued_by)
-        rollouts = Rollouts(
-            speechlm,
-            data.learnt,
-            data.plan,
-            settings,
-            ranked,
-            kept,
-            seed,
-            load_sampler(speechlm, settings, state / "served"),
-            bare=bare,
-            typed=objective.needs_typed,
-            mark=f"{valued_by}-",
-        )
-    with speechlm.lm.weights.in_step():
-        probe = DriftProbe(speechlm, data.bank, data.probe, settings, seed) if leads and bare and data.probe else None
+        rollouts = _rollouts(speechlm, settings, objective, data, ranked, kept, seed, state, bare, valued_by)
+    probe = _probe(speechlm, settings, data, seed, leads and bare)
     trainer = Trainer(
         speechlm,
         objective,
@@ -171,11 +145,22 @@ def align(
     if leads:
         facts = {**asdict(outcome), "lr_multiplier": trainer.rate.multiplier, "trained_weights": trainer.size}
         _note(folder, facts, ranked or valued, rollouts if ranked else None)
-        known: dict[str, Any] = {"base": Path(base).name, "teacher": teacher, "task": task_of(speechlm), "seed": seed}
+        base, task = Path(speechlm.name).name, task_of(speechlm)
+        known: dict[str, Any] = {"base": base, "teacher": teacher, "task": task, "seed": seed}
         _write(speechlm, model_card(method, settings, **known, data=data.counts, outcome=facts), folder)
         folder.complete()
         shutil.rmtree(state, ignore_errors=True)  # only now: what is lost before is trained again
     return outcome
+
+
+def _check_able(speechlm: SpeechLM, settings: AlignSettings, objective: Objective) -> None:
+    """Raise ModelError for a SpeechLM that cannot be trained as the recipe asks."""
+    if objective.needs_reference and has_lora(speechlm.lm):
+        fix = "set align.use_reference=false and the method's kl to 0, or choose a method without a reference"
+        raise ModelError("an aligned model cannot be its own reference", speechlm.name, fix)
+    _check_packed(speechlm, settings)
+    if settings.gradient_checkpointing:
+        check_recomputed(backbone(speechlm.lm.model))
 
 
 def _check_packed(speechlm: SpeechLM, settings: AlignSettings) -> None:
@@ -189,6 +174,29 @@ def _check_packed(speechlm: SpeechLM, settings: AlignSettings) -> None:
     if settings.rollout_server:
         fix = f"leave align.rollout_server empty, {or_else}"
         raise ModelError("a server does not draw from weights that are packed in 4 bits", speechlm.name, fix)
+
+
+def _token_teacher(
+    speechlm: SpeechLM, settings: AlignSettings, objective: Objective, system: System
+) -> TokenTeacher | None:
+    """What gives token distributions, where the objective learns from any."""
+    with parallel.leader_first():
+        return load_token_teacher(speechlm, settings, system) if objective.needs_teacher else None
+
+
+def _told_mark(speechlm: SpeechLM, mark: str) -> str:
+    """What identifies the model together with what it is told: `mark`, or its name where that is empty."""
+    mark, task = mark or speechlm.name, task_of(speechlm)
+    return fingerprint(mark, task) if task else mark
+
+
+def _rewards(
+    objective: Objective, settings: AlignSettings, data: Prepared, folder: StageFolder, load: Callable[..., Reward]
+) -> tuple[Reward | None, Reward | None]:
+    """What ranks answers and what validates them, as `rewards`; what they will be asked about is noted before."""
+    folder.note("data", data.counts)
+    folder.note("bad_clips", data.lost)
+    return rewards(objective, settings, bool(data.validation), load)
 
 
 def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rollouts: Rollouts | None) -> None:
@@ -208,8 +216,32 @@ def _adapt(speechlm: SpeechLM, settings: AlignSettings, seed: int) -> None:
         add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets, seeds.derive(seed, "lora") % 2**31)
 
 
+def _rollouts(
+    speechlm: SpeechLM,
+    settings: AlignSettings,
+    objective: Objective,
+    data: Prepared,
+    ranked: Reward | None,
+    kept: Path,
+    seed: int,
+    state: Path,
+    bare: bool,
+    valued_by: str,
+) -> Rollouts:
+    """The model's own answers, kept in the folder `kept`, with rewards that are marked by what gave them."""
+    sampler = load_sampler(speechlm, settings, state / "served")
+    typed, mark = objective.needs_typed, f"{valued_by}-"
+    return Rollouts(speechlm, data.learnt, data.plan, settings, ranked, kept, seed, sampler, bare, typed, mark)
+
+
 def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:
     return Validator(speechlm, data.bank, data.validation, settings, reward) if data.validation else None
+
+
+def _probe(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, seed: int, wanted: bool) -> DriftProbe | None:
+    """What measures drift, if it is `wanted`. All processes come by here: a divided model draws the answers."""
+    with speechlm.lm.weights.in_step():
+        return DriftProbe(speechlm, data.bank, data.probe, settings, seed) if wanted and data.probe else None
 
 
 def _rollout_folder(settings: AlignSettings, method: str, folder: StageFolder, seed: int, data: Prepared) -> Path:
