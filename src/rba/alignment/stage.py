@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rba import config, parallel
+from rba.alignment.adapt import adapt
 from rba.alignment.card import model_card, tidy_adapter
 from rba.alignment.drift import DriftProbe
 from rba.alignment.objectives.objective import Objective, load_objective
@@ -23,7 +24,6 @@ from rba.alignment.token_teacher import TokenTeacher, load_token_teacher
 from rba.alignment.trainer import Outcome, Trainer
 from rba.alignment.validation import Validator
 from rba.alignment.variants import SAMPLED_BY
-from rba.data import seeds
 from rba.data.utterance import Utterance
 from rba.errors import ModelError
 from rba.files import settle
@@ -34,8 +34,7 @@ from rba.lm.recompute import check_recomputed
 from rba.lm.scoring import backbone
 from rba.lm.sharding import check, shard
 from rba.lm.task import NO_TASK, TaskSettings
-from rba.models.adapters import add_lora, has_lora
-from rba.models.full import add_full
+from rba.models.adapters import has_lora
 from rba.models.heard import carry_heard
 from rba.models.speechlm import SpeechLM
 from rba.models.told import task_of, told
@@ -117,7 +116,7 @@ def align(
     mark, shared = _told_mark(speechlm, mark), folder.path.parent / SHARED
     data = prepare(speechlm, utterances, settings, seed, mark=mark, shared=shared)
     ranked, valued = _rewards(objective, settings, data, folder, reward) if leads else (None, None)
-    _adapt(speechlm, settings, seed)
+    adapt(speechlm, settings, seed)
     state = keep_only(folder.path.parents[1] / CHECKPOINTS, folder.path.name, folder.manifest["fingerprint"])
     rollouts = None
     if objective.needs_samples:
@@ -205,15 +204,6 @@ def _note(folder: StageFolder, facts: dict[str, Any], reward: Reward | None, rol
     folder.note("training", facts)
     folder.note("rewards_dropped", dict(dropped))
     folder.note("reward_signatures", getattr(reward, "signatures", {}))
-
-
-def _adapt(speechlm: SpeechLM, settings: AlignSettings, seed: int) -> None:
-    """Put what the recipe trains of the LLM beside its weights: copies of them, or an adapter, if that has a rank."""
-    lora = settings.lora
-    if settings.tuning == "full":
-        add_full(speechlm)
-    elif lora.rank:
-        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets, seeds.derive(seed, "lora") % 2**31)
 
 
 def _rollouts(

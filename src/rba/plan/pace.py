@@ -94,19 +94,15 @@ def _prompts(speechlm: Any, count: int, lengths: Lengths) -> list[Any]:
 
 def trained(basis: Basis, speechlm: Any, device: Device, name: str) -> float:
     """The share of the rate of products that one instruction's loss and gradient reach in the training of `name`."""
+    from rba.alignment.adapt import adapt
     from rba.alignment.bank import PromptBank
     from rba.alignment.engine import Engine
     from rba.alignment.objectives.objective import Batch, load_objective
     from rba.alignment.token_teacher import own_teacher
-    from rba.models.adapters import add_lora
-    from rba.models.full import add_full
 
     method, settings = variants.resolve(basis.recipe.align, name)
     basis, objective = basis.under(settings), load_objective(method, settings)
-    if settings.tuning == "full":
-        add_full(speechlm)
-    elif (lora := settings.lora).rank:
-        add_lora(speechlm, lora.rank, lora.alpha, lora.dropout, lora.targets)
+    adapt(speechlm, settings, basis.recipe.seed)
     tasks = [typical(basis, objective, 0, basis.recipe.seed)]
     wanted = [objective.requests(task) for task in tasks]
     objective.own_parameters(speechlm.lm.model.config.get_text_config().hidden_size, speechlm.lm.device)
