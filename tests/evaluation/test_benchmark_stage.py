@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evaluation.layouts import write_clip, write_rows
-from evaluation.stand_ins import Log
+from evaluation.stand_ins import Log, WordEmbedder
 from rba.data.instruction import Instruction
 from rba.evaluation.answers import Answer
 from rba.evaluation.benchmarks.settings import BenchmarkSettings
+from rba.evaluation.relatives import Kinship
 from rba.evaluation.results import load_results
 from rba.evaluation.settings import ConditionSettings, EvaluateSettings
 from rba.evaluation.stage import run
@@ -25,7 +27,7 @@ TEST = [replace(u, speaker=f"t{u.voice}") for u in tiny_utterances(3, 2, "test")
 WRITTEN = [Instruction(u.instruction_id, u.text, u.response, split=u.split) for u in TEST]
 
 
-def evaluate(root: Path, log: Log, asked: EvaluateSettings):
+def evaluate(root: Path, log: Log, asked: EvaluateSettings, **also: Any):
     folder = Workspace(root).stage("evaluation")
     if not folder.open("mark"):
         run(
@@ -33,10 +35,7 @@ def evaluate(root: Path, log: Log, asked: EvaluateSettings):
             folder=folder,
             seed=7,
             models=MODELS,
-            utterances=TEST,
-            instructions=WRITTEN,
-            teacher="echo",
-            loaders=log.loaders(),
+            **{"utterances": TEST, "instructions": WRITTEN, "teacher": "echo", "loaders": log.loaders()} | also,
         )
     return folder
 
@@ -100,14 +99,34 @@ def test_open_answers_to_a_benchmark_have_win_rates(tmp_path: Path):
     assert {r.n for r in contests if r.against != "teacher"} == {4}
 
 
-def test_a_typed_request_tells_what_alignment_did_to_text_input(tmp_path: Path):
+@pytest.mark.parametrize(("embedder", "others"), [(EvaluateSettings().embedder, 0), ("another", 1)])
+def test_near_duplicates_and_similarity_share_an_embedder_where_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: str, others: int
+):
+    source, other, log = tmp_path / "data", list[str](), Log()
+    write_clip(source / "0.flac")
+    write_rows(source / "manifest.jsonl", {"id": 0, "question": "What is 0?", "answer": "0", "audio": "0.flac"})
+    asked = EvaluateSettings(
+        answer=Sampling(0.0, 1.0, 6),
+        teacher_again=0,
+        resamples=100,
+        benchmarks=(BenchmarkSettings("facts", "manifest", str(source), max_new_tokens=4),),
+    )
+    trained = [*WRITTEN, Instruction("t", "What is zero?", "0", split="train")]
+    monkeypatch.setattr("rba.lm.embedder.SentenceEmbedder", lambda name: other.append(name) or WordEmbedder())
+    evaluate(tmp_path / "run", log, asked, instructions=trained, kinship=Kinship(embedder, 0.01))
+    assert log.loaded.count("embedder") == 1 and other == ["another"] * others
+
+
+@pytest.mark.parametrize("names", [("typed", "clean"), ("typed",)])
+def test_a_typed_request_tells_what_alignment_did_to_text_input(tmp_path: Path, names: tuple[str, ...]):
     speakers = SpeakerBank().speakers("test")
     said = [replace(u, engine="hibari", speaker=speakers[u.voice].id) for u in TEST]
     asked = EvaluateSettings(
         answer=Sampling(0.0, 1.0, 6),
         teacher_again=0,
         resamples=100,
-        conditions=ConditionSettings(names=("typed", "clean"), instructions=0, voices=2),
+        conditions=ConditionSettings(names=names, instructions=0, voices=2),
     )
     folder = Workspace(tmp_path).stage("evaluation")
     folder.open("mark")

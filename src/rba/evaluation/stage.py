@@ -82,10 +82,11 @@ def run(
     check_leaks(chosen, utterances, instructions)
     texts = {i.id: i.text for i in instructions}
     loaders = _telling(loaders or standard_loaders(settings, teacher, teacher_system), task)
+    loaders = replace(loaders, embedder=cache(loaders.embedder))
     speech = speech or SpeechSettings()
     elsewhere, unsaid = render_conditions(settings.conditions, chosen, folder.path / "conditions", seed, speech)
     trained = Trained([*instructions, *utterances], heard_by(base))
-    near = _relatives([*instructions, *utterances], kinship).among
+    near = _relatives([*instructions, *utterances], kinship, settings.embedder, loaders.embedder).among
     benchmarks = load_benchmarks(settings.benchmarks, speech, folder, seed, trained, task, near)
     unsaid |= {name: reason for benchmark in benchmarks for name, reason in benchmark.refused.items()}
     folder.note("unsaid", unsaid)
@@ -134,15 +135,17 @@ def load_benchmarks(
     return found
 
 
-def _relatives(rows: Sequence[Instruction | Utterance], kinship: Kinship) -> Relatives:
-    """What finds relatives of the rows."""
+def _relatives(
+    rows: Sequence[Instruction | Utterance], kinship: Kinship, name: str, load: Callable[[], Any]
+) -> Relatives:
+    """What finds relatives of the rows: with the embedder `name`, which `load` gives, or with another of its own."""
 
-    def embedder():
+    def other():
         from rba.lm.embedder import SentenceEmbedder
 
         return SentenceEmbedder(kinship.embedder)
 
-    return Relatives(rows, kinship.distance, embedder)
+    return Relatives(rows, kinship.distance, load if kinship.embedder == name else other)
 
 
 def measure(
