@@ -77,12 +77,12 @@ def test_every_default_is_the_one_that_the_recipe_has():
     assert wrong == []
 
 
-def imported(room: Path, rooms: set[str]) -> set[str]:
-    """The other rooms that the code of a room imports, wherever in it."""
+def imported(room: Path, others: set[str]) -> set[str]:
+    """Those of `others`, rooms or modules of the package, that the code of a room imports, wherever in it."""
     nodes = [node for path in room.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     names = [f"{n.module}.{a.name}" for n in nodes if isinstance(n, ast.ImportFrom) and n.module for a in n.names]
     names += [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
-    return {name.split(".")[1] for name in names if name.startswith("rba.")} & rooms - {room.name}
+    return {name.split(".")[1] for name in names if name.startswith("rba.")} & others - {room.name}
 
 
 def test_the_rooms_import_what_the_architecture_says():
@@ -91,3 +91,14 @@ def test_the_rooms_import_what_the_architecture_says():
     rooms = {path.parent.name: path.parent for path in (ROOT / "src" / "rba").glob("*/__init__.py")}
     said = {room: set(re.findall(r"\w+", re.sub(r"\(.*?\)|the checks also", "", told[room]))) for room in rooms}
     assert said == {room: imported(place, set(rooms)) for room, place in rooms.items()}
+
+
+def test_the_architecture_lists_every_module_beside_the_rooms_and_those_that_rooms_import():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "rba"
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    rows = re.findall(r"^\| (`\w+\.py`(?:, `\w+\.py`)*) \|", text, re.MULTILINE)
+    assert sorted(re.findall(r"(\w+)\.py", " ".join(rows))) == sorted(modules)
+    (told,) = re.findall(r"Beside them a room may.*?\n\n", text, re.DOTALL)
+    rooms = [path.parent for path in package.glob("*/__init__.py")]
+    assert set(re.findall(r"`(\w+)`", told)) == set().union(*(imported(room, modules) for room in rooms))
