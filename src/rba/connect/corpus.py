@@ -142,7 +142,7 @@ def _requests(lm: TextLM, source: str, sampling: Sampling, seed: int, index: int
         return [c.text for c in generate(lm, [header], sampling, seeds, ROUND, BATCH)[0]]
     pool = lines("openers")
     picks = rng(seed, "openers", index).choice(len(pool), ROUND // PER_OPENER, replace=False)
-    prompts = [header + lm.tokenizer(pool[i], add_special_tokens=False)["input_ids"] for i in picks]
+    prompts = [header + chat.text_ids(lm.tokenizer, pool[i]) for i in picks]
     groups = generate(lm, prompts, sampling, seeds, PER_OPENER, BATCH)
     return [f"{pool[i]}{_joint(c.text)}" for i, group in zip(picks, groups) for c in group]
 

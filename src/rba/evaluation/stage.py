@@ -100,13 +100,7 @@ def run(
     mark = llm_mark(settings.judge or teacher)
     found = measure(cells, settings, seed, loaders, embedder, task, folder.path / VERDICTS, mark, folder.note)
     if elsewhere:
-        sheet = metrics.make_sheet(lay_out(elsewhere, answers, texts), embedder, settings.resamples, seed)
-        sheet.benchmark = metrics.ROBUSTNESS
-        found += metrics.robustness_rows(sheet, settings.conditions.names)
-        members = metrics.members_of(sheet.cells.utterances, settings.conditions.names)
-        found += quick_win_rates(sheet, settings, embedder, members)
-        if task.translates:
-            found += translation_rows(sheet, members, task.language)
+        found += _condition_rows(lay_out(elsewhere, answers, texts), settings, seed, embedder, task)
     for benchmark in benchmarks:
         found += _benchmark_rows(benchmark, answers, settings, seed, embedder)
     write_results(folder.path / FILE, found)
@@ -185,6 +179,19 @@ def measure(
         told = f"rba: judge {name}: {count['unread']} of {count['asked']} verdicts could not be read and are left out"
         print(f"{told}; name an LLM in evaluate.judge that replies as it is asked", file=sys.stderr, flush=True)
     return made
+
+
+def _condition_rows(
+    cells: Cells, settings: EvaluateSettings, seed: int, embedder: RememberingEmbedder, task: TaskSettings
+) -> Iterator[Result]:
+    """The rows of every listening condition, from the answers to the test requests under all of them."""
+    sheet = metrics.make_sheet(cells, embedder, settings.resamples, seed)
+    sheet.benchmark = metrics.ROBUSTNESS
+    yield from metrics.robustness_rows(sheet, settings.conditions.names)
+    members = metrics.members_of(cells.utterances, settings.conditions.names)
+    yield from quick_win_rates(sheet, settings, embedder, members)
+    if task.translates:
+        yield from translation_rows(sheet, members, task.language)
 
 
 def _benchmark_rows(

@@ -28,10 +28,11 @@ def frame(tokenizer: Any, system: System = None) -> tuple[list[int], list[int]]:
     if missing or text.count(_SENTINEL) != 1:
         raise ModelError(f"the chat template has no one place for the turn of {(missing or ['user'])[0]}", name, fix)
     before, after = text.split(_SENTINEL)
-    return _ids(tokenizer, before), _ids(tokenizer, after)
+    return text_ids(tokenizer, before), text_ids(tokenizer, after)
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of a text as it stands, nothing put before or after it."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -43,12 +44,12 @@ def prequery_ids(tokenizer: Any, system: System = None) -> list[int]:
 def prompt_ids(tokenizer: Any, text: str, system: System = None) -> list[int]:
     """A typed request in its chat frame, ready for the answer."""
     before, after = frame(tokenizer, system)
-    return before + _ids(tokenizer, text) + after
+    return before + text_ids(tokenizer, text) + after
 
 
 def response_ids(tokenizer: Any, text: str, end_id: int | None) -> list[int]:
     """An answer's tokens followed by the end-of-turn token (none for a truncated answer: `end_id` None)."""
-    return _ids(tokenizer, text) + ([] if end_id is None else [end_id])
+    return text_ids(tokenizer, text) + ([] if end_id is None else [end_id])
 
 
 def turn_end(tokenizer: Any) -> int | None:
@@ -63,7 +64,7 @@ def turn_end(tokenizer: Any) -> int | None:
 
 def first_special(tokenizer: Any, text: str) -> int | None:
     """The special token that a text begins with; None if it begins with another."""
-    ids = _ids(tokenizer, text)
+    ids = text_ids(tokenizer, text)
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     return ids[0] if ids and ids[0] in special else None
 

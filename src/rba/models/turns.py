@@ -52,7 +52,7 @@ def typed_ids(tokenizer: Any, text: str, system: System = None) -> list[int]:
     """Token ids of a typed request in the template, up to where the assistant begins to speak."""
     before, after = render(tokenizer, _WORDS, system).split(_WORDS)
     first = tokenizer(before, add_special_tokens=not starts_whole(tokenizer, before))["input_ids"]
-    return first + _ids(tokenizer, text) + _ids(tokenizer, after)
+    return first + chat.text_ids(tokenizer, text) + chat.text_ids(tokenizer, after)
 
 
 def end_ids(tokenizer: Any, model: Any) -> list[int]:
@@ -87,7 +87,3 @@ def _parts(around: preamble.Preamble, said: dict[str, str]) -> list[dict[str, st
 
 def _content(words: str, listed: bool) -> str | list[dict[str, str]]:
     return [{"type": "text", "text": words}] if listed else words
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
