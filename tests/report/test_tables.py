@@ -168,7 +168,7 @@ def test_cost_is_the_last_measured_and_else_the_manifests() -> None:
 
 def test_shared_speakers_are_counted() -> None:
     voices = [("train", "a"), ("train", "b"), ("test", "b"), ("test", "c")]
-    spoken = [Spoken(str(i), "i", 0, split, speaker, "{}", 1.0, None) for i, (split, speaker) in enumerate(voices)]
+    spoken = [Spoken(str(i), "i", 0, split, speaker, "{}", 1.0) for i, (split, speaker) in enumerate(voices)]
     assert facts.shared_speakers(spoken) == 1
 
 

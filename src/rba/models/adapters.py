@@ -19,7 +19,7 @@ from rba.lm.adapted import is_adapter
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.scoring import backbone
-from rba.models.full import is_full, settle
+from rba.models.full import is_full, merge_copies
 from rba.models.speechlm import SpeechLM
 from rba.models.targets import adapted_layers, check_reach, reached, routers, some, where
 from rba.weights.opening import reason_of
@@ -146,7 +146,7 @@ def for_inference(speechlm: SpeechLM) -> SpeechLM:
     weights take the place of what they are copies of.
     """
     if is_full(speechlm.lm):
-        settle(speechlm.lm)
+        merge_copies(speechlm.lm)
         return speechlm
     for parameter in adapter_parameters(speechlm):
         parameter.requires_grad_(False)

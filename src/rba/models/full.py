@@ -69,6 +69,6 @@ def weighty(model: Any) -> list[str]:
     return found
 
 
-def settle(lm: TextLM) -> None:
+def merge_copies(lm: TextLM) -> None:
     """Put the copies in the place of what they are copies of: the model is then as large as it was."""
     lm.model = lm.model.merge_and_unload()

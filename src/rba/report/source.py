@@ -19,7 +19,7 @@ from rba.recipe import CONNECT, Recipe
 from rba.report.names import model_order
 from rba.workspace import Workspace
 
-_SPOKEN = ("id", "instruction_id", "voice", "split", "speaker", "acoustics", "duration", "wer")
+_SPOKEN = ("id", "instruction_id", "voice", "split", "speaker", "acoustics", "duration")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class Spoken:
     speaker: str
     acoustics: str
     duration: float
-    wer: float | None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def convert(raw: Path, out: Path) -> None:
     weights = {name: torch.from_numpy(value) for name, value in rename(read(raw / "model.bin")).items()}
     facts = json.loads((raw / "config.json").read_text(encoding="utf-8"))
     tokens = _token_ids(raw / "tokenizer.json")
-    config = _config(weights, facts, tokens)
+    config = _config(weights, tokens)
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(config)
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
@@ -43,7 +43,7 @@ def _token_ids(path: Path) -> dict[str, int]:
     return {token["content"]: token["id"] for token in added}
 
 
-def _config(weights: dict[str, Any], facts: dict[str, Any], tokens: dict[str, int]) -> Any:
+def _config(weights: dict[str, Any], tokens: dict[str, int]) -> Any:
     from transformers import WhisperConfig
 
     def layers(side: str) -> int:
