@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from rba import chat
+from rba import chat, cli
 from rba.errors import AudioError, RecipeError
+from rba.lm.preamble import as_preamble
 
 
 class Parrot:
-    """A SpeechLM that hears how long a clip is, and repeats its prompt."""
+    """A SpeechLM that hears how long clips are, and repeats its prompt."""
 
     lm = None
 
@@ -22,7 +24,10 @@ class Parrot:
         return [len(wave) for wave in waves]
 
     def listen(self, features, system=None):
-        return [f"{system or ''}<{n} samples>" for n in features], [f"{n / 16_000:g} seconds" for n in features]
+        around = as_preamble(system)
+        heard = [n if isinstance(n, list) else [n] for n in features]
+        prompts = [f"{around.system}<{'+'.join(map(str, clips))} samples>{around.after}" for clips in heard]
+        return prompts, [" ".join(f"{n / 16_000:g} seconds" for n in clips) for clips in heard]
 
     def text_prompts(self, texts, system=None):
         return [f"{system or ''}{text}" for text in texts]
@@ -61,10 +66,30 @@ def test_a_typed_question_is_answered(parrot):
     assert (reply.heard, reply.text) == ("Why?", "Be brief. Why? T=0")
 
 
-@pytest.mark.parametrize("question", [{}, {"audio": b"x", "text": "x"}])
-def test_a_question_is_either_spoken_or_typed(parrot, question):
-    with pytest.raises(ValueError, match="either audio or text"):
-        chat.ask(parrot, **question)
+def test_a_question_is_spoken_or_typed_or_both(parrot, clip):
+    with pytest.raises(ValueError, match="give audio, text or both"):
+        chat.ask(parrot)
+    reply = chat.ask(parrot, clip, text="How long?", system="Be brief. ")
+    assert (reply.heard, reply.text) == ("1 seconds", "Be brief. <16000 samples>\nHow long? T=0")
+
+
+def test_several_recordings_are_one_question_in_their_order(parrot, clip):
+    half = np.zeros(8_000, np.float32)
+    for audio in ([clip, half], (str(clip), torch.from_numpy(half)), [clip.read_bytes(), half]):
+        reply = chat.ask(parrot, audio, text="Which is longer?")
+        assert (reply.heard, reply.text) == ("1 seconds 0.5 seconds", "<16000+8000 samples>\nWhich is longer? T=0")
+
+
+def test_numbers_in_rows_are_not_taken_for_several_recordings(parrot):
+    with pytest.raises(AudioError, match="expected one channel"):
+        chat.ask(parrot, [[0.1] * 1600, [0.1] * 1600])
+    with pytest.raises(AudioError, match="empty"):
+        chat.ask(parrot, [])
+
+
+def test_a_bad_recording_among_several_is_named(parrot, clip):
+    with pytest.raises(AudioError, match=r"gone\.wav"):
+        chat.ask(parrot, [clip, "gone.wav"])
 
 
 def test_waveforms_are_checked_too(parrot):
@@ -90,6 +115,35 @@ def test_recordings_are_answered_without_asking(parrot, clip, monkeypatch, capsy
     monkeypatch.setattr("sys.stdin", io.StringIO("never read"))
     chat.chat("shipped", [str(clip), str(clip)])
     assert capsys.readouterr().out.count("heard: 1 seconds") == 2
+
+
+def test_recordings_behind_a_wav_each_are_one_question(parrot, clip, capsys):
+    again = ["--wav", str(clip)]
+    assert cli.main(["chat", "shipped", *again, *again, "--text", "The same?"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"you:   {clip} {clip} The same?",
+        "heard: 1 seconds 1 seconds",
+        "model: <16000+16000 samples>",
+        "       The same? T=0",
+    ]
+
+
+def test_recordings_behind_one_wav_are_a_question_each(parrot, clip, capsys):
+    assert cli.main(["chat", "shipped", "--wav", str(clip), str(clip)]) == 0
+    assert capsys.readouterr().out.count("model: <16000 samples> T=0") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--wav", "a.wav", "b.wav", "--wav", "c.wav"], "a question of several recordings has one behind each --wav"),
+        (["--text", "Why?"], "--text is typed below recordings"),
+    ],
+)
+def test_what_is_no_question_is_refused_in_one_line(parrot, capsys, options, line):
+    assert cli.main(["chat", "shipped", *options]) == 2
+    said = capsys.readouterr().err
+    assert line in said and said.count("\n") == 1
 
 
 def test_bad_recordings_are_refused_before_the_model_is_loaded(parrot, clip, monkeypatch):

@@ -10,6 +10,7 @@ A whole run in a notebook:
     model = rba.load_speechlm(folder / "final" / "rba-group")
     reply = rba.ask(model, "question.wav")      # a file, a waveform at 16 kHz, or rba.ask(model, text="...")
     print(reply.heard, "->", reply.text)
+    rba.ask(model, ["one.wav", "two.wav"], text="Which of the two is a question?")    # several clips in one prompt
 
 Names are imported when first used: `import rba` itself costs nothing.
 """

@@ -127,7 +127,9 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help='a checkpoint folder, "shipped", or an audio LM: a folder or hub id'
     )
-    parser.add_argument("--wav", metavar="FILE", nargs="+", default=[], help="recordings to answer, instead of asking")
+    wav = "recordings to answer, instead of asking; given again: one question that is heard in several recordings"
+    parser.add_argument("--wav", metavar="FILE", nargs="+", action="append", default=[], help=wav)
+    parser.add_argument("--text", help="what is typed below the recordings")
     parser.add_argument("--system", help="a system turn")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (the default) is greedy")
     parser.add_argument("--max-new-tokens", type=int, default=128)
@@ -241,7 +243,18 @@ def _chat(args: argparse.Namespace) -> None:
     from rba.lm.sampling import Sampling
 
     sampling = Sampling(temperature=args.temperature, max_new_tokens=args.max_new_tokens)
-    chat(args.checkpoint, args.wav, args.system, sampling, args.seed)
+    chat(args.checkpoint, _asked(args.wav), args.system, sampling, args.seed, args.text)
+
+
+def _asked(wav: Sequence[Sequence[str]]) -> Sequence[str | Sequence[str]]:
+    """The questions of `rba chat`: a recording each, or one of several recordings, each behind a --wav of its own."""
+    if len(wav) < 2:
+        return wav[0] if wav else []
+    if any(len(files) > 1 for files in wav):
+        raise RecipeError(
+            "a question of several recordings has one behind each --wav", fix="ask one question at a time"
+        )
+    return [[file for (file,) in wav]]
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -14,7 +14,8 @@ import torch
 from releases import each, needs
 
 from rba.models.bridge import lacking
-from rba.models.conformance import Finding, Subject, conformance, examine
+from rba.models.clips import clips_of, only_one
+from rba.models.conformance import Finding, Subject, conformance, conformance_table, examine
 from rba.models.conformance_checks import CHECKS
 from rba.models.families import FAMILIES
 from rba.models.load import load_speechlm
@@ -130,6 +131,40 @@ def _scaled_by_its_batch(model: Any) -> Any:
     return model
 
 
+def _hears_the_last(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: prompts([clips_of(heard)[-1] for heard in features], system)
+    return model
+
+
+def _in_any_order(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: prompts(
+        [sorted(clips_of(heard), key=lambda clip: float(clip.sum())) for heard in features], system
+    )
+    return model
+
+
+def _together_otherwise(model: Any) -> Any:
+    prompts = model.prompts
+    model.prompts = lambda features, system=None: [
+        p * (1.5 if len(clips_of(heard)) > 1 else 1.0) for p, heard in zip(prompts(features, system), features)
+    ]
+    return model
+
+
+def _knows_one_clip(model: Any) -> Any:
+    prompts = model.prompts
+
+    def alone(features: Any, system: Any = None) -> list[torch.Tensor]:
+        if not all(isinstance(heard, torch.Tensor) for heard in features):
+            raise only_one("this model", "mine")
+        return prompts(features, system)
+
+    model.prompts = alone
+    return model
+
+
 def _wrong_end(model: Any) -> Any:
     model.lm = replace(model.lm, end_ids=[0, 2])
     return model
@@ -179,6 +214,9 @@ BROKEN: dict[Callable[[Any], Any], tuple[str, str]] = {
     _shorter_text: ("reads", "tokens, the prompt"),
     _padded: ("batches", "beside a longer one"),
     _scaled_by_its_batch: ("batches", "features of a clip differ by"),
+    _hears_the_last: ("clips", "one is not heard in its place: 0.0e+00 nats for a silent first"),
+    _in_any_order: ("clips", "one is not heard in its place: 0.0e+00 nats for the other order"),
+    _together_otherwise: ("clips", "or from its own forward pass"),
     _wrong_end: ("ends", "<|endoftext|> is taught, the template ends a turn with <|im_end|>"),
     _unknown_end: ("ends", "<|im_end|>, which is no end token"),
     _no_end: ("ends", "no token that ends a turn"),
@@ -196,6 +234,12 @@ def test_a_broken_model_fails_the_check_for_it(breaking: Callable[[Any], Any]):
     found = finding(name, breaking(tiny_audio_lm()))
     assert not found.passed
     assert words in found.seen
+
+
+def test_a_model_of_one_clip_a_prompt_passes_where_it_says_so():
+    found = finding("clips", _knows_one_clip(tiny_audio_lm()))
+    assert (found.passed, found.seen) == (True, "one clip per prompt: this model takes no more")
+    assert "| one clip |" in conformance_table({"mine": [found]})
 
 
 @needs("glmasr")

@@ -29,6 +29,7 @@ from rba.lm.scoring import backbone
 from rba.models import turns
 from rba.models.adapters import FOLDER, facts_of_llm, has_lora, load_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
+from rba.models.clips import Clips, clips_of, only_one
 from rba.models.families import PROJECTOR, Family, family_of
 from rba.models.targets import linear_layers
 from rba.models.worded import as_wide, fit
@@ -62,7 +63,7 @@ class AudioLM:
     name: str
     source: str
     family: Family
-    _frames: dict[System, tuple[list[int], list[int]]] = field(default_factory=dict)
+    _frames: dict[tuple[System, int], list[list[int]]] = field(default_factory=dict)
     _at_once: int = TOGETHER
 
     @property
@@ -99,18 +100,25 @@ class AudioLM:
                 found |= {number: rows.cpu() for number, rows in zip(part, heard, strict=True)}
         return [found[number] for number in range(len(waves))]
 
-    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
-        """Prompt embeddings [T_i, D]: the template's rows before the audio, the projected audio, the rows after."""
-        before, after = (self.lm.embed(ids) for ids in self._frame(system))
-        heard = [as_wide(self._project(f).to(before), before, self._passes_for()) for f in features]
-        return [torch.cat([before, rows, after]) for rows in heard]
+    def prompts(self, features: Sequence[Clips], system: System = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D]: the template's rows around and between the clips, and the projected audio.
+
+        Raises ModelError for several clips in a prompt where the family's processor takes one.
+        """
+        prompts = [clips_of(heard) for heard in features]
+        frames = {count: [self.lm.embed(ids) for ids in self._frame(system, count)] for count in {*map(len, prompts)}}
+        return [self._prompt(clips, frames[len(clips)]) for clips in prompts]
+
+    def _prompt(self, clips: Sequence[torch.Tensor], frame: Sequence[torch.Tensor]) -> torch.Tensor:
+        before, *after = frame
+        return torch.cat([before, *(rows for clip, end in zip(clips, after) for rows in (self._rows(clip, end), end))])
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed, through the same template."""
         return [self.lm.embed(turns.typed_ids(self.lm.tokenizer, text, system)) for text in texts]
 
     @torch.no_grad()
-    def listen(self, features: Sequence[torch.Tensor], system: System = None) -> tuple[list[torch.Tensor], None]:
+    def listen(self, features: Sequence[Clips], system: System = None) -> tuple[list[torch.Tensor], None]:
         """`prompts` without gradients; no words can be read off before the LLM answers."""
         return self.prompts(features, system), None
 
@@ -146,22 +154,39 @@ class AudioLM:
         if has_lora(self.lm):
             save_lora(self.lm, folder / FOLDER)
 
-    def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
-        """What the model's own forward takes for one spoken request, on its device."""
-        text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
-        kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
-        special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
-        made = self.processor(text=[text], audio=[wave], return_tensors="pt", text_kwargs=special, audio_kwargs=kwargs)
+    def inputs(self, heard: np.ndarray | Sequence[np.ndarray], system: System = None) -> dict[str, torch.Tensor]:
+        """What the model's own forward takes for one spoken request of a clip, or of several, on its device.
+
+        Raises ModelError for several where the family's processor takes one.
+        """
+        waves = clips_of(heard)
+        text, text_kwargs = self._turn(system, len(waves))
+        audio_kwargs = {"sampling_rate": SAMPLE_RATE, **self.family.audio_kwargs}
+        kwargs = {"return_tensors": "pt", "text_kwargs": text_kwargs, "audio_kwargs": audio_kwargs}
+        try:
+            made = self.processor(text=[text], audio=waves, **kwargs)
+        except ValueError as error:
+            if len(waves) == 1:
+                raise
+            raise self._only_one() from error
         made.convert_to_tensors("pt")  # some releases of transformers leave the token ids as they are
         return {k: self._here(v) for k, v in made.items()}
+
+    def _turn(self, system: System, clips: int) -> tuple[str, dict[str, bool]]:
+        """The text of a spoken request, a mark in the place of each clip, and what its tokenizer is to be told."""
+        text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token, clips=clips)
+        return text, {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
+
+    def _only_one(self) -> ModelError:
+        return only_one(f"the processor of {self.family.title}", self.name)
 
     def _here(self, value: torch.Tensor) -> torch.Tensor:
         """On the model's device, numbers in its precision."""
         return value.to(self.lm.device, self.core.dtype if value.is_floating_point() else value.dtype)
 
-    def _bare_inputs(self, system: System) -> dict[str, torch.Tensor]:
-        """The same for a clip in which nothing is said."""
-        return self.inputs(np.zeros(SAMPLE_RATE, np.float32), system)
+    def _bare_inputs(self, system: System, clips: int = 1) -> dict[str, torch.Tensor]:
+        """The same for clips in which nothing is said, all equally long."""
+        return self.inputs([np.zeros(SAMPLE_RATE, np.float32)] * clips, system)
 
     def _heard(self, clips: Sequence[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
         """The rows [T_i, F] that the projector is given for clips of one form, pads left out."""
@@ -201,6 +226,10 @@ class AudioLM:
                 batch[name] = torch.cat(values)
         return batch
 
+    def _rows(self, feature: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """What the LLM is given for one clip [T, D], as wide as the rows of `words`."""
+        return as_wide(self._project(feature).to(words), words, self._passes_for())
+
     def _project(self, feature: torch.Tensor) -> torch.Tensor:
         rows = self.projector(feature[None].to(self.lm.device))
         return rows.reshape(-1, rows.shape[-1])
@@ -212,13 +241,17 @@ class AudioLM:
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
         return ids == self.lm.tokenizer.convert_tokens_to_ids(self.processor.audio_token)
 
-    def _frame(self, system: System) -> tuple[list[int], list[int]]:
-        """The processor's token ids before and after the audio's own."""
-        if system not in self._frames:
-            ids = self._bare_inputs(system)["input_ids"][0]
-            places = self._places(ids).nonzero()[:, 0].tolist()
-            self._frames[system] = ids[: places[0]].tolist(), ids[places[-1] + 1 :].tolist()
-        return self._frames[system]
+    def _frame(self, system: System, clips: int = 1) -> list[list[int]]:
+        """The processor's token ids before, between and after those of so many clips."""
+        if (system, clips) not in self._frames:
+            ids = self._bare_inputs(system, clips)["input_ids"][0]
+            places = self._places(ids).nonzero()
+            if clips > 1 and len(places) != clips * int(self._places(self._bare_inputs(system)["input_ids"]).sum()):
+                raise self._only_one()
+            runs = places.view(clips, -1)
+            ends, starts = [0, *(runs[:, -1] + 1).tolist()], [*runs[:, 0].tolist(), len(ids)]
+            self._frames[system, clips] = [ids[end:start].tolist() for end, start in zip(ends, starts)]
+        return self._frames[system, clips]
 
 
 def _form(inputs: dict[str, torch.Tensor]) -> tuple[Any, ...]:

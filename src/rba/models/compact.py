@@ -15,11 +15,14 @@ from rba.lm import chat
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
 from rba.models.adapters import FOLDER, facts_of_llm, has_lora, save_lora
+from rba.models.clips import Clips, clips_of
 from rba.models.connector import Connector
 from rba.models.encoder import SpeechEncoder
 
 ENCODE_SECONDS = 120.0
 LISTEN_BATCH = 16
+JOINT = "\n"
+"""What stands between the clips of one prompt."""
 
 
 @dataclass
@@ -44,8 +47,11 @@ class CompactSpeechLM:
                 features[i] = feature.to("cpu", torch.float16)
         return features
 
-    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
-        """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame."""
+    def prompts(self, features: Sequence[Clips], system: System = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D]: chat frame, what the connector made of the speech, chat frame.
+
+        Several clips stand on lines of their own, as typed words would.
+        """
         return self._framed(self._logprobs(features), system)
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
@@ -53,22 +59,36 @@ class CompactSpeechLM:
         return [self.lm.embed(chat.prompt_ids(self.lm.tokenizer, text, system)) for text in texts]
 
     @torch.inference_mode()
-    def listen(self, features: Sequence[torch.Tensor], system: System = None) -> tuple[list[torch.Tensor], list[str]]:
+    def listen(self, features: Sequence[Clips], system: System = None) -> tuple[list[torch.Tensor], list[str]]:
         """`prompts`, and the words on the connector's best CTC path, in one pass."""
         logprobs = self._logprobs(features)
-        heard = [self.lm.tokenizer.decode(self.connector.read(p)).strip() for p in logprobs]
+        heard = [" ".join(filter(None, map(self._read, clips))) for clips in logprobs]
         return self._framed(logprobs, system), heard
 
     def connector_parameters(self) -> Iterator[torch.nn.Parameter]:
         """The connector's weights."""
         return self.connector.parameters()
 
-    def _framed(self, logprobs: Sequence[torch.Tensor], system: System) -> list[torch.Tensor]:
-        before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
-        return [torch.cat([before, self.connector.embed(p).to(before.dtype), after]) for p in logprobs]
+    def _read(self, logprobs: torch.Tensor) -> str:
+        return self.lm.tokenizer.decode(self.connector.read(logprobs)).strip()
 
-    def _logprobs(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Log-probs of every clip, a few of similar length at a time: they are wide."""
+    def _framed(self, logprobs: Sequence[Sequence[torch.Tensor]], system: System) -> list[torch.Tensor]:
+        before, after = (self.lm.embed(ids) for ids in chat.frame(self.lm.tokenizer, system))
+        joint = self.lm.embed(self.lm.tokenizer(JOINT, add_special_tokens=False)["input_ids"])
+        prompts = []
+        for clips in logprobs:
+            first, *others = (self.connector.embed(p).to(before.dtype) for p in clips)
+            prompts.append(torch.cat([before, first, *(rows for clip in others for rows in (joint, clip)), after]))
+        return prompts
+
+    def _logprobs(self, features: Sequence[Clips]) -> list[list[torch.Tensor]]:
+        """Log-probs of every clip of every prompt."""
+        prompts = [clips_of(heard) for heard in features]
+        found = iter(self._each([clip for clips in prompts for clip in clips]))
+        return [[next(found) for _ in clips] for clips in prompts]
+
+    def _each(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Log-probs of clips, a few of similar length at a time: they are wide."""
         weight = self.connector.enter.weight
         order = sorted(range(len(features)), key=lambda i: len(features[i]))
         found: list[Any] = [None] * len(features)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rba.models.clips import ONE
 from rba.models.load import load_speechlm
 from rba.models.speechlm import SpeechLM
 
@@ -109,4 +110,4 @@ def conformance_table(found: Mapping[str, Sequence[Finding]]) -> str:
 def _cell(finding: Finding) -> str:
     if not finding.passed:
         return "**fails**"
-    return {PLAIN: "plain", NO_OTHER: "–"}.get(finding.seen.split(":")[0], "pass")
+    return {PLAIN: "plain", NO_OTHER: "–", ONE: "one clip"}.get(finding.seen.split(":")[0], "pass")

@@ -15,6 +15,7 @@ import torch
 from rba.alignment.checks import LEAST_EFFECT
 from rba.alignment.policy import Policy, Query
 from rba.alignment.settings import AlignSettings
+from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.adapted import is_adapter
 from rba.lm.generation import generate
@@ -24,6 +25,7 @@ from rba.lm.scoring import response_logits, token_logprobs
 from rba.models import turns
 from rba.models.adapters import adapter_parameters, add_lora, has_lora, train_on
 from rba.models.audio_lm import OF_TEXT
+from rba.models.clips import ONE
 from rba.models.conformance import NO_OTHER, PLAIN, Check, Failed, Subject
 from rba.models.speechlm import SpeechLM
 
@@ -54,19 +56,13 @@ def own_forward(subject: Subject) -> str:
     speechlm: Any = subject.speechlm
     if not hasattr(speechlm, "inputs"):
         return f"{NO_OTHER}: there is no other forward pass"
-    answer, core = _answers(speechlm)[0], speechlm.core
+    core = speechlm.core
     unread = sorted({*speechlm.inputs(subject.waves[0])} - {*OF_TEXT} - {*inspect.signature(core.forward).parameters})
     if unread:
         raise Failed(f"the model's forward pass does not take what its processor makes: {', '.join(unread)}")
     worst = 0.0
     for wave, prompt in zip(subject.waves, _prompts(speechlm, subject.waves)):
-        inputs = speechlm.inputs(wave)
-        tail = torch.tensor([answer], device=speechlm.lm.device)
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        logits = core(**inputs).logits[0, -len(answer) - 1 : -1].float().log_softmax(-1)
-        own = logits[torch.arange(len(answer)), tail[0]]
-        worst = max(worst, _apart([own], score(speechlm.lm, [prompt], [answer], BUDGET)))
+        worst = max(worst, _apart([_own_logp(speechlm, wave)], _logp(speechlm, [prompt])))
     return _close(worst, subject, "from its own forward pass")
 
 
@@ -118,6 +114,42 @@ def batches(subject: Subject) -> str:
     single = score(speechlm.lm, speechlm.prompts([alone]), [answers[1]], BUDGET)
     padded = token_logprobs(speechlm.lm.model, speechlm.prompts([alone, both[1]]), [answers[1], answers[2]])
     return _close(max(_apart(together[:1], single), _apart(padded[:1], single)), subject, "beside a longer clip")
+
+
+@torch.no_grad()
+def clips(subject: Subject) -> str:
+    """A prompt of two clips must hear both, each in its place, whatever prompt is beside it; or be refused as such.
+
+    Its own forward pass must hear them alike where no clip has pads there: both are cut to one length for it.
+    """
+    speechlm: Any = subject.speechlm
+    waves = subject.waves[:2]
+    first, second, silent = speechlm.encode([*waves, np.zeros_like(waves[0])])
+    others = {
+        "the other order": [second, first],
+        "a silent first": [silent, second],
+        "a silent second": [first, silent],
+        "the first alone": first,
+    }
+    try:
+        prompts = speechlm.prompts([[first, second], *others.values()])
+    except ModelError as refusal:
+        if not refusal.what.startswith(ONE):
+            raise
+        return refusal.what
+    both, *found = _logp(speechlm, prompts)
+    for name, other in zip(others, found):
+        if not (effect := _apart([both], [other])) >= LEAST_EFFECT:
+            raise Failed(f"of two clips one is not heard in its place: {effect:.1e} nats for {name}")
+    rows, answers = [prompts[0], prompts[-1]], _answers(speechlm)[:2]
+    alone = [score(speechlm.lm, [row], [answer], BUDGET)[0] for row, answer in zip(rows, answers)]
+    beside = score(speechlm.lm, rows, answers, BUDGET), token_logprobs(speechlm.lm.model, rows, answers)
+    worst = max(_apart(together, alone) for together in beside)
+    if hasattr(speechlm, "inputs"):
+        even = [wave[: min(map(len, waves))] for wave in waves]
+        own = _own_logp(speechlm, even)
+        worst = max(worst, _apart([own], _logp(speechlm, speechlm.prompts([speechlm.encode(even)]))))
+    return _close(worst, subject, "from the same prompt alone, or from its own forward pass")
 
 
 @torch.no_grad()
@@ -239,6 +271,7 @@ CHECKS = (
     Check("reads", "typed requests are read as the LLM alone reads them", reads),
     Check("shares", "sharing prompts changes no log-prob", shares),
     Check("batches", "a clip and its answers do not depend on what is beside them", batches),
+    Check("clips", "a prompt of two clips hears both, in their order", clips),
     Check("generates", "generation is the argmax of scoring", generates),
     Check("stops", "generation stops", stops),
     Check("ends", "the end of a turn is taught", ends),
@@ -260,6 +293,16 @@ def _answers(speechlm: SpeechLM) -> list[list[int]]:
 def _logp(speechlm: SpeechLM, prompts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Log-probs of the first probing answer under each prompt."""
     return score(speechlm.lm, prompts, _answers(speechlm)[:1] * len(prompts), BUDGET)
+
+
+def _own_logp(speechlm: Any, heard: np.ndarray | Sequence[np.ndarray]) -> torch.Tensor:
+    """Log-probs of the first probing answer in the model's own forward pass, after a clip or several."""
+    answer, inputs = _answers(speechlm)[0], speechlm.inputs(heard)
+    tail = torch.tensor([answer], device=speechlm.lm.device)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    logits = speechlm.core(**inputs).logits[0, -len(answer) - 1 : -1].float().log_softmax(-1)
+    return logits[torch.arange(len(answer)), tail[0]]
 
 
 def _apart(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor], mean: bool = False) -> float:

@@ -19,9 +19,9 @@ from rba.data.audio import SAMPLE_RATE
 from rba.errors import ModelError
 from rba.lm.preamble import System
 from rba.lm.quiet import quiet
-from rba.models import turns
 from rba.models.audio_lm import AudioLM
 from rba.models.bridge import file_of
+from rba.models.clips import Clips, clips_of
 from rba.models.desta_model import LAYERS, QFORMER, SCRIBE, DestaConfig, DestaModel
 from rba.models.desta_turns import DestaTurns
 from rba.models.own_layout import CHOOSE, Weights, generation_config, lay, made, open_llm, weights_by_part
@@ -36,31 +36,24 @@ MOST_WORDS = 128
 class Desta(AudioLM):
     """A DeSTA as a SpeechLM; see `rba.models.speechlm.SpeechLM` for the methods."""
 
-    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
-        """Prompt embeddings [T_i, D]: the template's rows, the connector's, the words, the template's."""
-        before, after = (self.lm.embed(ids) for ids in self._frame(system))
-        parted = [self._parted(feature) for feature in features]
-        return [
-            torch.cat([before, self._project(states).to(before), self.lm.embed(ids), after]) for states, ids in parted
-        ]
-
     @torch.no_grad()
-    def listen(self, features: Sequence[torch.Tensor], system: System = None) -> tuple[list[torch.Tensor], Any]:
+    def listen(self, features: Sequence[Clips], system: System = None) -> tuple[list[torch.Tensor], Any]:
         """`prompts`, and the words that Whisper wrote down."""
-        ids = [self._parted(feature)[1] for feature in features]
-        return self.prompts(features, system), [self.lm.tokenizer.decode(row) for row in ids]
+        ids = [[self._parted(clip)[1] for clip in clips_of(heard)] for heard in features]
+        words = [" ".join(filter(None, map(self.lm.tokenizer.decode, clips))) for clips in ids]
+        return self.prompts(features, system), words
 
-    def inputs(self, wave: np.ndarray, system: System = None) -> dict[str, torch.Tensor]:
-        """What the model's own forward takes for one spoken request, on its device."""
-        return self._inputs(wave, system, self._words(self._hear(wave)))
+    def inputs(self, heard: np.ndarray | Sequence[np.ndarray], system: System = None) -> dict[str, torch.Tensor]:
+        """What the model's own forward takes for one spoken request of a clip, or of several, on its device."""
+        waves = clips_of(heard)
+        return self._inputs(waves, system, [self._words(self._hear(wave)) for wave in waves])
 
-    def _bare_inputs(self, system: System) -> dict[str, torch.Tensor]:
-        return self._inputs(np.zeros(SAMPLE_RATE, np.float32), system, "")
+    def _bare_inputs(self, system: System, clips: int = 1) -> dict[str, torch.Tensor]:
+        return self._inputs([np.zeros(SAMPLE_RATE, np.float32)] * clips, system, [""] * clips)
 
-    def _inputs(self, wave: np.ndarray, system: System, words: str) -> dict[str, torch.Tensor]:
-        text = turns.render(self.lm.tokenizer, turns.AUDIO, system, self.processor.audio_token)
-        special = {"add_special_tokens": not turns.starts_whole(self.lm.tokenizer, text)}
-        inputs = self.processor(text=[text], audio=[wave], words=[words], text_kwargs=special)
+    def _inputs(self, waves: Sequence[np.ndarray], system: System, words: Sequence[str]) -> dict[str, torch.Tensor]:
+        text, text_kwargs = self._turn(system, len(waves))
+        inputs = self.processor(text=[text], audio=waves, words=words, text_kwargs=text_kwargs)
         return {name: self._here(value) for name, value in inputs.items()}
 
     @torch.no_grad()
@@ -79,6 +72,11 @@ class Desta(AudioLM):
     def _hear(self, wave: np.ndarray) -> torch.Tensor:
         """The states that the connector reads [4 T, F]."""
         return self.core.perception.hear(self._here(self.processor.mels([wave])))[0]
+
+    def _rows(self, feature: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """The connector's rows of a clip, and the words."""
+        states, ids = self._parted(feature)
+        return torch.cat([self._project(states).to(words), self.lm.embed(ids)])
 
     def _parted(self, feature: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
         """The states, and the token ids of the words."""

@@ -11,6 +11,7 @@ import torch
 
 from rba.lm.load import TextLM
 from rba.lm.preamble import System
+from rba.models.clips import Clips
 
 
 class SpeechLM(Protocol):
@@ -27,17 +28,18 @@ class SpeechLM(Protocol):
         """Features [T_i, F] of 16 kHz mono waveforms; frozen, one tensor a clip, free of pads."""
         ...
 
-    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
-        """Prompt embeddings [T_i, D] of spoken requests, chat frame included."""
+    def prompts(self, features: Sequence[Clips], system: System = None) -> list[torch.Tensor]:
+        """Prompt embeddings [T_i, D] of spoken requests, chat frame included; a request may be of several clips.
+
+        Raises ModelError (`rba.models.clips.only_one`) for several where the model takes one clip a prompt.
+        """
         ...
 
     def text_prompts(self, texts: Sequence[str], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of the same requests typed: the model's own text-input ceiling."""
         ...
 
-    def listen(
-        self, features: Sequence[torch.Tensor], system: System = None
-    ) -> tuple[list[torch.Tensor], list[str] | None]:
+    def listen(self, features: Sequence[Clips], system: System = None) -> tuple[list[torch.Tensor], list[str] | None]:
         """`prompts` without gradients, and the words read off the speech; None from a model that reads none off."""
         ...
 

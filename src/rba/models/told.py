@@ -11,6 +11,7 @@ import torch
 
 from rba.lm.preamble import Preamble, System, as_preamble
 from rba.lm.task import preamble_of
+from rba.models.clips import Clips
 from rba.models.speechlm import SpeechLM
 
 
@@ -28,7 +29,7 @@ class Told(SpeechLM):
         """Features [T_i, F] of 16 kHz mono waveforms."""
         return self.speechlm.encode(waves)
 
-    def prompts(self, features: Sequence[torch.Tensor], system: System = None) -> list[torch.Tensor]:
+    def prompts(self, features: Sequence[Clips], system: System = None) -> list[torch.Tensor]:
         """Prompt embeddings [T_i, D] of spoken requests."""
         return self.speechlm.prompts(features, self._turn(system))
 
@@ -36,9 +37,7 @@ class Told(SpeechLM):
         """Prompt embeddings [T_i, D] of the same requests typed."""
         return self.speechlm.text_prompts(texts, self._turn(system))
 
-    def listen(
-        self, features: Sequence[torch.Tensor], system: System = None
-    ) -> tuple[list[torch.Tensor], list[str] | None]:
+    def listen(self, features: Sequence[Clips], system: System = None) -> tuple[list[torch.Tensor], list[str] | None]:
         """`prompts` without gradients, and the words read off the speech, if any are."""
         return self.speechlm.listen(features, self._turn(system))
 

@@ -13,18 +13,21 @@ _WORDS = "\u2042user-turn\u2042"
 _FORMS = ((True, True), (True, False), (False, False))
 
 
-def render(tokenizer: Any, words: str, system: System, audio_token: str = "", answer: str | None = None) -> str:
-    """The template's text for one user turn; `words` equal to `AUDIO` stands for a clip.
+def render(
+    tokenizer: Any, words: str, system: System, audio_token: str = "", answer: str | None = None, clips: int = 1
+) -> str:
+    """The template's text for one user turn; `words` equal to `AUDIO` stands for a clip, or for so many `clips`.
 
     Content is offered as lists of parts, then with other roles' as plain text, then all as plain text, and the first
     form that survives the template is taken. Raises ModelError if none does.
     """
     spoken = words == AUDIO
-    place = audio_token if spoken else words
+    mark = audio_token if spoken else words
+    place = "\n".join([mark] * clips)
     before, around = preamble.turns(system), preamble.as_preamble(system)
-    parts = _parts(around, {"type": "audio", "audio": ""} if spoken else {"type": "text", "text": words})
+    parts = _parts(around, [{"type": "audio", "audio": ""}] * clips if spoken else [{"type": "text", "text": words}])
     told = [turn["content"] for turn in before] + [around.before, around.after]
-    pieces = [place, answer or "", *map(str.strip, told)]
+    pieces = [mark, answer or "", *map(str.strip, told)]
     for user_listed, others_listed in _FORMS:
         listed = {"user": user_listed, "system": others_listed, "assistant": others_listed}
         turns: list[dict[str, Any]] = [
@@ -40,7 +43,7 @@ def render(tokenizer: Any, words: str, system: System, audio_token: str = "", an
         # a template made for plain text prints a list as Python would
         printed = any(str(turn["content"]) in text for turn in turns if isinstance(turn["content"], list))
         # an earlier turn that the template drops is missed like the words
-        if place and not printed and all(piece in text for piece in pieces):
+        if mark and not printed and all(piece in text for piece in pieces) and text.count(mark) >= clips:
             return text
     missing = "audio" if spoken else "text"
     where = " after the turns before it" if before else " between what stands around it" if any(told) else ""
@@ -76,13 +79,13 @@ def starts_whole(tokenizer: Any, text: str) -> bool:
     return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
 
 
-def _parts(around: preamble.Preamble, said: dict[str, str]) -> list[dict[str, str]]:
+def _parts(around: preamble.Preamble, said: list[dict[str, str]]) -> list[dict[str, str]]:
     """The user's turn as a list: what is said between what stands around it; text beside text is one part."""
     before, after = around.before, around.after
-    if said["type"] == "text":
-        return [{**said, "text": f"{before}{said['text']}{after}"}]
+    if said[0]["type"] == "text":
+        return [{**said[0], "text": f"{before}{said[0]['text']}{after}"}]
     texts = [[{"type": "text", "text": text}] if text else [] for text in (before, after)]
-    return [*texts[0], said, *texts[1]]
+    return [*texts[0], *said, *texts[1]]
 
 
 def _content(words: str, listed: bool) -> str | list[dict[str, str]]:
