@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from rba.lm.attention import short_attention
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling, draw, uniforms
@@ -56,9 +57,9 @@ def generate(
     answers: list[list[Completion]] = [[] for _ in prompts]
     for chosen in by_length([len(prompt) for prompt in prompts], seeds[::group], batch_size // group):
         embeds = [_embeds(lm, prompts[i]) for i in chosen]
-        rows = _generate_batch(
-            lm, embeds, sampling, [seeds[i * group + g] for i in chosen for g in range(group)], group
-        )
+        own = [seeds[i * group + g] for i in chosen for g in range(group)]
+        with short_attention(lm.device):
+            rows = _generate_batch(lm, embeds, sampling, own, group)
         for k, i in enumerate(chosen):
             answers[i] = rows[k * group : (k + 1) * group]
         if bar:

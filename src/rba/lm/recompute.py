@@ -65,17 +65,21 @@ def _run(block: Callable[..., Any], number: int, hidden_BTD: torch.Tensor, *args
     """Run block `number` under a checkpoint and leave its keys and values in the cache, or in its own memory."""
     cache = kwargs.pop("past_key_values", None)
     if cache is None:
-        return checkpoint(partial(block, **kwargs), hidden_BTD, *args, use_reentrant=False)
+        return checkpoint(partial(_short, block, **kwargs), hidden_BTD, *args, use_reentrant=False)
     held = cache if isinstance(cache, Memory) else Memory.of(cache.layers[number])
 
     def again(hidden_BTD: torch.Tensor, keys: torch.Tensor | None, values: torch.Tensor | None) -> Any:
         memory = Memory(keys, values)
-        # passes with a cache choose their kernels in a context that the second run is outside of
-        with short_attention(hidden_BTD.device):
-            out = block(hidden_BTD, *args, past_key_values=memory, **kwargs)
+        out = _short(block, hidden_BTD, *args, past_key_values=memory, **kwargs)
         return out, memory.keys, memory.values
 
     out, held.keys, held.values = checkpoint(again, hidden_BTD, held.keys, held.values, use_reentrant=False)
     if held is not cache:
         held.store()
     return out
+
+
+def _short(block: Callable[..., Any], hidden_BTD: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Run a block with the kernels of the first run, whose context the second one is outside of."""
+    with short_attention(hidden_BTD.device):
+        return block(hidden_BTD, *args, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from rba.lm.attention import short_attention
 from rba.lm.head import vocabulary_head
 
 CHUNK = 512
@@ -60,9 +61,10 @@ def response_states(
         rows.append(torch.cat([prompt, embed(tail).to(prompt.dtype)]))
     inputs_BTD, mask_BT = right_pad(rows)
     # with right padding and causal attention no real position sees a pad, so plain position ids are right
-    out = backbone(model)(
-        inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False, output_hidden_states=layers
-    )
+    with short_attention(inputs_BTD.device):
+        out = backbone(model)(
+            inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False, output_hidden_states=layers
+        )
     kept = [active(model, layer) for layer in out.hidden_states[:-1]] if layers else []
     states = [*kept, out.last_hidden_state]
     return [
