@@ -117,6 +117,8 @@ def align(
     if settings.gradient_checkpointing:
         check_recomputed(backbone(speechlm.lm.model))
     if settings.sharding != "none":
+        if settings.tuning == "full":
+            add_full(speechlm)  # while there are whole weights to copy
         shard(speechlm.lm, pick_device())
     base, mark = speechlm.name, mark or speechlm.name
     if task_of(speechlm):
