@@ -36,7 +36,9 @@ _GATE = 2
 _PEOPLE = 2
 """Raised when reference clips give other voices: only runs with references are then spoken again."""
 
-_NEUTRAL = frozenset({"workers", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"})
+_NEUTRAL = frozenset(
+    {"workers", "checkpoint", "checkpoint_minutes", "gradient_checkpointing", "features_in_memory", "sharding"}
+)
 """Settings that change how fast a stage is, never what it makes."""
 _JUDGING = frozenset(
     {"judges", "opponents", "judge", "reward_model", "slow_judge_instructions", "resamples", "embedder"}

@@ -168,9 +168,9 @@ def _work_in(places: dict[int, Path]) -> None:
 
     for place in places.values():
         place.mkdir(exist_ok=True)
-    for name in ("alone-first", "alone-then-sharded"):
+    for name, case in together.BEGUN_ALONE.items():
         with one_thread(), together.cut_short():
-            together.train(places[2] / name, together.RESUMED)
+            together.train(places[2] / name, case)
     launched = [launch(count, places[count]) for count in (1, 2)]
     with one_thread():
         for case in together.CASES:

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[2]
 
 
-def launch(count: int, folder: Path) -> subprocess.Popen[str]:
-    """Start `torchrun` with `count` processes of `together`."""
+def launch(count: int, folder: Path, module: str = "together") -> subprocess.Popen[str]:
+    """Start `torchrun` with `count` processes of a module of this folder."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    command += ["-m", "alignment.together", str(folder)]
+    command += ["-m", f"alignment.{module}", str(folder)]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -57,7 +57,7 @@ def test_the_defaults_are_the_papers():
         ({"warmup": 1.0}, "align.warmup"),
         ({"lora": {"rank": 0}}, "align.lora"),
         ({"tuning": "full", "quantize": "nf4"}, "align.tuning"),
-        ({"tuning": "full", "sharding": "fsdp"}, "align.tuning"),
+        ({"checkpoint": "sharded"}, "align.checkpoint"),
         ({"tuning": "full", "rollout_server": "openai:http://localhost:8000/v1#m"}, "align.tuning"),
         ({"adaptive": {"backoff": 1.5}}, "align.adaptive"),
         ({"validation": {"groups": 0}}, "align.validation"),

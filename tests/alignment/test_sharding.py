@@ -17,7 +17,7 @@ from rba.workspace import StageFolder
 from . import together
 from .conftest import SMALL
 from .launched import assert_same, one_thread, weights
-from .together import CASES, RESUMED, SHARDED
+from .together import CASES, FULL, RESUMED, SHARDED
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_there_is_something_to_clip_and_to_learn(places: dict[int, Path]):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["sft", "rba-single"])
+@pytest.mark.parametrize("case", ["sft", "rba-single", FULL])
 def test_the_saved_model_has_the_same_form(places: dict[int, Path], case: str):
     method, _ = CASES[case]
     ours, theirs = (p / case / "align" / method / "model" for p in (places[2] / "sharded", places[0] / "whole"))
@@ -72,6 +72,22 @@ def test_a_run_goes_on_divided_or_whole(places: dict[int, Path]):
 @pytest.mark.slow
 def test_a_divided_run_goes_on_to_the_same_bits(places: dict[int, Path]):
     found, wanted = (weights(places[2] / place, RESUMED) for place in ("sharded-twice", "sharded"))
+    assert_same(found, wanted, 0.0)
+
+
+@pytest.mark.slow
+def test_full_fine_tuning_in_parts_goes_on_with_one_process_and_from_one(places: dict[int, Path]):
+    wanted = weights(places[0] / "whole", FULL)
+    assert_same(weights(places[2] / "alone-then-parts", FULL), wanted)
+    with one_thread():
+        records = together.train(places[2] / "parts-then-alone", FULL)
+    assert records[0]["step"] == together.HALF + 1
+    assert_same(weights(places[2] / "parts-then-alone", FULL), wanted)
+
+
+@pytest.mark.slow
+def test_full_fine_tuning_in_parts_goes_on_to_the_same_bits(places: dict[int, Path]):
+    found, wanted = (weights(places[2] / place, FULL) for place in ("parts-twice", "sharded"))
     assert_same(found, wanted, 0.0)
 
 

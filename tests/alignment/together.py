@@ -60,10 +60,13 @@ CASES: dict[str, tuple[str, AlignSettings]] = {
     "grpo": ("grpo", replace(SETTINGS, grpo=GrpoSettings(loss="dapo", scale="batch"))),
     "ppo": ("ppo", replace(SETTINGS, refresh="per_round", round_steps=1)),
     "rba-opd": ("rba-opd", replace(SETTINGS, gradient_checkpointing=True)),
+    "full": ("rba-group", replace(SETTINGS, tuning="full", lr=1e-4)),
     "few": ("rba-group", replace(SETTINGS, groups_per_step=1)),  # less to do than there are processes
 }
-SHARDED = ("sft", "rba-single", "rba-group", "grpo", "rba-opd", "few")
+SHARDED = ("sft", "rba-single", "rba-group", "grpo", "rba-opd", "full", "few")
 RESUMED = "rba-group"
+FULL = "full"
+BEGUN_ALONE = {"alone-first": RESUMED, "alone-then-sharded": RESUMED, "alone-then-parts": FULL}
 HALF = 1
 
 
@@ -71,10 +74,10 @@ class Stop(Exception):
     """The end of a run that is cut short."""
 
 
-def train(place: Path, case: str, sharding: Any = "none") -> list[dict[str, Any]]:
+def train(place: Path, case: str, sharding: Any = "none", checkpoint: Any = "full") -> list[dict[str, Any]]:
     """Align by a case into `place`, or go on with it; the records of the log. The weights are kept in full."""
     method, settings = CASES[case]
-    settings = replace(settings, sharding=sharding)
+    settings = replace(settings, sharding=sharding, checkpoint=checkpoint)
     with parallel.leader_first():
         folder = StageFolder(place / case / "align" / method)
         if parallel.world().leads:
@@ -189,6 +192,11 @@ def main(place: Path) -> None:
                 with cut_short():
                     train(place / name, RESUMED, "fsdp")
             train(place / "sharded-twice", RESUMED, "fsdp")
+            for name in ("parts-then-alone", "parts-twice"):
+                with cut_short():
+                    train(place / name, FULL, "fsdp", "sharded")
+            train(place / "parts-twice", FULL, "fsdp", "sharded")
+            train(place / "alone-then-parts", FULL, "fsdp", "sharded")
             seen = parallel.gathered(divided())
             found = gradients(scored(world.rank, torch.nn.parallel.DistributedDataParallel))
             if world.leads:

@@ -41,6 +41,19 @@ def test_all_weights_take_masters_moments_gradients_and_copies():
     assert trained == 20 * found.basis.hearing.decoder.weights
 
 
+@pytest.mark.parametrize(
+    ("dtype", "whole", "divided"),
+    [("bfloat16", 4, 16), ("float32", 8, 8)],  # copies and gradients | masters, theirs and moments
+)
+def test_of_all_weights_that_are_trained_eight_devices_divide_masters_and_moments(dtype: str, whole: int, divided: int):
+    recipe = Path(__file__).parents[2] / "recipes" / "paper.yaml"
+    overrides = ["align.tuning=full", "align.sharding=fsdp", f"align.dtype={dtype}"]
+    found = make_plan(load_recipe(recipe, overrides), Options(gpus=8))
+    stage = next(one for one in found.stages if one.name == "align/sft")
+    trained = next(part.bytes for part in stage.memory if part.what == "trained copies, gradient and optimiser")
+    assert trained == (whole + divided / 8) * found.basis.hearing.decoder.weights
+
+
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_activations_are_near_those_that_autograd_saves(checkpointing: bool):
     speechlm = tiny_speechlm()

@@ -131,13 +131,15 @@ class AlignSettings:
     # the LLM's frozen blocks: as dtype says | packed in 4 bits (QLoRA, needs rba[quantize]); the model stays so
     quantize: Literal["none", "nf4"] = "none"
     batch_tokens: int = 2048  # padded tokens in one forward and backward pass: the gradient is summed over these
-    # among several processes: each holds all of the LLM's frozen weights | its share of every block's
+    # among several processes: each holds all of the LLM's frozen weights and of masters and moments | its share
     sharding: Literal["none", "fsdp"] = "none"
     gradient_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more work
     rollout_batch: int = 64  # answers generated at once
     rollout_server: str = ""  # vLLM that draws the self-samples, openai:http://host:8000/v1#model; empty: drawn here
     features_in_memory: float = 8.0  # GiB of encoded speech held in memory; more is read from its files as needed
     checkpoint_minutes: float = 5.0
+    # of divided masters and moments: whole, by one process | each process writes its share
+    checkpoint: Literal["full", "sharded"] = "full"
 
     def __post_init__(self) -> None:
         """Raise RecipeError for values that cannot work."""
@@ -194,13 +196,14 @@ class AlignSettings:
     def _check_parts(self) -> None:
         a, v = self.adaptive, self.validation
         _check(self.quantize == "none" or self.sharding == "none", "quantize", "packed weights cannot be divided")
+        whole = self.checkpoint == "full" or self.sharding != "none"
+        _check(whole, "checkpoint", "every process has the whole state: set full, or divide it with sharding: fsdp")
         served = not self.rollout_server or is_service(self.rollout_server)
         _check(served, "rollout_server", "write openai:http://host:8000/v1#model")
         packed = self.quantize != "none" and bool(self.rollout_server)
         _check(not packed, "rollout_server", "a server draws from unpacked weights: set quantize: none")
         full = self.tuning == "full"
         _check(not full or self.quantize == "none", "tuning", "weights packed in 4 bits cannot be trained: set lora")
-        _check(not full or self.sharding == "none", "tuning", "weights that are trained are not divided: set lora")
         _check(not full or not self.rollout_server, "tuning", "a server takes adapters alone: set lora")
         _check(self.trains_llm or self.train_connector, "lora.rank", "give 1 or more, or train_connector: true")
         _check(self.lora.rank >= 0 and 0 <= self.lora.dropout < 1, "lora", "rank >= 0, 0 <= dropout < 1")

@@ -111,6 +111,8 @@ def align(
     bare, leads = not has_lora(speechlm.lm), parallel.world().leads
     _check_able(speechlm, settings, objective)
     if settings.sharding != "none":
+        if settings.tuning == "full":
+            add_full(speechlm)  # while there are whole weights to copy
         shard(speechlm.lm, pick_device())
     token_teacher = _token_teacher(speechlm, settings, objective, teacher_system)
     mark, shared = _told_mark(speechlm, mark), folder.path.parent / SHARED

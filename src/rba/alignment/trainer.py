@@ -25,7 +25,7 @@ from rba.alignment.drift import DriftProbe
 from rba.alignment.engine import Engine
 from rba.alignment.groups import Group
 from rba.alignment.keeper import Keeper
-from rba.alignment.masters import Masters
+from rba.alignment.masters import DividedMasters, Masters
 from rba.alignment.metrics import loss_metrics, reference_drift, rollout_drift, sample_metrics
 from rba.alignment.objectives.objective import Batch, Objective, Request, Task, Terms
 from rba.alignment.optimizer import OWN, make_optimizer, set_rate, trained_parameters
@@ -110,9 +110,10 @@ class Trainer:
         width = speechlm.lm.model.config.get_text_config().hidden_size
         own = objective.own_parameters(width, speechlm.lm.device)
         self.parameters = trained_parameters(speechlm, settings) | {OWN + name: p for name, p in own.items()}
-        self.masters = Masters(self.parameters)
+        divided = settings.sharding != "none"
+        self.masters = DividedMasters(self.parameters) if divided else Masters(self.parameters)
         self.optimizer = make_optimizer(self.masters.weights, settings, objective.own_lr)
-        self.keeper = Keeper(folder, self.masters.weights, self.optimizer)
+        self.keeper = Keeper(folder, self.masters, self.optimizer, settings.checkpoint == "sharded")
         self.rate, self.best = AdaptiveRate(settings.adaptive), Best()
         heard = list(dict.fromkeys(name for groups in plan for group in groups for name in group.utterances))
         self.work = WorkMeter(self.engine, objective, settings.dtype, heard)
@@ -143,13 +144,15 @@ class Trainer:
                 self.log(record)
                 bar.advance(1, f"loss {record.get('loss', math.nan):.3f}")
                 self._agree()
-                due = time.monotonic() - saved >= 60 * self.settings.checkpoint_minutes
+                if self.best.step == self.step:
+                    self.keeper.save_best(self.step)
+                due = parallel.told(time.monotonic() - saved >= 60 * self.settings.checkpoint_minutes)
                 if due or self.stopped or self.step == len(self.plan):
                     self._save()
                     saved = time.monotonic()
-        if self.best.step and self.world.leads:
+        if self.best.step:
             self.keeper.take_best(self.best.step)
-            self.masters.give()
+            parallel.gathered(None)  # the leader may now remove what the others have read
         return Outcome(self.step, self.best.step or self.step, self.best.score if self.best.step else None)
 
     def _step(self) -> dict[str, Any]:
@@ -209,7 +212,7 @@ class Trainer:
                         loss = share * terms.total
                         seen.append((terms.settled(), share))
                 weights.backward(loss, trained)
-        parallel.sum_gradients(trained)
+        self.masters.sum()
         norm = self._clip()
         self._apply(norm)
         found = loss_metrics([pair for part in parallel.gathered(seen) for pair in part])
@@ -220,8 +223,8 @@ class Trainer:
         """Clip the gradients of the model and of the objective's own weights, each by itself; the model's norm."""
         norms = []
         for own in (True, False):
-            chosen = [p for name, p in self.parameters.items() if name.startswith(OWN) == own]
-            norms.append(float(torch.nn.utils.clip_grad_norm_(chosen, self.settings.clip)) if chosen else 0.0)
+            chosen = [name for name in self.parameters if name.startswith(OWN) == own]
+            norms.append(self.masters.clip(chosen, self.settings.clip) if chosen else 0.0)
         return norms[1] if math.isfinite(norms[0]) else norms[0]
 
     def _apply(self, norm: float) -> None:
@@ -250,33 +253,33 @@ class Trainer:
             self.rate.observe_score("reward", sum(rewards) / len(rewards))
 
     def _validate(self) -> dict[str, float]:
-        """Validate; keep the weights if they are the best so far, and stop when there was none for too long."""
+        """Validate; note whether it is the best so far, and stop when there was none for too long."""
         assert self.validator is not None
         found = self.validator()
         runtime.give_back()
         value = found["validation/score"]
         if math.isfinite(value):
             self.rate.observe_score("validation", value)
-        if self.step and self.best.update(value, self.step):
-            self.keeper.save_best(self.step)
+        if self.step:
+            self.best.update(value, self.step)
         patience = self.settings.validation.patience
         self.stopped = bool(patience) and self.best.since >= patience
         return found
 
     def _save(self) -> None:
-        if self.world.leads:
-            self.keeper.save(self._counters(), self.best.step)
+        self.keeper.save(self._counters(), self.best.step)
 
     def _restore(self) -> None:
         """Take the last state if there is one. Raises ProcessError where processes do not find the same."""
         with parallel.leader_first():
             state = self.keeper.restore()
         if state:
-            self.masters.give()
             self._take(state)
         if len(set(parallel.gathered(self.step))) > 1:
             fix = "start all of them on one machine, or on a file system that they share"
             raise ProcessError("the processes do not see the same run folder", str(self.keeper.folder), fix)
+        if state:
+            self.masters.give()
         parallel.same_weights(list(self.parameters.values()))
 
     def _agree(self) -> None:

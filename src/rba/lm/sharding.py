@@ -1,7 +1,8 @@
 """An LLM whose frozen blocks are divided among the processes: each holds its share of every weight matrix in them.
 
 `torch.distributed.fsdp.fully_shard` gathers a block's weights where the block runs, forwards and backwards, and frees
-them after it. What is trained (adapters, connector) stays whole in every process, and so do embeddings and the head.
+them after it. What is trained (adapters, copies, connector) stays whole in every process, and so do embeddings and the
+head.
 
 Gathering takes all processes at once, yet each has passes of its own number: other micro-batches, answers of other
 length, measurements that only the leader makes. So processes agree before every pass, and one that has no pass to make
@@ -23,6 +24,7 @@ import torch
 
 from rba import parallel
 from rba.errors import ModelError, RecipeError
+from rba.lm.adapted import is_adapter
 from rba.lm.memory import Memory
 from rba.lm.recompute import check_apart
 from rba.lm.scoring import backbone
@@ -200,7 +202,7 @@ def shard(lm: TextLM, device: torch.device) -> None:
     check_apart(decoder, lm.name, "set align.sharding=none")
     blocks = decoder.layers
     mesh = init_device_mesh(device.type, (parallel.world().size,))
-    adapters = {p for name, p in decoder.named_parameters() if "lora_" in name}
+    adapters = {p for name, p in decoder.named_parameters() if is_adapter(name)}
     for block in blocks:
         fully_shard(block, mesh=mesh, reshard_after_forward=True, ignored_params=adapters)
     kind = type(decoder)

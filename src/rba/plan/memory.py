@@ -12,6 +12,8 @@ from rba.plan.updates import Updates
 
 TRAINED_BYTES = 16
 """Bytes a trained weight: itself, its gradient and AdamW's two moments, all float32."""
+WHOLE_BYTES = 8
+"""Those of them that each process holds where `align.sharding: fsdp` divides the rest: weight and gradient."""
 GATHERED = 2
 """Blocks that `align.sharding: fsdp` holds whole at a time: the one that runs, and the next one."""
 SCORE_BYTES = 12
@@ -39,8 +41,13 @@ def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Par
     settings = basis.recipe.align
     chunk = CHUNK["cuda" if basis.local.kind == GPU else "cpu"]
     trained = decoder.trained + (basis.hearing.connector if settings.train_connector else 0)
+    half = decoder.full and decoder.itemsize < 4
     # of copies in half precision: themselves and their gradients, beside the float32 masters
-    beside = 2 * decoder.itemsize * decoder.trained if decoder.full and decoder.itemsize < 4 else 0
+    beside: float = 2 * decoder.itemsize * decoder.trained if half else 0
+    if settings.sharding != "none":  # divided are masters, their gradients and moments; weights in float32 are whole
+        whole = 0 if half else WHOLE_BYTES * trained
+        divided = (TRAINED_BYTES * trained - whole) / basis.local.count
+        beside, trained = beside + whole + divided, 0
     what = "trained copies" if decoder.full else "adapter"
     return (
         Part(f"{what}, gradient and optimiser", TRAINED_BYTES * trained + beside),
