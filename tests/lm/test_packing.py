@@ -12,7 +12,9 @@ from rba.lm.load import TextLM
 from rba.lm.number_format import x86_multiplies_bfloat16
 from rba.lm.packing import Packed
 from rba.lm.sampling import Sampling
+from rba.models.adapters import adapter_parameters, add_lora
 from rba.testing.tiny_lm import tiny_text_lm
+from rba.testing.tiny_speechlm import tiny_speechlm
 
 multiplies = pytest.mark.skipif(not x86_multiplies_bfloat16(), reason="the CPU does not multiply bfloat16")
 PROMPTS = [[5, 6, 7], [8, 9], [4] * 9]
@@ -106,3 +108,57 @@ def test_answers_follow_weights_that_change_between_draws(monkeypatch: pytest.Mo
 def test_a_few_steps_are_not_worth_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding, "Packed", None)
     generate(half_lm(), PROMPTS, Sampling(1.0, 1.0, decoding.WORTH - 1), range(3))
+
+
+def adapted(dropout: float = 0.0) -> torch.nn.Module:
+    """A tiny LLM of bfloat16 under LoRA that does something."""
+    speechlm = tiny_speechlm()
+    add_lora(speechlm, 4, 12, dropout, seed=1)
+    model = speechlm.lm.model
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in adapter_parameters(speechlm):
+            parameter.normal_(0, 0.2)
+    for name, parameter in model.named_parameters():
+        parameter.data = parameter.data if "lora" in name else parameter.data.bfloat16()
+    return model
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        return model(torch.tensor([[5, 6, 7, 8]])).logits.float()
+
+
+@multiplies
+def test_an_adapter_is_summed_with_its_layer():
+    model = adapted()
+    layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+    plain = logits(model)
+    with model.disable_adapter():
+        without = logits(model)
+    with Packed(model, 4):
+        packed = logits(model)
+        assert all("forward" in layer.__dict__ for layer in layers)
+        assert not any("forward" in layer.base_layer.__dict__ for layer in layers)
+    truth = logits(adapted().float())
+    assert (packed - truth).norm() < 1.2 * (plain - truth).norm() < 0.1 * (without - truth).norm()
+
+
+@multiplies
+def test_adapters_out_of_use_add_nothing():
+    model = adapted()
+    with model.disable_adapter():
+        plain = logits(model)
+        with Packed(model, 4):
+            torch.testing.assert_close(logits(model), plain, atol=0.02, rtol=0.02)
+
+
+@multiplies
+def test_an_adapter_with_dropout_is_left_to_itself_in_training():
+    model = adapted(dropout=0.5)
+    layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+    with Packed(model.train(), 4):
+        assert not any("forward" in layer.__dict__ for layer in layers)
+        assert all("forward" in layer.base_layer.__dict__ for layer in layers)
+    with Packed(model.eval(), 4):
+        assert all("forward" in layer.__dict__ for layer in layers)
