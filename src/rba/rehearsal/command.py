@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,6 +51,8 @@ def drive(recipe: Recipe, folder: Path) -> Path:
                 check_ahead(tiny, VERBS)
                 for verb in (verb for verb in VERBS if verb != "connect" or tiny.model == CONNECT):
                     _drive_stage(tiny, verb)
+                    if verb == "connect":  # what has learnt for a moment hears nothing yet
+                        tiny = replace(tiny, model=made.compact(CONNECT, recipe.connect.encoder))
         except RbaError as error:
             raise type(error)(*map(made.given_back, (error.what, error.where, error.fix))) from error
     print(f"every stage passed, in {duration(time.monotonic() - start)}; not shown: {NOT_SHOWN}", flush=True)

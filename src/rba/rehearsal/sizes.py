@@ -10,7 +10,7 @@ MOST: dict[str, Any] = {
     "speech": {"voices": 2, "gate_retries": 1},
     "connect": {
         "corpus": {"self_synthesised": 8, "templated": 8, "renderings": 1, "held_out": 2},
-        "ctc": {"width": 16, "layers": 1, "passes": 1.0, "lr": 1e-6},
+        "ctc": {"width": 16, "layers": 1, "passes": 1.0},
         "distill": {"updates": 1, "batch": 2, "max_response": 16},
     },
     "align": {

@@ -92,8 +92,16 @@ class StandIns:
 
         facts = facts_of(folder_of(name)) if name == SHIPPED or folder_of(name).is_dir() else {}
         if "encoder" in facts:
-            return self._compact(name, self._ears(facts["encoder"]))
+            return self.compact(name, facts["encoder"])
         return self._audio(name, facts.get("model", name))
+
+    def compact(self, name: str, encoder: str) -> str:
+        """A compact SpeechLM whose encoder is of the same family as `encoder`."""
+        from rba.testing.tiny_speechlm import save_tiny_speechlm
+
+        ears = self._ears(encoder)
+        place = self._place(f"compact-{ears}", lambda place: save_tiny_speechlm(place, ears=ears))
+        return self._tell(name, place, f"a tiny compact SpeechLM that hears through {ears}")
 
     def engine(self, name: str, other_than: str = "") -> str:
         """A speech engine: the recipe's own where it has no weights to fetch, else the server, or one that is tiny.
@@ -145,12 +153,6 @@ class StandIns:
             words = f"a tiny Qwen2-Audio, as the processor of {FAMILIES[shape.family].title} needs more than is here"
             family = "qwen2_audio"
         return self._tell(name, self._place(family, lambda place: save_tiny_audio_lm(place, family)), words)
-
-    def _compact(self, name: str, ears: str) -> str:
-        from rba.testing.tiny_speechlm import save_tiny_speechlm
-
-        place = self._place(f"compact-{ears}", lambda place: save_tiny_speechlm(place, ears=ears))
-        return self._tell(name, place, f"a tiny compact SpeechLM that hears through {ears}")
 
     def _ears(self, name: str) -> str:
         from rba.testing.tiny_encoder import WHISPER

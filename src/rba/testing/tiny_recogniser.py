@@ -50,18 +50,19 @@ def _save_whisper(folder: Path) -> None:
     start, end = "<|startoftranscript|>", "<|endoftext|>"
     names = ["<|pad|>", start, end, "<|notimestamps|>"]
     vocabulary = {token: i for i, token in enumerate([*names, *letters])}
-    tokenizer = WhisperTokenizer(
-        vocab=vocabulary, merges=[], eos_token=names[2], pad_token=names[2], bos_token=names[1]
-    )
+    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], eos_token=end, pad_token=end, bos_token=start)
     sizes = {
         f"{side}_{key}": n
         for side in ("encoder", "decoder")
         for key, n in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))
     }
-    config = WhisperConfig(vocab_size=len(tokenizer), d_model=16, num_mel_bins=80, init_std=0.2, **sizes, **_SPECIAL)
+    special = {**_SPECIAL, "pad_token_id": 0}
+    config = WhisperConfig(vocab_size=len(tokenizer), d_model=16, num_mel_bins=80, init_std=0.2, **sizes, **special)
     model = WhisperForConditionalGeneration(config)
     last = _SPECIAL["eos_token_id"]
-    model.generation_config = GenerationConfig(**_SPECIAL, no_timestamps_token_id=3, begin_suppress_tokens=[0, 1, last])
+    model.generation_config = GenerationConfig(
+        **special, no_timestamps_token_id=3, begin_suppress_tokens=[0, 1, last, 3]
+    )
     decoder = model.model.decoder
     decoder.layer_norm.weight.data.zero_()
     decoder.layer_norm.bias.data = 9 * decoder.embed_tokens.weight.data[last]
