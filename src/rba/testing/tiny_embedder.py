@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rba.testing.tiny_lm import tiny_tokenizer
 
@@ -13,7 +14,12 @@ def save_tiny_embedder(folder: str | Path, seed: int = 0) -> Path:
     from transformers import BertConfig, BertModel
 
     tokenizer = tiny_tokenizer()
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.5, **sizes))

@@ -54,7 +54,7 @@ def tiny_writer(seed: int = 0, walk: Sequence[Sequence[str]] = REQUESTS) -> Text
     )
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).eval().requires_grad_(False)
+        model: Any = LlamaForCausalLM(config).eval().requires_grad_(False)
         for block in model.model.layers:
             block.self_attn.o_proj.weight.zero_()
             block.mlp.down_proj.weight.zero_()
