@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from services.fault_server import FaultServer, serving
-from test_paper_recipe import Words
 
 from rba.alignment.rollout import Drawn, Valued
 from rba.data import shards
@@ -21,6 +19,8 @@ from rba.models.told import task_of
 from rba.pipeline import run
 from rba.recipe import load_recipe
 from rba.synthesis.texts import read_texts
+from rba.testing.tiny_embedder import save_tiny_embedder
+from rba.testing.tiny_recogniser import save_tiny_recogniser
 from rba.testing.tiny_speechlm import save_tiny_speechlm
 from rba.workspace import Workspace
 
@@ -48,27 +48,17 @@ def translated(path: str, payload: dict[str, Any]) -> Any:
     return {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]}
 
 
-class Recogniser:
-    """Stands in for Whisper: hears the same in everything."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def transcribe(self, waves: list[np.ndarray]) -> list[str]:
-        return ["the cat is here"] * len(waves)
-
-
 @pytest.mark.slow
 def test_its_whole_path_is_walked_by_tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("rba.lm.embedder.SentenceEmbedder", Words)
-    monkeypatch.setattr("rba.speech.recogniser.load_recogniser", Recogniser)
-    model = save_tiny_speechlm(tmp_path / "student")
+    model, embedder = save_tiny_speechlm(tmp_path / "student"), save_tiny_embedder(tmp_path / "embedder")
+    tiny = [f"model={model}", f"synthesis.embedder={embedder}", f"evaluate.embedder={embedder}"]
+    tiny += [f"evaluate.cascade={save_tiny_recogniser(tmp_path / 'recogniser')}"]
     with serving(FaultServer(translated)) as state:
         recipe = load_recipe(
             "recipes/translate.yaml",
-            [*SIZES, f"output={tmp_path / 'run'}", f"teacher=openai:{state.url}#teacher", f"model={model}"],
+            [*SIZES, *tiny, f"output={tmp_path / 'run'}", f"teacher=openai:{state.url}#teacher"],
         )
         workspace = Workspace(run(recipe))
     given = {row.text for row in read_texts("recipes/translate/sentences.txt")}

@@ -25,8 +25,10 @@ _STAGES = {
     "evaluate": "score every model on the held-out speech",
     "report": "write report.html and print the results table",
 }
+_DRY_RUN = "drive every stage at a handful of items with tiny stand-ins for all models and servers, and keep nothing"
 _EPILOG = """examples:
   rba run recipes/tiny.yaml
+  rba run recipes/paper.yaml --dry-run
   rba run recipes/tiny.yaml align.lr=2e-4 'align.methods=[rba-group]' output=runs/lr2
   rba show-config recipes/tiny.yaml
   rba chat runs/tiny/final/rba-group --wav question.wav
@@ -44,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     for verb, text in _STAGES.items():
         stage = verbs.add_parser(verb, help=text, description=text)
         _add_recipe(stage)
-        stage.set_defaults(call=_run)
+        stage.set_defaults(call=_run, dry_run=False)
+        if verb == "run":
+            stage.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     show = verbs.add_parser("show-config", help="print a recipe with every key and the value it resolves to")
     _add_recipe(show)
     show.set_defaults(call=_show_config)
@@ -164,6 +168,11 @@ def _run(args: argparse.Namespace) -> None:
     from rba.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)
+    if args.dry_run:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's package is imported
+        from rba.rehearsal.command import rehearse
+
+        return rehearse(recipe)
     from rba.pipeline import run
 
     command = shlex.join(["rba", args.verb, args.recipe, *args.overrides])

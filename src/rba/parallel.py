@@ -46,11 +46,16 @@ def world() -> World:
     return _world
 
 
+def launched() -> int:
+    """How many processes a launcher started, this one among them; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if {"RANK", "MASTER_ADDR"} <= os.environ.keys() else 1
+
+
 @contextmanager
 def joined() -> Iterator[World]:
     """Work together with the processes that a launcher started beside this one; alone, where there is none."""
     global _world
-    size = int(os.environ.get("WORLD_SIZE", "1")) if {"RANK", "MASTER_ADDR"} <= os.environ.keys() else 1
+    size = launched()
     if size == 1 or _world.size > 1:
         yield _world
         return

@@ -14,7 +14,7 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local_server import running
+from rba.testing.local_server import running
 
 FAULTS = ("429", "500", "time-out", "drip", "cut", "garbage", "no choice", "two choices")
 

@@ -13,28 +13,19 @@ from rba.speech.moonshine import MoonshineTranscriber
 from rba.speech.recogniser import KINDS, load_recogniser, prepare
 from rba.speech.whisper import Transcriber
 from rba.speech.word_errors import wer
-from rba.weights.moonshine import tokenizer_of
+from rba.testing.tiny_recogniser import save_tiny_recogniser
 
 
 @pytest.fixture(scope="module")
 def tiny_moonshine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Moonshine that never ends by itself."""
-    import torch
-    from transformers import GenerationConfig, MoonshineConfig, MoonshineForConditionalGeneration
+    return save_tiny_recogniser(tmp_path_factory.mktemp("recogniser") / "moonshine", "moonshine")
 
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("moonshine")
-    special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "decoder_start_token_id": 1}
-    sizes = {
-        f"{side}_{key}": 2 for side in ("encoder", "decoder") for key in ("num_hidden_layers", "num_attention_heads")
-    }
-    config = MoonshineConfig(hidden_size=32, intermediate_size=64, vocab_size=320, **sizes, **special)
-    model = MoonshineForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(**special, suppress_tokens=[0, 1, 2], max_length=9)
-    model.save_pretrained(folder)
-    letters = [f"{chr(97 + i)}{chr(97 + j)}".encode() for i in range(8) for j in range(8)][:61]
-    tokenizer_of([b"<unk>", b"<s>", b"</s>", *(bytes([i]) for i in range(256)), *letters]).save_pretrained(folder)
-    return folder
+
+@pytest.fixture(scope="module")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Whisper that hears one sign in everything."""
+    return save_tiny_recogniser(tmp_path_factory.mktemp("recogniser") / "whisper")
 
 
 def test_moonshine_hears_each_clip_alone_and_writes_no_more_than_it_can_hold(tiny_moonshine: Path):
@@ -49,6 +40,11 @@ def test_moonshine_hears_each_clip_alone_and_writes_no_more_than_it_can_hold(tin
     recogniser._model.generate = lambda *a, **k: steps.append(out := inner(*a, **k)) or out
     recogniser.transcribe(waves)
     assert [ids.shape[1] - 1 for ids in steps] == [6, 16, 6]  # 6.5 a second, at least 6, whatever its own limit is
+
+
+def test_the_tiny_whisper_hears_a_sign_and_ends(tiny_whisper: Path):
+    heard = load_recogniser(str(tiny_whisper)).transcribe([np.full(16_000, 0.1, np.float32)] * 2)
+    assert heard[0] == heard[1] and len(heard[0]) <= 1
 
 
 def test_another_family_is_refused_before_its_weights_are_read(tmp_path: Path):

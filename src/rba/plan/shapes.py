@@ -26,7 +26,7 @@ class Shape:
     `source` says where it was found; `parameters` are all of its weights; `decoder` is None for an LLM whose blocks
     hold more than a gated MLP and attention. Of a model that hears: the weights of its `tower`, the layers and the
     width of that, the weights of its `projector`, and its `family`; of an encoder and a recogniser also the feature
-    vectors that it makes of a second.
+    vectors that it makes of a second. The `family` of any other model is the name of its class.
     """
 
     name: str
@@ -176,7 +176,7 @@ def _shape(name: str, kind: Kind, config: Any, source: str) -> Shape:
     if kind in _HEARING:
         tower = model.get_encoder() if config.is_encoder_decoder else model
         return Shape(name, source, whole, None, _count(tower), *_tower(model), 0, config.model_type, rate)
-    return Shape(name, source, whole, decoder)
+    return Shape(name, source, whole, decoder, family=type(model).__name__)
 
 
 def _count(*modules: Any) -> int:

@@ -19,6 +19,14 @@ def bank_of(settings: SpeechSettings) -> SpeakerBank | ReferenceBank:
 
 def check_bank(settings: SpeechSettings, splits: Iterable[str]) -> None:
     """Raise RecipeError where the engine cannot speak as these speakers do, or a split has fewer than the voices."""
+    check_clones(settings)
+    check_words(settings.engine, settings.references)
+    for split in sorted(set(splits)):
+        bank_of(settings).draw(split, settings.voices)
+
+
+def check_clones(settings: SpeechSettings) -> None:
+    """Raise RecipeError for an engine that clones voices and is given none, and for one that does not and is."""
     clones = engine.clones(settings.engine)
     if clones and not settings.references:
         fix = "name a folder with a subfolder of recordings for each person: speech.references=FOLDER"
@@ -26,9 +34,6 @@ def check_bank(settings: SpeechSettings, splits: Iterable[str]) -> None:
     if settings.references and not clones:
         fix = "leave speech.references out, or name an engine that clones"
         raise RecipeError("this engine does not clone voices", settings.engine, fix)
-    check_words(settings.engine, settings.references)
-    for split in sorted(set(splits)):
-        bank_of(settings).draw(split, settings.voices)
 
 
 def check_words(name: str, references: str) -> None:

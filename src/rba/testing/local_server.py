@@ -1,4 +1,4 @@
-"""A server of a test on 127.0.0.1, for as long as a block runs."""
+"""A server on 127.0.0.1, for as long as a block runs."""
 
 from __future__ import annotations
 

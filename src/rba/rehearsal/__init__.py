@@ -1,0 +1,1 @@
+"""A recipe's whole path at a handful of items, with tiny random stand-ins for its models and servers."""

@@ -1,0 +1,68 @@
+"""`rba run RECIPE --dry-run`: every stage is driven, a fault is one line with the recipe's names, nothing is left."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rba.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made, in the working folder of the recipes."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny", "translate", "qa"])
+def test_every_stage_of_a_recipe_is_driven(name: str, place: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["run", f"recipes/{name}.yaml", "--dry-run"]) == 0
+    said = capsys.readouterr()
+    stages = [line.split()[1].rstrip(",") for line in said.out.splitlines() if line.startswith("passed: ")]
+    assert stages == ["synthesize", "speak", "align", "evaluate", "report"]
+    assert "a tiny compact SpeechLM that hears through whisper" in said.out and "win_rate" not in said.out
+    assert not list(place.glob("rba-dry-run-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["align.stepz=3"], "unknown key (align.stepz); did you mean align.steps?"),
+        (["align.methods=[rba]"], "align.methods: rba"),
+        (["align.reward=no_such_module:reward"], "cannot import the reward"),
+        (["speech.engine=hibari"], "this engine does not clone voices (hibari)"),
+        (["speech.references=docs"], "no reference clips here (speech.references docs)"),
+        (["speech.references=''"], "this engine clones voices and needs recordings"),
+        (["align.reward_model=armorm"], "align.reward_model armorm"),
+        (["model=org/unheard-of"], "nothing on this machine tells the class of the SpeechLM (model org/unheard-of)"),
+        (["evaluate.benchmarks=[{name: x, format: manifest, source: ./none.jsonl}]"], "benchmark x has no data"),
+    ],
+)
+def test_a_fault_is_one_line(words: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["run", "recipes/paper.yaml", *words, "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rba: error: ") and said in line
+    assert not list(place.glob("rba-dry-run-*"))
+
+
+@pytest.mark.slow
+def test_a_fault_of_a_stage_has_the_recipes_own_names(place: Path, capsys: pytest.CaptureFixture[str]):
+    served = "openai:http://localhost:9/v1#teacher"  # it writes no requests without its tokenizer
+    assert main(["run", "recipes/tiny.yaml", f"teacher={served}", "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert "need the tokenizer of a served teacher" in said.err and "127.0.0.1" not in said.err
+    assert "passed" not in said.out
+
+
+def test_a_launcher_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["run", "recipes/tiny.yaml", "--dry-run"]) == 2
+    assert "one process" in capsys.readouterr().err
