@@ -112,7 +112,7 @@ def align(
     _check_able(speechlm, settings, objective)
     if settings.sharding != "none":
         if settings.tuning == "full":
-            add_full(speechlm)  # while there are whole weights to copy
+            adapt(speechlm, settings, seed)  # while there are whole weights to copy
         shard(speechlm.lm, pick_device())
     token_teacher = _token_teacher(speechlm, settings, objective, teacher_system)
     mark, shared = _told_mark(speechlm, mark), folder.path.parent / SHARED
