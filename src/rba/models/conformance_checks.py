@@ -18,6 +18,7 @@ from rba.alignment.settings import AlignSettings
 from rba.errors import ModelError
 from rba.lm import chat
 from rba.lm.adapted import is_adapter
+from rba.lm.attention import short_attention
 from rba.lm.generation import generate
 from rba.lm.sampling import Sampling
 from rba.lm.scorer import keeps_everything, score
@@ -78,7 +79,8 @@ def reads(subject: Subject) -> str:
         raise Failed(f"the template has {len(ids)} tokens, the prompt {len(prompt)} rows")
     answer = _answers(subject.speechlm)[0]
     whole = torch.tensor([[*ids, *answer]], device=lm.device)
-    logits = lm.model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[0, len(ids) - 1 : -1]
+    with short_attention(lm.device):  # in half precision other kernels would round otherwise
+        logits = lm.model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[0, len(ids) - 1 : -1]
     plain = logits.float().log_softmax(-1)[torch.arange(len(answer)), whole[0, len(ids) :]]
     return _close(_apart([plain], score(lm, [prompt], [answer], BUDGET)), subject, "from the LLM on token ids")
 
@@ -301,7 +303,8 @@ def _own_logp(speechlm: Any, heard: np.ndarray | Sequence[np.ndarray]) -> torch.
     tail = torch.tensor([answer], device=speechlm.lm.device)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    logits = speechlm.core(**inputs).logits[0, -len(answer) - 1 : -1].float().log_softmax(-1)
+    with short_attention(speechlm.lm.device):  # as in `reads`
+        logits = speechlm.core(**inputs).logits[0, -len(answer) - 1 : -1].float().log_softmax(-1)
     return logits[torch.arange(len(answer)), tail[0]]
 
 
