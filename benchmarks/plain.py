@@ -12,7 +12,7 @@ import torch
 from rba.lm.generation import Completion, left_pad
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
-from rba.lm.scoring import response_states
+from rba.lm.scoring import backbone, right_pad
 
 
 @torch.inference_mode()
@@ -69,10 +69,17 @@ def chosen_logprobs(head: Any, states_ND: torch.Tensor, labels_N: torch.Tensor) 
 
 
 def score(lm: TextLM, prompts: Sequence[torch.Tensor], answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-    """Log-probs [R_i] of each answer given its prompt embeddings [T_i, D], in one padded batch; keeps the graph."""
-    rows = response_states(lm.model, prompts, [list(answer) for answer in answers])
+    """Log-probs [R_i] of each answer given its prompt embeddings [T_i, D], in one padded batch; keeps the graph.
+
+    The kernels are those that transformers chooses, not `rba.lm.attention`'s.
+    """
+    tails = [lm.embed(list(answer[:-1])).to(prompt.dtype) for prompt, answer in zip(prompts, answers)]
+    inputs_BTD, mask_BT = right_pad([torch.cat(pair) for pair in zip(prompts, tails)])
+    states_BTD = backbone(lm.model)(inputs_embeds=inputs_BTD, attention_mask=mask_BT, use_cache=False).last_hidden_state
+    places = [slice(len(prompt) - 1, len(prompt) - 1 + len(answer)) for prompt, answer in zip(prompts, answers)]
+    states_ND = torch.cat([row_TD[place] for row_TD, place in zip(states_BTD, places)])
     labels_N = torch.tensor([token for answer in answers for token in answer], device=lm.device)
-    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), torch.cat([row[-1] for row in rows]), labels_N)
+    logp_N = chosen_logprobs(lm.model.get_output_embeddings(), states_ND, labels_N)
     return list(logp_N.split([len(answer) for answer in answers]))
 
 
