@@ -106,6 +106,8 @@ SCOPES = {
     "hibari, the engine of training": {"place": ("robustness", "clean")},
     "typed": {"place": ("robustness", "typed")},
     "Tatoeba": {"place": ("tatoeba", "all")},
+    "recorded": {"place": ("prompts", "all")},
+    "AlpacaEval": {"place": ("alpaca-eval", "all")},
     **{f"over {name}": {"against": model} for name, model in OPPONENTS.items()},
 }
 """What stands before a colon in a row's name, or in a column's."""
