@@ -9,6 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
+from torch.profiler import profile
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from rba.lm import attention as room
 from rba.lm.attention import attention, short_attention
@@ -133,3 +135,35 @@ def test_long_rows_are_left_to_torch(monkeypatch: pytest.MonkeyPatch):
     with short_attention(CPU):
         lm.model(torch.tensor([[5, 6, 7]]))
     assert not calls
+
+
+def test_long_rows_are_read_by_the_fused_kernels(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(room, "LONG", 9)
+    with short_attention(CPU), profile() as seen:
+        tiny_text_lm().model(torch.tensor([[5, 6, 7]]))
+    assert any("flash_attention" in event.key for event in seen.key_averages())
+
+
+def test_under_autocast_it_is_of_one_format_with_gradients():
+    # in a float32 model positions are turned in float32: queries and keys are wider there than values
+    lm = tiny_text_lm()
+    embeds = lm.embed([5, 6, 7])[None].detach().requires_grad_()
+
+    def real() -> list[torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return with_gradients(lm.model(inputs_embeds=embeds, use_cache=False).logits.float(), [embeds])
+
+    outside = real()
+    with short_attention(CPU):
+        within = real()
+    for own, theirs in zip(within, outside):
+        assert (own - theirs).norm() < 0.02 * theirs.norm()
+
+
+def test_one_row_of_queries_may_be_asked_of_many_rows_of_keys():
+    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    query, keys = torch.randn(1, 2, 3, 8), torch.randn(4, 2, 5, 8)
+    wanted, _ = attend(torch.nn.Identity(), query, keys, keys, None, is_causal=False)
+    with short_attention(CPU):
+        found, _ = ALL_ATTENTION_FUNCTIONS["sdpa"](torch.nn.Identity(), query, keys, keys, None, is_causal=False)
+    torch.testing.assert_close(found, wanted)

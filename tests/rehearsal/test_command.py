@@ -41,6 +41,10 @@ def test_every_stage_of_a_recipe_is_driven(name: str, place: Path, capsys: pytes
         (["speech.references=docs"], "no reference clips here (speech.references docs)"),
         (["speech.references=''"], "this engine clones voices and needs recordings"),
         (["align.reward_model=armorm"], "align.reward_model armorm"),
+        (
+            ["speech.engine=transformers:some/vits", "speech.references=''", "evaluate.conditions.names=[fast]"],
+            "this engine keeps its own pace (transformers:some/vits)",
+        ),
         (["model=org/unheard-of"], "nothing on this machine tells the class of the SpeechLM (model org/unheard-of)"),
         (["evaluate.benchmarks=[{name: x, format: manifest, source: ./none.jsonl}]"], "benchmark x has no data"),
     ],
@@ -66,3 +70,20 @@ def test_a_launcher_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch, cap
         monkeypatch.setenv(name, value)
     assert main(["run", "recipes/tiny.yaml", "--dry-run"]) == 2
     assert "one process" in capsys.readouterr().err
+
+
+def test_an_accent_that_a_stand_in_lacks_is_left_out(tmp_path: Path):
+    # only now: a dry run tells the hub's package that it is offline, before that is imported
+    from rba.evaluation.rendering import check_engines
+    from rba.recipe import load_recipe
+    from rba.rehearsal.checks import check
+    from rba.rehearsal.stand_ins import StandIns
+    from rba.rehearsal.standing import left_out, standing
+
+    words = ["speech.engine=kokoro", "evaluate.conditions.names=[clean,accent]"]
+    recipe = load_recipe(ROOT / "recipes/tiny.yaml", words)
+    check(recipe)
+    tiny = standing(recipe, StandIns(tmp_path / "made", "http://127.0.0.1:9/v1"), tmp_path / "run")
+    check_engines(tiny.evaluate.conditions, {tiny.speech.engine}, tiny.speech)
+    assert tiny.evaluate.conditions.names == ("clean",)
+    assert any("accent" in line and "kokoro" in line for line in left_out(recipe))

@@ -22,6 +22,15 @@ def test_variants_are_made_small_and_keep_what_they_change(tmp_path):
     assert tree["align"]["variants"]["long"] == {"method": "dpo", "steps": 2, "answers": 2, "beta": 0.5}
 
 
+def test_what_several_processes_need_is_left_out(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "align: {sharding: fsdp, checkpoint: sharded, rollout_server: 'openai:http://h/v1#m'}"
+    )
+    tree = small(config.to_tree(load_recipe(tmp_path / "mine.yaml")))
+    align = config.build(Recipe, tree).align
+    assert (align.sharding, align.checkpoint, align.rollout_server) == ("none", "full", "")
+
+
 @pytest.mark.parametrize("name", ["paper", "tiny", "translate", "qa", "evidence-long", "ablations", "connector"])
 def test_every_recipe_is_one_when_it_is_small(name):
     recipe = load_recipe(f"recipes/{name}.yaml")

@@ -7,7 +7,7 @@ but give bfloat16, too coarse for the scores that a softmax raises to a power: t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -24,9 +24,10 @@ _SHORT: ContextVar[bool] = ContextVar("_SHORT", default=False)
 
 @contextmanager
 def short_attention(device: torch.device) -> Iterator[None]:
-    """Within it, attention on the CPU is that of this file in the models of transformers, and plain in others.
+    """Within it, attention on the CPU is that of this file in transformers' models, of this thread alone.
 
-    Another thread's is as it was; so is that on a GPU, that of long rows, and that with a bias, a cap or a dropout.
+    All else on the CPU, in whatever thread, is torch's without its fused kernels: that of other models, and that with a
+    bias, a cap or a dropout. Attention over long rows and on a GPU is as it was.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -58,11 +59,15 @@ def _install() -> None:
         *args: Any,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        if _SHORT.get() and not args and _is_ours(query, key, attention_mask, kwargs):
+        if not _SHORT.get():
+            return usual(module, query, key, value, attention_mask, *args, **kwargs)
+        if not args and _is_ours(query, key, attention_mask, kwargs):
+            query, key, value = map(_narrowed, (query, key, value))
             mask = attention_mask if attention_mask is not None else _causal(module, query, key, kwargs)
             scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
             return attention(query, key, value, mask, scale).transpose(1, 2).contiguous(), None
-        return usual(module, query, key, value, attention_mask, *args, **kwargs)
+        with _any_kernel() if _is_long(query, key) else nullcontext():
+            return usual(module, query, key, value, attention_mask, *args, **kwargs)
 
     ALL_ATTENTION_FUNCTIONS["sdpa"] = attend
 
@@ -70,7 +75,26 @@ def _install() -> None:
 def _is_ours(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, asked: dict[str, Any]) -> bool:
     special = any(asked.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
     plain = query.device.type == "cpu" and query.ndim == 4 and (mask is None or mask.shape[1:2] == (1,))
-    return plain and not special and not asked.get("dropout") and query.shape[2] * key.shape[2] < LONG
+    paired = len(query) == len(key)  # some models ask one row of queries of every row of keys
+    return plain and paired and not special and not asked.get("dropout") and not _is_long(query, key)
+
+
+def _is_long(query: torch.Tensor, key: torch.Tensor) -> bool:
+    return query.shape[2] * key.shape[2] >= LONG
+
+
+def _any_kernel() -> AbstractContextManager[None]:
+    """Have torch choose among its kernels on the CPU."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
+
+
+def _narrowed(part: torch.Tensor) -> torch.Tensor:
+    """Queries, keys or values in the format of an autocast, as torch's own kernels take them there."""
+    if part.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+        return part
+    return part.to(torch.get_autocast_dtype("cpu"))
 
 
 def _causal(

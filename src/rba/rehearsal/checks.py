@@ -8,6 +8,7 @@ from rba.connect.stage import shipped_for
 from rba.connect.start import Start
 from rba.errors import RecipeError
 from rba.evaluation.benchmarks.sources import check_source
+from rba.evaluation.rendering import check_engines
 from rba.files import local
 from rba.inputs import is_url
 from rba.named import with_keys
@@ -33,6 +34,8 @@ def check(recipe: Recipe) -> None:
     check_clones(recipe.speech)
     if not lacks_references(recipe):
         check_bank(recipe.speech, (split for split, count in recipe.synthesis.quotas.items() if count))
+        if recipe.evaluate.conditions.names:
+            check_engines(recipe.evaluate.conditions, {recipe.speech.engine}, recipe.speech)
     for run in recipe.align.mix:
         check_task(run, recipe.task.prompt)
         speech_of(run)

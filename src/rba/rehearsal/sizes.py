@@ -47,7 +47,7 @@ SET: dict[str, Any] = {
     },
     "speech": {"workers": 1, "gate_wer": 1e6},
     "connect": {"workers": 1, "ctc": {"average": 0.0}},
-    "align": {"dtype": "float32", "sharding": "none", "rollout_server": ""},
+    "align": {"dtype": "float32", "sharding": "none", "checkpoint": "full", "rollout_server": ""},
     "evaluate": {"dtype": "float32"},
     "executor": "local",
 }

@@ -19,7 +19,8 @@ from rba.services.service import PREFIX, is_service
 
 _DROPPED = ("key_env", "price_in", "price_out", "retries")
 """Options of a server that mean nothing to one that stands in."""
-_WEIGHTLESS = ("hibari", "espeak")
+WEIGHTLESS = ("hibari", "espeak")
+"""Engines that are themselves in a dry run, as they have no weights to fetch."""
 _ROWS = 6  # of a corpus file: of requests, and of all else
 
 
@@ -116,7 +117,7 @@ class StandIns:
             return self._tell(name, served, "a speech server on this machine")
         if kind not in ("kokoro", "transformers"):
             return name
-        made = NAME if other_than != NAME else _WEIGHTLESS[0]
+        made = NAME if other_than != NAME else WEIGHTLESS[0]
         return self._tell(name, made, "an engine that says chords" if made == NAME else made)
 
     def references(self, name: str) -> str:

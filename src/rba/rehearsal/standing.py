@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from rba import config
+from rba.evaluation.listening import ACCENTED
 from rba.files import local
 from rba.inputs import is_url
 from rba.models import SHIPPED
 from rba.recipe import CONNECT, Recipe
 from rba.rehearsal.checks import lacks_references
 from rba.rehearsal.sizes import small
-from rba.rehearsal.stand_ins import StandIns
+from rba.rehearsal.stand_ins import WEIGHTLESS, StandIns
+
+ACCENT = "accent"
+"""A condition of engines that pronounce by rules, which those that stand in do not."""
 
 
 def standing(recipe: Recipe, made: StandIns, output: Path) -> Recipe:
@@ -53,6 +57,8 @@ def left_out(recipe: Recipe) -> Iterator[str]:
         yield "connect.start: the connector begins anew"
     for run in recipe.align.mix:
         yield f"align.mix: {run}"
+    if ACCENT in recipe.evaluate.conditions.names and recipe.speech.engine not in WEIGHTLESS:
+        yield f"evaluate.conditions.names: {ACCENT}, which the stand-in of {recipe.speech.engine} does not have"
     for one in recipe.evaluate.benchmarks:
         if not is_here(one.source):
             yield f"evaluate.benchmarks: {one.name}, whose data are not on this machine"
@@ -83,6 +89,8 @@ def _place_speech(recipe: Recipe, tree: dict[str, Any], made: StandIns) -> None:
         speech["gate_asr"] = made.recogniser(recipe.speech.gate_asr)
     if lacks_references(recipe):
         speech["references"] = made.references(recipe.speech.references)
+    if speech["engine"] not in ACCENTED:
+        conditions["names"] = [name for name in conditions["names"] if name != ACCENT]
     if "engine" in recipe.evaluate.conditions.names:
         conditions["engine"] = made.engine(recipe.evaluate.conditions.engine, other_than=speech["engine"])
 
