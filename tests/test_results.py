@@ -42,6 +42,16 @@ MODELS = {
     "RBA-Group, λ = 0.02": ["group-lam-0.02"],
     "RBA-Group, λ = 0.02, all pairs, paid for recall and similarity": ["group-lam-0.02-paid"],
     f"RBA-Group, {FRESH}": ["group-fresh", "rba-group-fresh"],
+    "RBA-Group, β = 0.02": ["group-beta-0.02"],
+    "RBA-Group, β = 0.5": ["group-beta-0.5"],
+    "RBA-Group with reference": ["group-reference"],
+    "RBA-Group, two voices": ["group-2-voices"],
+    "RBA-Group, answers renewed every eight updates": ["group-refreshed"],
+    "RBA-Group, half the instructions": ["group-half-data"],
+    "RBA-Group, mean cross-entropy": ["group-mean-ce"],
+    "the latter, β = 0.02": ["fresh-beta-0.02"],
+    "the latter, β = 0.5": ["fresh-beta-0.5"],
+    "the latter, two voices": ["fresh-2-voices"],
     "GRPO": ["grpo"],
     "GRPO, paid for similarity": ["grpo-similarity"],
     "RLOO": ["rloo"],
@@ -113,7 +123,8 @@ SCOPES = {
 """What stands before a colon in a row's name, or in a column's."""
 NAMED = re.compile(r"\]\(([\w-]+)\.json\)")
 CONDITIONS = {"clean": "clean", "other accent": "accent", "telephone": "telephone", "hall": "hall"}
-CONDITIONS |= {"noise 10 dB": "noise-10", "noise 0 dB": "noise-0"}
+CONDITIONS |= {f"noise {decibels} dB": f"noise-{decibels}" for decibels in (20, 10, 5, 0)}
+CONDITIONS |= {"room": "room", "fast": "fast", "slow": "slow"}
 INTERVAL = re.compile(r"([+-]?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
 FIGURE = re.compile(r"([+-]?[\d.]+)(?: \[(-?[\d.]+), (-?[\d.]+)\])?")
 
