@@ -59,35 +59,25 @@ def test_the_saved_model_has_the_same_form(places: dict[int, Path], case: str):
             assert (ours / name).read_text() == (theirs / name).read_text(), name
 
 
+RESUMPTIONS = pytest.mark.parametrize(("case", "kind"), [(RESUMED, "sharded"), (FULL, "parts")])
+"""With a whole checkpoint, and full fine-tuning with one in parts."""
+
+
 @pytest.mark.slow
-def test_a_run_goes_on_divided_or_whole(places: dict[int, Path]):
-    wanted = weights(places[0] / "whole", RESUMED)
-    assert_same(weights(places[2] / "alone-then-sharded", RESUMED), wanted)
+@RESUMPTIONS
+def test_a_run_goes_on_divided_or_whole(places: dict[int, Path], case: str, kind: str):
+    wanted = weights(places[0] / "whole", case)
+    assert_same(weights(places[2] / f"alone-then-{kind}", case), wanted)
     with one_thread():
-        records = together.train(places[2] / "sharded-then-alone", RESUMED)
+        records = together.train(places[2] / f"{kind}-then-alone", case)
     assert records[0]["step"] == together.HALF + 1
-    assert_same(weights(places[2] / "sharded-then-alone", RESUMED), wanted)
+    assert_same(weights(places[2] / f"{kind}-then-alone", case), wanted)
 
 
 @pytest.mark.slow
-def test_a_divided_run_goes_on_to_the_same_bits(places: dict[int, Path]):
-    found, wanted = (weights(places[2] / place, RESUMED) for place in ("sharded-twice", "sharded"))
-    assert_same(found, wanted, 0.0)
-
-
-@pytest.mark.slow
-def test_full_fine_tuning_in_parts_goes_on_with_one_process_and_from_one(places: dict[int, Path]):
-    wanted = weights(places[0] / "whole", FULL)
-    assert_same(weights(places[2] / "alone-then-parts", FULL), wanted)
-    with one_thread():
-        records = together.train(places[2] / "parts-then-alone", FULL)
-    assert records[0]["step"] == together.HALF + 1
-    assert_same(weights(places[2] / "parts-then-alone", FULL), wanted)
-
-
-@pytest.mark.slow
-def test_full_fine_tuning_in_parts_goes_on_to_the_same_bits(places: dict[int, Path]):
-    found, wanted = (weights(places[2] / place, FULL) for place in ("parts-twice", "sharded"))
+@RESUMPTIONS
+def test_a_divided_run_goes_on_to_the_same_bits(places: dict[int, Path], case: str, kind: str):
+    found, wanted = (weights(places[2] / place, case) for place in (f"{kind}-twice", "sharded"))
     assert_same(found, wanted, 0.0)
 
 

@@ -24,7 +24,7 @@ from rba.models.adapters import adapter_parameters, add_lora, reference
 from rba.models.audio_lm import AudioLM
 from rba.models.families import is_published
 from rba.models.load import load_speechlm
-from rba.testing.tiny_audio_lm import BUILDERS, save_tiny_audio_lm, tiny_audio_lm
+from rba.testing.tiny_audio_lm import BUILDERS, NOT_SHARED, save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_utterances import tiny_wave
 
 ANSWERS = [[40, 41, 42, 2], [50, 2], [60, 61, 62, 63, 64, 2]]
@@ -64,9 +64,6 @@ def test_log_probs_are_those_of_the_models_own_forward_pass(speechlm: AudioLM):
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         own = speechlm.core(**inputs).logits[0, len(prompt) - 1 : -1].log_softmax(-1)[range(len(answer)), answer]
         torch.testing.assert_close(score(speechlm.lm, [prompt], [answer], 512)[0], own, atol=1e-5, rtol=0)
-
-
-NOT_SHARED = ("gemma3n", "gemma4", "gemma4_unified", "nemotron_h_omni")
 
 
 @pytest.mark.parametrize("family", each(name for name in BUILDERS if name not in NOT_SHARED))

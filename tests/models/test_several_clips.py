@@ -18,7 +18,7 @@ from rba.models import turns
 from rba.models.adapters import adapter_parameters, add_lora
 from rba.models.clips import clips_of
 from rba.models.told import told
-from rba.testing.tiny_audio_lm import AUDIO_TEMPLATE, BUILDERS, tiny_audio_lm, tiny_audio_tokenizer
+from rba.testing.tiny_audio_lm import AUDIO_TEMPLATE, BUILDERS, NOT_SHARED, tiny_audio_lm, tiny_audio_tokenizer
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_wave
 
@@ -103,9 +103,6 @@ def test_one_clip_in_a_list_is_the_clip_itself(family: str):
     features = speechlm.encode(UNEVEN)
     pairs = zip(speechlm.prompts(features), speechlm.prompts([[feature] for feature in features]), strict=True)
     assert all(torch.equal(plain, listed) for plain, listed in pairs)
-
-
-NOT_SHARED = ("gemma3n", "gemma4", "gemma4_unified", "nemotron_h_omni")
 
 
 @pytest.mark.parametrize("family", each(name for name in [COMPACT, *TOGETHER] if name not in NOT_SHARED))

@@ -88,6 +88,8 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "nemotron_h_omni": seeing.nemotron_omni,
 }
 """A configuration and a processor for each family, made with a tokenizer."""
+NOT_SHARED = ("gemma3n", "gemma4", "gemma4_unified", "nemotron_h_omni")
+"""Families of which prompts are not shared: layers have windows or states."""
 
 STAND_INS = ("fun_asr_nano", "granite_speech", "granite_speech_plus")
 """The families whose own processor needs a package that rba does not install: theirs is a stand-in, not to be saved."""
