@@ -48,23 +48,30 @@ def _install() -> None:
     """Have transformers ask here first, once a process; outside of `short_attention` all stays as it is."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+    from rba.lm.grouped import Kept
+
     usual = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
     def attend(
         module: torch.nn.Module,
         query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
+        key: Any,
+        value: Any,
         attention_mask: torch.Tensor | None,
         *args: Any,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
+        scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        if isinstance(key, Kept):  # and so are the values
+            if not args and not _is_special(kwargs):
+                mixed_BHD = key.layer.attend(query[:, :, 0], scale)
+                return mixed_BHD[:, None].to(query.dtype), None
+            key, value = key.whole(), value.whole()
         if not _SHORT.get():
             return usual(module, query, key, value, attention_mask, *args, **kwargs)
         if not args and _is_ours(query, key, attention_mask, kwargs):
             query, key, value = map(_narrowed, (query, key, value))
             mask = attention_mask if attention_mask is not None else _causal(module, query, key, kwargs)
-            scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
             return attention(query, key, value, mask, scale).transpose(1, 2).contiguous(), None
         with _any_kernel() if _is_long(query, key) else nullcontext():
             return usual(module, query, key, value, attention_mask, *args, **kwargs)
@@ -73,10 +80,15 @@ def _install() -> None:
 
 
 def _is_ours(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, asked: dict[str, Any]) -> bool:
-    special = any(asked.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
     plain = query.device.type == "cpu" and query.ndim == 4 and (mask is None or mask.shape[1:2] == (1,))
     paired = len(query) == len(key)  # some models ask one row of queries of every row of keys
-    return plain and paired and not special and not asked.get("dropout") and not _is_long(query, key)
+    return plain and paired and not _is_special(asked) and not _is_long(query, key)
+
+
+def _is_special(asked: dict[str, Any]) -> bool:
+    """Whether more than a softmax of products is asked for."""
+    special = any(asked.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
+    return special or bool(asked.get("dropout"))
 
 
 def _is_long(query: torch.Tensor, key: torch.Tensor) -> bool:

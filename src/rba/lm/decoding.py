@@ -18,6 +18,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from rba.lm.cache import RoomyLayer, roomy_cache, take_rows
+from rba.lm.grouped import group, groupable
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.packing import Packed
@@ -203,12 +204,30 @@ _REFUSED: dict[type, str] = {}
 
 
 class Decoding:
-    """Up to `steps` steps behind the `cache`, which is theirs, in the fastest way that the LLM and its device allow."""
+    """Up to `steps` steps of `answers` to each prompt in the `cache`, in the fastest way of the LLM and its device.
 
-    def __init__(self, lm: TextLM, cache: DynamicCache, mask_BT: torch.Tensor, position_B: torch.Tensor, steps: int):
+    The `cache` is theirs from now on. `mask_PT` [P, T] says which positions of the prompts are real, `position_P` [P]
+    is that of each prompt's last token.
+    """
+
+    def __init__(
+        self,
+        lm: TextLM,
+        cache: DynamicCache,
+        mask_PT: torch.Tensor,
+        position_P: torch.Tensor,
+        steps: int,
+        answers: int = 1,
+    ):
         self._kind, self._device = type(backbone(lm.model)), lm.device
+        replayed = steps >= WORTH and self._kind not in _REFUSED and repeatable(lm, cache)
+        if not replayed and groupable(lm.model, cache, lm.device):
+            group(cache, mask_PT, answers)
+        elif answers > 1:
+            take_rows(cache, torch.arange(len(mask_PT), device=lm.device).repeat_interleave(answers))
+        mask_BT, position_B = (each.repeat_interleave(answers, 0) for each in (mask_PT, position_P))
         self.way: Stepwise | Replayed
-        if steps >= WORTH and self._kind not in _REFUSED and repeatable(lm, cache):
+        if replayed:
             record = partial(graph, device=lm.device)
             self.way = Replayed(lm.model, cache, mask_BT, position_B, steps, record)
         else:

@@ -81,8 +81,8 @@ def _embeds(lm: TextLM, prompt: list[int] | torch.Tensor) -> torch.Tensor:
 def _generate_batch(
     lm: TextLM, embeds: list[torch.Tensor], sampling: Sampling, seeds: list[int], group: int
 ) -> list[Completion]:
-    """Prefill the prompts, repeat the cache for the group, decode until every row has ended."""
-    from rba.lm.cache import roomy_cache, take_rows
+    """Prefill the prompts, decode the answers of their groups until every row has ended."""
+    from rba.lm.cache import roomy_cache
     from rba.lm.decoding import Decoding
 
     inputs_BTD, mask_BT = left_pad(embeds)
@@ -95,11 +95,8 @@ def _generate_batch(
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    if group > 1:
-        take_rows(cache, torch.arange(len(embeds), device=lm.device).repeat_interleave(group))
     # a contiguous matrix, as in `rba.lm.decoding`
     logits_BV = vocabulary_head(lm.model)(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
-    mask_BT, position_B = mask_BT.repeat_interleave(group, 0), positions_BT[:, -1].repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)
     ends = torch.tensor(lm.end_ids, device=lm.device)
     ids: list[list[int]] = [[] for _ in seeds]
@@ -120,7 +117,7 @@ def _generate_batch(
         left = sampling.max_new_tokens - step - 1
         if not live or not left:
             break
-        decoding = decoding or Decoding(lm, cache, mask_BT, position_B, left)
+        decoding = decoding or Decoding(lm, cache, mask_BT, positions_BT[:, -1], left, group)
         if (index_B := decoding.compact(live, len(rows))) is not None:
             rows, token_B = [rows[place] for place in live], token_B[index_B]
         logits_BV = decoding.logits(token_B)
