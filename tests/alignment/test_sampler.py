@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from services.fault_server import serving
 
 from rba.alignment.sampler import ServedSampler, load_sampler
 from rba.alignment.stage import _rollout_folder, align
@@ -24,16 +24,17 @@ from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.scorer import score
 from rba.models.adapters import adapter_parameters, add_lora, save_lora_alone
+from rba.testing.local_server import answering
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
 from rba.testing.tiny_speechlm import tiny_speechlm
 from rba.testing.tiny_utterances import tiny_utterances
+from rba.testing.tiny_vllm import TinyVllm
 from rba.workspace import StageFolder
 
 from .conftest import SMALL, Bench, variety
 from .drawn import furthest, moved, served
 from .launched import ROOT
-from .vllm_server import Vllm
 
 
 @pytest.fixture(autouse=True)
@@ -42,16 +43,16 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def vllm() -> Vllm:
+def vllm() -> TinyVllm:
     """A server of the tiny SpeechLM's LLM."""
-    return Vllm()
+    return TinyVllm(tiny_text_lm)
 
 
 @pytest.fixture
-def server(vllm: Vllm) -> Iterator[str]:
+def server(vllm: TinyVllm) -> Iterator[str]:
     """Its name in a recipe."""
-    with serving(vllm.server()) as state:
-        yield f"openai:{state.url}?retries=0&concurrency=2#m"
+    with answering(vllm) as url:
+        yield f"openai:{url}?retries=0&concurrency=2#m"
 
 
 def texts(made, step: int) -> list[str]:
@@ -59,7 +60,7 @@ def texts(made, step: int) -> list[str]:
 
 
 def test_its_answers_have_the_policys_log_probs_before_and_after_updates(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path
 ):
     made = served(bench, tmp_path, server)
     add_lora(bench.speechlm, 4, 8, seed=1)
@@ -74,7 +75,7 @@ def test_its_answers_have_the_policys_log_probs_before_and_after_updates(
 
 
 def test_every_policy_has_its_own_adapter_and_none_is_left_behind(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path
 ):
     made = served(bench, tmp_path, server)
     moved(bench)
@@ -88,7 +89,7 @@ def test_every_policy_has_its_own_adapter_and_none_is_left_behind(
 
 
 def test_runs_of_the_same_weights_do_not_take_each_others_adapter(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path
 ):
     moved(bench)
     for name in "ab":
@@ -96,7 +97,7 @@ def test_runs_of_the_same_weights_do_not_take_each_others_adapter(
     assert len(set(vllm.loads)) == 2
 
 
-def test_an_adapter_that_a_killed_run_left_is_loaded_anew(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+def test_an_adapter_that_a_killed_run_left_is_loaded_anew(bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path):
     moved(bench)
     served(bench, tmp_path, server).tasks(1)
     vllm.adapters[vllm.loads[0]] = tiny_text_lm(1)
@@ -105,7 +106,7 @@ def test_an_adapter_that_a_killed_run_left_is_loaded_anew(bench: Bench, vllm: Vl
 
 
 def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_others(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path
 ):
     moved(bench)
     first = texts(served(bench, tmp_path, server), 1)
@@ -118,44 +119,48 @@ def test_a_resumed_run_has_the_answers_that_it_had_though_the_server_gives_other
 
 
 def test_another_model_behind_the_server_is_refused_and_the_right_one_asked_anew(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path
 ):
-    vllm.seed = 1
+    vllm.load = partial(tiny_text_lm, 1)
     with pytest.raises(ModelError, match=r"another model.*nats a token.*serve the SpeechLM's own LLM, tiny-0"):
         served(bench, tmp_path, server).tasks(0)
-    vllm.seed = 0
+    vllm.load = tiny_text_lm
     assert furthest(bench, served(bench, tmp_path, server), 0) < 1e-4
 
 
 @pytest.mark.parametrize("step", [0.02, 0.1])
 def test_a_server_that_leaves_the_adapter_out_is_noticed_however_little_it_does(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path, step: float
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path, step: float
 ):
     add_lora(bench.speechlm, 4, 8, seed=1)
     with torch.no_grad():
         for parameter in adapter_parameters(bench.speechlm):
             parameter.add_(step)
-    vllm.lacks = "the adapter's modules"
+    vllm.lora_modules = ["lm_head"]
     with pytest.raises(ModelError, match=r"leaves the adapter out.*--lora-target-modules|another model"):
         served(bench, tmp_path, server).tasks(1)
-    vllm.lacks = ""
+    vllm.lora_modules = []
     assert furthest(bench, served(bench, tmp_path, server), 1) < 1e-4
 
 
 @pytest.mark.parametrize(
-    ("lacks", "says"),
+    ("started", "says"),
     [
-        ("embeddings", r"status 400: prompt_embeds are not enabled.*--enable-prompt-embeds"),
-        ("adapters", r"no such endpoint: Not Found.*load_lora_adapter.*VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
-        ("the folder", r"No adapter found.*it must find .*/served/rba-\w+-\w+ under this path"),
-        ("rank", r"500 LoRA rank 4 is greater than max_lora_rank 2.*--max-lora-rank 4 or more"),
-        ("token ids", r"no token ids.*newer vLLM"),
+        ({"takes_embeddings": False}, r"status 400: .*prompt_embeds are not enabled.*--enable-prompt-embeds"),
+        (
+            {"takes_adapters": False},
+            r"no such endpoint: .*Not Found.*load_lora_adapter.*VLLM_ALLOW_RUNTIME_LORA_UPDATING=True",
+        ),
+        ({"root": ROOT}, r"No adapter found.*it must find .*/served/rba-\w+-\w+ under this path"),
+        ({"max_lora_rank": 2}, r"500 .*LoRA rank 4 is greater than max_lora_rank 2.*--max-lora-rank 4 or more"),
+        ({"gives_ids": False}, r"no token ids.*newer vLLM"),
     ],
 )
 def test_a_server_that_was_started_otherwise_is_told_how(
-    bench: Bench, vllm: Vllm, server: str, tmp_path: Path, lacks: str, says: str
+    bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path, started: dict[str, Any], says: str
 ):
-    vllm.lacks = lacks
+    for key, value in started.items():
+        setattr(vllm, key, value)
     moved(bench)
     with pytest.raises(ModelError, match=says) as caught:
         served(bench, tmp_path, server).tasks(1)
@@ -163,10 +168,10 @@ def test_a_server_that_was_started_otherwise_is_told_how(
     assert vllm.adapters == {} and list((tmp_path / "served").iterdir()) == []
 
 
-def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Bench, vllm: Vllm, tmp_path: Path):
+def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Bench, vllm: TinyVllm, tmp_path: Path):
     moved(bench)
-    with serving(vllm.server()) as state:
-        name = f"openai:{state.url}?retries=0#m"
+    with answering(vllm) as url:
+        name = f"openai:{url}?retries=0#m"
         made = served(bench, tmp_path, name)
         made.tasks(1)
     with pytest.raises(ModelError, match=r"failed 1 times.*check that the server runs"):
@@ -174,7 +179,7 @@ def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Be
     assert list((tmp_path / "served").iterdir()) == []
 
 
-def test_two_processes_draw_from_one_policy_on_one_server(bench: Bench, vllm: Vllm, server: str, tmp_path: Path):
+def test_two_processes_draw_from_one_policy_on_one_server(bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "alignment.drawn", str(tmp_path), server]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
@@ -195,7 +200,7 @@ def test_the_model_in_memory_draws_where_no_server_is_named(bench: Bench, tmp_pa
         assert draw(prompts, range(3), 1) == generate(bench.speechlm.lm, prompts, sampling, range(3))
 
 
-def test_a_whole_training_leaves_nothing_of_the_server_in_its_stage(vllm: Vllm, server: str, tmp_path: Path):
+def test_a_whole_training_leaves_nothing_of_the_server_in_its_stage(vllm: TinyVllm, server: str, tmp_path: Path):
     settings = replace(SMALL, rollout_server=server, refresh="online", answers=2)
     folder = StageFolder(tmp_path / "align" / "grpo")
     folder.open("mark")
@@ -219,7 +224,7 @@ class Killed(Exception):
 
 
 def test_a_training_that_was_killed_ends_with_the_same_bits_though_the_server_gives_other_answers(
-    vllm: Vllm, server: str, tmp_path: Path
+    vllm: TinyVllm, server: str, tmp_path: Path
 ):
     settings = replace(SMALL, rollout_server=server, refresh="online", answers=2, checkpoint_minutes=0.0)
 

@@ -22,13 +22,18 @@ def test_variants_are_made_small_and_keep_what_they_change(tmp_path):
     assert tree["align"]["variants"]["long"] == {"method": "dpo", "steps": 2, "answers": 2, "beta": 0.5}
 
 
-def test_what_several_processes_need_is_left_out(tmp_path):
-    (tmp_path / "mine.yaml").write_text(
-        "align: {sharding: fsdp, checkpoint: sharded, rollout_server: 'openai:http://h/v1#m'}"
+def test_what_several_processes_need_stays_and_the_cluster_is_on_this_machine(tmp_path):
+    asked = (
+        "align: {sharding: fsdp, checkpoint: sharded, rollout_server: 'openai:http://h/v1#m', mix: [a, b]}\n"
+        "executor: ray\nray: {address: 'head:6379', synthesis: {gpus: 1, count: 16}}"
     )
-    tree = small(config.to_tree(load_recipe(tmp_path / "mine.yaml")))
-    align = config.build(Recipe, tree).align
-    assert (align.sharding, align.checkpoint, align.rollout_server) == ("none", "full", "")
+    (tmp_path / "mine.yaml").write_text(asked)
+    tiny = config.build(Recipe, small(config.to_tree(load_recipe(tmp_path / "mine.yaml"))))
+    align, workers = tiny.align, tiny.ray.synthesis
+    assert (align.sharding, align.checkpoint, align.mix) == ("fsdp", "sharded", ("a", "b"))
+    assert (tiny.executor, tiny.ray.address, workers.count, workers.gpus) == ("ray", "local", 2, 0)
+    assert tiny.synthesis.shard_size == 2 * tiny.synthesis.batch  # a batch for each worker
+    assert align.checkpoint_minutes == 0  # a state is written
 
 
 @pytest.mark.parametrize("name", ["paper", "tiny", "translate", "qa", "evidence-long", "ablations", "connector"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rba import paid
 from rba.alignment.mix import check_task, speech_of
 from rba.connect.stage import shipped_for
@@ -28,7 +30,7 @@ def check(recipe: Recipe) -> None:
             "a dry run is the work of one process", "--dry-run", "start it without torchrun or accelerate"
         )
     with with_keys(recipe):
-        check_models(recipe)
+        check_models(_here(recipe))
         if recipe.model == CONNECT:
             shipped_for(recipe.connect) if recipe.connect.connector == "shipped" else Start(recipe.connect)
     check_clones(recipe.speech)
@@ -42,6 +44,13 @@ def check(recipe: Recipe) -> None:
     for benchmark in recipe.evaluate.benchmarks:
         check_source(benchmark)
     paid.warn(recipe)
+
+
+def _here(recipe: Recipe) -> Recipe:
+    """The recipe without a file of texts that would have to be fetched."""
+    if not is_url(recipe.synthesis.texts):
+        return recipe
+    return replace(recipe, synthesis=replace(recipe.synthesis, texts=""))
 
 
 def lacks_references(recipe: Recipe) -> bool:

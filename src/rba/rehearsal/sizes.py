@@ -38,20 +38,23 @@ MOST: dict[str, Any] = {
 }
 """No more than this of a number; one that is less stays, among them 0 where it means none."""
 
+WORKERS = {"count": 2, "cpus": 0.5, "gpus": 0.0}
+"""Of a stage on Ray: a single core has room for them."""
+
 SET: dict[str, Any] = {
     # what a tiny teacher writes is not to be judged: lengths and likeness keep nothing out
     "synthesis": {
         **{"min_words": 1, "max_words": 1000, "max_chars": 10_000, "max_answer_words": 0, "query_tokens": 96},
-        **{"near_duplicate": 0.0, "split_distance": 0.0, "batch": 12, "shard_size": 12, "attempts": 10.0},
+        **{"near_duplicate": 0.0, "split_distance": 0.0, "batch": 6, "shard_size": 12, "attempts": 10.0},
         "answer": {"max_new_tokens": 48},
     },
     "speech": {"workers": 1, "gate_wer": 1e6},
-    "connect": {"workers": 1, "ctc": {"average": 0.0}},
-    "align": {"dtype": "float32", "sharding": "none", "checkpoint": "full", "rollout_server": ""},
+    "connect": {"workers": 1, "ctc": {"average": 0.0}, "checkpoint_minutes": 0.0},
+    "align": {"dtype": "float32", "checkpoint_minutes": 0.0},  # a state is written after every update
     "evaluate": {"dtype": "float32"},
-    "executor": "local",
+    "ray": {"address": "local", "synthesis": WORKERS, "speech": WORKERS},
 }
-"""What a handful of items and one process need."""
+"""What a handful of items on this machine needs."""
 
 
 def capped(tree: Mapping[str, Any], most: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,6 +85,6 @@ def small(tree: Mapping[str, Any]) -> dict[str, Any]:
     benchmarks = [{**one, "items": min(one["items"] or 2, 2), "max_new_tokens": 6} for one in evaluate["benchmarks"]]
     return {
         **result,
-        "align": {**align, "variants": variants, "mix": []},
+        "align": {**align, "variants": variants},
         "evaluate": {**evaluate, "benchmarks": benchmarks},
     }

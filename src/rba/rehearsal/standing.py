@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rba.models import SHIPPED
 from rba.recipe import CONNECT, Recipe
 from rba.rehearsal.checks import lacks_references
 from rba.rehearsal.sizes import small
-from rba.rehearsal.stand_ins import WEIGHTLESS, StandIns
+from rba.rehearsal.stand_ins import StandIns
 
 ACCENT = "accent"
 """A condition of engines that pronounce by rules, which those that stand in do not."""
@@ -29,11 +29,14 @@ def standing(recipe: Recipe, made: StandIns, output: Path) -> Recipe:
     tree |= {"output": str(output), "teacher": made.llm(recipe.teacher)}
     _place_speechlm(recipe, tree, made)
     _place_speech(recipe, tree, made)
+    if is_url(recipe.synthesis.texts):
+        tree["synthesis"]["texts"] = made.texts(recipe.synthesis.texts)
     tree["synthesis"]["embedder"] = made.embedder(recipe.synthesis.embedder)
     align = tree["align"]
     align["judge"] = made.judge(recipe.align.judge or recipe.teacher)  # a teacher that judges writes a mark, too
+    align["mix"] = [made.mixed(run, recipe.seed) for run in recipe.align.mix]
     for settings in (align, *align["variants"].values()):
-        _place(settings, made, ("embedder", "reward_model"))
+        _place(settings, made, ("embedder", "reward_model", "rollout_server"))
         _replace(settings, "token_teacher", made.llm)
     for settings in align["variants"].values():
         _replace(settings, "judge", made.judge)
@@ -41,27 +44,15 @@ def standing(recipe: Recipe, made: StandIns, output: Path) -> Recipe:
     _place(evaluate, made, ("embedder", "reward_model"))
     _replace(evaluate, "judge", made.llm)
     _replace(evaluate, "cascade", made.recogniser)
+    if not has_ray():
+        tree["executor"] = "local"
     evaluate["benchmarks"] = [one for one in evaluate["benchmarks"] if is_here(one["source"])]
     return config.build(Recipe, tree)
 
 
-def left_out(recipe: Recipe) -> Iterator[str]:
-    """What of a recipe a dry run does not drive, a line each."""
-    if recipe.align.rollout_server:
-        yield "align.rollout_server: self-samples are drawn in this process"
-    if recipe.align.sharding != "none":
-        yield "align.sharding: there is one process"
-    if recipe.cluster:
-        yield "executor: ray: synthesis and speech are done in this process"
-    if recipe.connect.start and recipe.model == CONNECT:
-        yield "connect.start: the connector begins anew"
-    for run in recipe.align.mix:
-        yield f"align.mix: {run}"
-    if ACCENT in recipe.evaluate.conditions.names and recipe.speech.engine not in WEIGHTLESS:
-        yield f"evaluate.conditions.names: {ACCENT}, which the stand-in of {recipe.speech.engine} does not have"
-    for one in recipe.evaluate.benchmarks:
-        if not is_here(one.source):
-            yield f"evaluate.benchmarks: {one.name}, whose data are not on this machine"
+def has_ray() -> bool:
+    """Whether Ray is installed."""
+    return find_spec("ray") is not None
 
 
 def is_here(source: str) -> bool:
@@ -83,8 +74,6 @@ def _place_speechlm(recipe: Recipe, tree: dict[str, Any], made: StandIns) -> Non
 def _place_speech(recipe: Recipe, tree: dict[str, Any], made: StandIns) -> None:
     speech, conditions = tree["speech"], tree["evaluate"]["conditions"]
     speech["engine"] = made.engine(recipe.speech.engine)
-    if recipe.align.mix:
-        speech["voices"] = 2  # other runs may have more than this one's
     if recipe.speech.gate:
         speech["gate_asr"] = made.recogniser(recipe.speech.gate_asr)
     if lacks_references(recipe):

@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import soundfile
@@ -17,7 +16,7 @@ from rba.data import audio, seeds
 from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
-from rba.testing.local_server import running
+from rba.testing.local_server import answering
 from rba.testing.tiny_utterances import tiny_wave
 from rba.testing.tiny_writer import tiny_writer
 
@@ -107,43 +106,8 @@ def spoken(payload: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """The list of models."""
-        self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
-
-    def do_POST(self) -> None:
-        """An answer, or the reason why there is none with status 400."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer: TinyServer = self.server.answer  # type: ignore[attr-defined]
-        try:
-            form = self.headers["Content-Type"].startswith("multipart/")
-            self._send(200, answer(self.path, {} if form else json.loads(body)))
-        except (ValueError, KeyError, TypeError) as error:
-            self._send(400, {"error": {"message": f"{type(error).__name__}: {error}"}})
-
-    def _send(self, status: int, answer: Any) -> None:
-        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 256
-
-
 @contextlib.contextmanager
 def tiny_server() -> Iterator[str]:
     """Its base address, up to and with /v1, while the block runs."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.answer = TinyServer()  # type: ignore[attr-defined]
-    with running(server) as address:
-        yield f"{address}/v1"
+    with answering(TinyServer()) as address:
+        yield address
