@@ -26,12 +26,15 @@ from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from services.vllm import Vllm, vllm  # noqa: E402
 
 from rba.cluster.connection import connected  # noqa: E402
 from rba.cluster.settings import RaySettings, Workers  # noqa: E402
 from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
+
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def pytest_configure() -> None:
@@ -69,6 +72,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def weights() -> Callable[[str], str]:
     """`weights(name)`: the folder of a registry model, fetched once into the cache."""
     return resolve
+
+
+@pytest.fixture(scope="session")
+def smollm_server(weights: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
+    """A real vLLM around SmolLM2 in float32 that takes prompts as embeddings, and adapters."""
+    options = ["--dtype", "float32", "--max-model-len", "512", "--enable-prompt-embeds"]
+    options += ["--enable-lora", "--max-lora-rank", "16", "--lora-target-modules", *LORA_TARGETS]
+    folder, log = weights("smollm2-135m-instruct"), tmp_path_factory.mktemp("vllm") / "log"
+    with vllm(folder, "policy", log, *options) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,14 @@
-"""A real vLLM around SmolLM2: `RBA_TEST_VLLM=COMMAND` names it, as it is installed in an environment of its own."""
+"""Self-samples by a real vLLM around SmolLM2."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 import torch
+from services.vllm import NAMED, Vllm
 
 from rba.alignment.sampler import load_sampler
 from rba.alignment.settings import LoraSettings
@@ -25,51 +20,18 @@ from rba.models.load import load_speechlm
 
 from .conftest import SMALL
 
-NAME, LAST = "smollm2-135m-instruct", 300
 REQUESTS = ["What is the capital of France?", "How do I boil an egg?", "Name three colours.", "Why is the sky blue?"]
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-pytestmark = [
-    pytest.mark.weights,
-    pytest.mark.skipif("RBA_TEST_VLLM" not in os.environ, reason="RBA_TEST_VLLM names no vLLM"),
-]
+pytestmark = [pytest.mark.weights, NAMED]
 
 
-@pytest.fixture(scope="module")
-def server(weights, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its name in a recipe, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [os.environ["RBA_TEST_VLLM"], "serve", weights(NAME), "--served-model-name", "policy"]
-    command += ["--port", str(port), "--max-model-len", "512", "--enforce-eager", "--enable-prompt-embeds"]
-    command += ["--enable-lora", "--max-lora-rank", "16", "--lora-target-modules", *TARGETS]
-    env = {**os.environ, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with log.open("w") as said, subprocess.Popen(command, env=env, stdout=said, stderr=said) as running:
-        try:
-            _wait(f"http://127.0.0.1:{port}/health", running, log)
-            yield f"openai:http://127.0.0.1:{port}/v1?retries=1#policy"
-        finally:
-            running.terminate()
-
-
-def _wait(url: str, running: subprocess.Popen, log: Path) -> None:
-    for _ in range(LAST):
-        assert running.poll() is None, log.read_text()[-3000:]
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(1)
-    raise AssertionError(f"no answer in {LAST} s: {log.read_text()[-3000:]}")
-
-
-def test_it_draws_from_every_policy_that_it_is_handed(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_it_draws_from_every_policy_that_it_is_handed(
+    smollm_server: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     speechlm = load_speechlm("shipped", "float32")
     monkeypatch.setenv("RBA_CACHE", str(tmp_path / "cache"))  # what another vLLM said is not to be found again
     cool = Sampling(0.7, 0.95, 24)  # log-probs are the model's own, whatever the temperature
-    settings = replace(SMALL, rollout_server=server, sample=cool, lora=LoraSettings(rank=16, alpha=32))
+    settings = replace(SMALL, rollout_server=smollm_server.named(), sample=cool, lora=LoraSettings(rank=16, alpha=32))
     sampler = load_sampler(speechlm, settings, tmp_path / "served")
     prompts = speechlm.text_prompts(REQUESTS)
 

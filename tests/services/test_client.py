@@ -167,6 +167,24 @@ def test_a_refusal_is_one_line_and_is_not_tried_again(status, says, monkeypatch)
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"error": {"message": "Too\\nmany.", "code": 400}}', r"status 400: Too many\. \("),
+        ('{"detail": "Not Found"}', r'status 400: \{"detail": "Not Found"\} \('),
+        ('{"error": "no"}', r'status 400: \{"error": "no"\} \('),
+        ("[" * 5000, r"status 400: \["),
+        ("maximum context length is 512 tokens", "longer context.*--max-model-len"),
+        ("max_tokens=9 cannot be greater than max_model_len=8", "--max-model-len.*fewer tokens"),
+    ],
+)
+def test_what_a_server_says_of_a_refusal_is_told_with_what_mends_it(body, says):
+    refusing = FaultServer(echo, lambda text, number: f"400 {body}")
+    with serving(refusing) as state, pytest.raises(ModelError, match=says) as caught:
+        client(state).post_all("chat/completions", [ask(1)], read)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_redirect_says_where_to():
     moved = FaultServer(echo, lambda text, number: "307", said={"Location": "https://host/v2/chat"})
     with serving(moved) as state, pytest.raises(ModelError, match="elsewhere, status 307: to https://host/v2/chat"):

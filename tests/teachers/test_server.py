@@ -75,8 +75,25 @@ def test_requests_begin_with_the_pre_query_header_and_their_first_words(lm, fold
     opener = lm.tokenizer("What is", add_special_tokens=False)["input_ids"]
     assert [p["prompt"] for p in state.payloads] == [header + opener, header]
     assert [p["seed"] for p in state.payloads] == [(2**40 + 3) % 2**31, 4]
-    assert "<|im_start|>" in state.payloads[0]["stop"]
+    for asked in state.payloads:
+        # by their words for servers that read their own text whole, by number for those that leave them out of it
+        assert set(asked["stop"]) == {"<|im_start|>", "<|im_end|>"}
+        assert lm.tokenizer.convert_ids_to_tokens(asked["stop_token_ids"]) == asked["stop"]
     assert state.paths == ["/v1/completions"] * 2
+
+
+def test_a_server_that_knows_no_numbers_of_tokens_to_end_with_is_asked_without_them(folder):
+    def fault(text, number):
+        said = {"error": {"message": "Unrecognized request argument supplied: stop_token_ids"}}
+        return f"400 {json.dumps(said)}" if "stop_token_ids" in json.loads(text) else ""
+
+    answer = {"choices": [{"text": " tea?", "finish_reason": "stop"}]}
+    with serving(FaultServer(lambda path, payload: answer, fault)) as state:
+        teacher = ServerTeacher(Service(state.url, "m", str(folder), concurrency=1))
+        asked = teacher.sample_queries([3, 4], None, SAMPLING, ["What is", "Where is"])
+    assert asked == [Reply("What is tea?"), Reply("Where is tea?")]
+    assert ["stop_token_ids" in p for p in state.payloads] == [True, False, False]
+    assert all("<|im_start|>" in p["stop"] for p in state.payloads)
 
 
 def test_answers_come_through_the_chat_under_the_teachers_turn():

@@ -147,7 +147,7 @@ class Client:
         except httpx2.RequestError as error:
             raise _Passing(f"{type(error).__name__} {error}".strip()) from error
         if response.status_code >= 500 or response.status_code in _AGAIN:
-            reason = f"status {response.status_code} {_line(response.text)}".strip()
+            reason = f"status {response.status_code} {_said(response)}".strip()
             raise _Passing(reason, _seconds(response.headers.get("retry-after", "")))
         if response.status_code == 400 and can_do_without(name := refused(response.text), asked):
             self._without.add(name)
@@ -166,7 +166,7 @@ class Client:
         return answer
 
     def _refusal(self, response: httpx2.Response, path: str) -> ModelError:
-        status, where, said = response.status_code, f"{self.service.base_url}/{path}", _line(response.text)
+        status, where, said = response.status_code, f"{self.service.base_url}/{path}", _said(response)
         if status in (401, 403):
             variable = f"${self.service.key_env}" if self.service.key_env else "a variable that key_env= names"
             return ModelError("the server refuses the API key", where, f"put a valid one into {variable}")
@@ -180,6 +180,9 @@ class Client:
         what = f"the server refuses the request, status {status}: {said}"
         if (name := refused(said)) in ("temperature", "top_p"):
             fix = f"choose a model that takes it, or ask for a {name} of 1 where the recipe sets it"
+            return RefusalError(what, where, fix)
+        if "context length" in said or "max_model_len" in said:
+            fix = "serve the model with a longer context (vLLM: --max-model-len), or ask for fewer tokens"
             return RefusalError(what, where, fix)
         return RefusalError(what, where, "check model and settings")
 
@@ -198,8 +201,17 @@ def _single(failure: BaseException) -> Iterator[BaseException]:
         yield failure
 
 
+def _said(response: httpx2.Response) -> str:
+    """What a server says of its refusal, for one line: the message in its JSON, else all of it."""
+    try:
+        said = parse_answer(response.content)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        said = None
+    return _line(said if isinstance(said, str) else response.text)
+
+
 def _line(text: str) -> str:
-    """What a server says of its refusal, for one line."""
+    """A text within one line."""
     return " ".join(text.split())[:200]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 _NAMES = {"max_tokens": "max_completion_tokens"}  # of models that think before they answer
 _IMPLIED = {"temperature": 1, "top_p": 1}  # what a model does by itself
-_REFUSED = re.compile(r"Unsupported (?:parameter|value): '(\w+)'")
+_SPARED = ("seed", "stop_token_ids")
+_REFUSED = re.compile(r"(?:Unsupported (?:parameter|value): '|Unrecognized request arguments? supplied: )(\w+)")
 
 
 def refused(said: str) -> str:
@@ -20,9 +21,10 @@ def refused(said: str) -> str:
 def can_do_without(name: str, payload: Mapping[str, Any]) -> bool:
     """Whether the same can be asked without this parameter, which the request holds.
 
-    A seed is one such: what makes a run repeatable are the answers that are kept, not what a server draws anew.
+    A seed is one such: what makes a run repeatable are the answers that are kept, not what a server draws anew. The
+    numbers of tokens that end a request are another: their words stand beside them.
     """
-    return name in payload and (name in _NAMES or name == "seed" or payload[name] == _IMPLIED.get(name))
+    return name in payload and (name in _NAMES or name in _SPARED or payload[name] == _IMPLIED.get(name))
 
 
 def spelled(payload: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class ServerTeacher(Teacher):
         """One request per seed; it ends at the end of turn or where it begins another turn's header."""
         header, stops, first = chat.prequery_ids(self.tokenizer, system), self._stops(), openers or [""] * len(seeds)
         payloads = [
-            self._payload(sampling, seed, prompt=header + self._ids(opener), stop=stops)
+            self._payload(sampling, seed, prompt=header + self._ids(opener), **stops)
             for seed, opener in zip(seeds, first)
         ]
         written = self.client.post_all("completions", payloads, _completion)
@@ -112,11 +112,12 @@ class ServerTeacher(Teacher):
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
-    def _stops(self) -> list[str]:
+    def _stops(self) -> dict[str, Any]:
         """The special tokens of the chat frame: in a request any of them opens the next turn."""
         frame = {i for piece in chat.frame(self.tokenizer) for i in piece}
         special = sorted(frame & set(self.tokenizer.all_special_ids))
-        return self.tokenizer.convert_ids_to_tokens(special)[:MOST_STOPS]
+        # a server looks for words in its text, from which vLLM and SGLang have left special tokens out by then
+        return {"stop": self.tokenizer.convert_ids_to_tokens(special)[:MOST_STOPS], "stop_token_ids": special}
 
     def _span(self, row: Sequence[float | None] | None, start: int, stop: int) -> list[float]:
         found = [value for value in (row or [])[start:stop] if value is not None]
