@@ -60,6 +60,7 @@ def agreement(model: Any) -> float:
         pytest.param("rba-group", "qwen3_omni_moe_thinker", marks=needs("qwen3_omni_moe_thinker")),
         ("rba-group", "ultravox"),
         ("rba-single", "desta25"),
+        ("rba-single", "salmonn"),
     ],
 )
 def test_it_learns_by_heart(method: str, family: str, tmp_path: Path):

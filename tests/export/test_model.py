@@ -83,6 +83,7 @@ FAMILIES = [
     "nemotron_h_omni",
     "ultravox",
     "desta25",
+    "salmonn",
 ]
 
 

@@ -53,7 +53,8 @@ def test_every_family_passes(name: str, family: Callable[[str], list[Finding]]):
 
 
 @pytest.mark.parametrize(
-    "name", each(["qwen2_audio", "phi4_multimodal", "gemma3n", "gemma4", "gemma4_unified", "ultravox", "desta25"])
+    "name",
+    each(["qwen2_audio", "phi4_multimodal", "gemma3n", "gemma4", "gemma4_unified", "ultravox", "desta25", "salmonn"]),
 )
 def test_it_passes_in_half_precision(name: str, tmp_path: Path):
     found = findings(load_speechlm(save_tiny_audio_lm(tmp_path, name), "bfloat16"))

@@ -128,7 +128,15 @@ def gradients(model: Any, recompute: bool) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in adapter_parameters(model)])
 
 
-RUN_AGAIN = ["voxtral", "phi4_multimodal", "qwen3_omni_moe_thinker", "gemma4_unified", "nemotron_h_omni", "ultravox"]
+RUN_AGAIN = [
+    "voxtral",
+    "phi4_multimodal",
+    "qwen3_omni_moe_thinker",
+    "gemma4_unified",
+    "nemotron_h_omni",
+    "ultravox",
+    "salmonn",
+]
 
 
 @pytest.mark.parametrize("name", each(RUN_AGAIN))

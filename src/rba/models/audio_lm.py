@@ -236,7 +236,8 @@ class AudioLM:
 
     def _passes_for(self) -> int:
         """The token that what is heard is, to blocks that read token ids beside rows."""
-        return int(self.core.config.get_text_config().pad_token_id)
+        # where blocks read none, an LLM may have no pad
+        return int(self.core.config.get_text_config().pad_token_id or 0)
 
     def _places(self, ids: torch.Tensor) -> torch.Tensor:
         return ids == self.lm.tokenizer.convert_tokens_to_ids(self.processor.audio_token)

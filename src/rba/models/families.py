@@ -158,6 +158,16 @@ FAMILIES: dict[str, Family] = {
         rows=16.0,  # 64 for every clip, and its words: one of 5 s
         kept_rows=6000,
     ),
+    "salmonn": Family(
+        "SALMONN",
+        "rba.models.salmonn_model:SalmonnModel",
+        "connector",
+        False,
+        "ears",
+        opener="rba.models.salmonn:open_parts",
+        rows=17.6,  # 88 for every clip: one of 5 s
+        kept_rows=1500,
+    ),
 }
 """By the `model_type` of a checkpoint's configuration."""
 

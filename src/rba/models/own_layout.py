@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     GenerationConfig,
     PreTrainedConfig,
 )
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from rba.errors import ModelError
 from rba.files import local
@@ -52,17 +54,30 @@ def weights_by_part(source: str, parts: Sequence[str], title: str) -> dict[str, 
 
     Raises ModelError, naming the family `title`, for one that belongs to none, and for an adapter's.
     """
+    weights = {key: weight for path in weight_files(source) for key, weight in load_file(path).items()}
+    return parted(weights, parts, title, source)
+
+
+def parted(weights: Weights, parts: Sequence[str], title: str, source: str) -> dict[str, Weights]:
+    """Named `weights` by the part that they belong to, as `weights_by_part` does it and with its errors."""
     held: dict[str, Weights] = {part: {} for part in parts}
-    for path in weight_files(source):
-        for key, weight in load_file(path).items():
-            part = next((part for part in parts if key.startswith(f"{part}.")), None)
-            if part is None:
-                raise ModelError(f"the checkpoint holds {key}, which is no part of {title}", source, CHOOSE)
-            if "lora_" in key:
-                fix = "merge it into the weights and save the model, then name that folder"
-                raise ModelError("the audio LM carries an adapter of its own", source, fix)
-            held[part][key.removeprefix(f"{part}.")] = weight
+    for key, weight in weights.items():
+        part = next((part for part in parts if key.startswith(f"{part}.")), None)
+        if part is None:
+            raise ModelError(f"the checkpoint holds {key}, which is no part of {title}", source, CHOOSE)
+        if "lora_" in key:
+            fix = "merge it into the weights and save the model, then name that folder"
+            raise ModelError("the audio LM carries an adapter of its own", source, fix)
+        held[part][key.removeprefix(f"{part}.")] = weight
     return held
+
+
+def open_whisper(config: Any, base: str | None, state: Weights, dtype: torch.dtype, part: str, source: str) -> Any:
+    """Whisper's encoder of a checkpoint: the named base model's under what is held, or all of it as held."""
+    if base is None:
+        return made(WhisperEncoder, config, state, dtype, part, source)
+    whisper: Any = AutoModel.from_pretrained(resolve(base), config=config, dtype=dtype)
+    return lay(whisper.get_encoder(), state, part, source)
 
 
 def open_llm(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers import AutoTokenizer
 
 from rba.errors import ModelError
 from rba.models.bridge import file_of
-from rba.models.own_layout import CHOOSE, Weights, generation_config, lay, made, open_llm, weights_by_part
+from rba.models.own_layout import CHOOSE, generation_config, lay, open_llm, open_whisper, weights_by_part
 from rba.models.ultravox_model import UltravoxConfig, UltravoxModel
 from rba.models.ultravox_turns import AUDIO_TOKEN, UltravoxTurns, ears
 from rba.weights.resolve import resolve
@@ -30,7 +29,7 @@ def open_parts(source: str, dtype: torch.dtype) -> tuple[UltravoxModel, Ultravox
     processor = UltravoxTurns(ears(config.audio_config), _tokenizer(config, source), config.stack_factor, source)
     config.audio_token_index = processor.tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
     held = weights_by_part(source, (TOWER, PROJECTOR, LLM), "an Ultravox")
-    tower = _tower(config, held.pop(TOWER), dtype, source)
+    tower = open_whisper(config.audio_config, config.audio_model_id, held.pop(TOWER), dtype, TOWER, source)
     llm = open_llm(config.text_config, config.text_model_id, held.pop(LLM), dtype, LLM, source, "Ultravox")
     # what is saved of this model holds them
     config.audio_model_id = config.text_model_id = None
@@ -54,10 +53,3 @@ def _tokenizer(config: Any, source: str) -> Any:
     place = source if own else resolve(config.text_model_id)
     # an LLM's tokenizer, whatever Ultravox's own code would say of it
     return AutoTokenizer.from_pretrained(place, config=config.text_config)
-
-
-def _tower(config: Any, state: Weights, dtype: torch.dtype, source: str) -> Any:
-    if config.audio_model_id is None:
-        return made(WhisperEncoder, config.audio_config, state, dtype, TOWER, source)
-    whisper: Any = AutoModel.from_pretrained(resolve(config.audio_model_id), config=config.audio_config, dtype=dtype)
-    return lay(whisper.get_encoder(), state, TOWER, source)

@@ -33,6 +33,15 @@ _LLAMA_8B = {
     "num_key_value_heads": 8,
     "vocab_size": 128_256,
 }
+_VICUNA_7B = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 32_000,
+}
 
 
 def _whisper(width: int, layers: int, heads: int, vocabulary: int) -> dict[str, Any]:
@@ -108,6 +117,23 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "qformer_num_hidden_layers": 6,
         "encoder_config": {**_whisper(1280, 32, 20, 51_866), **_LARGE_TOWER},
         "llm_config": _LLAMA_8B,
+    },
+    "tsinghua-ee/SALMONN": {
+        "model_type": "salmonn",
+        "encoder_config": _whisper(1280, 32, 20, 51_865),
+        "llm_config": _VICUNA_7B
+        | {
+            "hidden_size": 5120,
+            "intermediate_size": 13_824,
+            "num_hidden_layers": 40,
+            "num_attention_heads": 40,
+            "num_key_value_heads": 40,
+        },
+    },
+    "tsinghua-ee/SALMONN-7B": {
+        "model_type": "salmonn",
+        "encoder_config": _whisper(1280, 32, 20, 51_865),
+        "llm_config": _VICUNA_7B,
     },
     "meta-llama/Llama-3.1-70B-Instruct": _LLAMA_8B
     | {

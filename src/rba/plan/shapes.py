@@ -134,9 +134,10 @@ def _auto_config() -> Any:
     from transformers import AutoConfig
 
     from rba.models.desta_model import DestaConfig
+    from rba.models.salmonn_model import SalmonnConfig
     from rba.models.ultravox_model import UltravoxConfig
 
-    for kind in (DestaConfig, UltravoxConfig):
+    for kind in (DestaConfig, SalmonnConfig, UltravoxConfig):
         AutoConfig.register(kind.model_type, kind, exist_ok=True)
     return AutoConfig
 

@@ -79,6 +79,7 @@ BUILDERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "voxtral": hearing.voxtral,
     "ultravox": hearing.ultravox,
     "desta25": hearing.desta,
+    "salmonn": hearing.salmonn,
     "qwen2_5_omni_thinker": seeing.omni,
     "qwen3_omni_moe_thinker": seeing.omni3,
     "phi4_multimodal": seeing.phi4,

@@ -231,3 +231,24 @@ def desta(tokenizer: Any) -> tuple[Any, Any]:
         audio_token_index=tokenizer.convert_tokens_to_ids(AUDIO_TOKEN),
     )
     return config, processor
+
+
+def salmonn(tokenizer: Any) -> tuple[Any, Any]:
+    """SALMONN."""
+    from rba.models.beats import BeatsConfig
+    from rba.models.salmonn_model import SalmonnConfig
+    from rba.models.salmonn_turns import AUDIO_TOKEN, SalmonnTurns
+
+    beats = BeatsConfig(
+        **{"embed_dim": 8, "encoder_layers": 2, "encoder_embed_dim": 12, "encoder_ffn_embed_dim": 24},
+        **{"encoder_attention_heads": 2, "conv_pos": 8, "conv_pos_groups": 2, "num_buckets": 32, "max_distance": 80},
+    )
+    config = SalmonnConfig(
+        llm_config={"model_type": "llama", **text_sizes(tokenizer)},
+        encoder_config={"model_type": "whisper", **whisper_sizes()},
+        beats_config=beats,
+        qformer_config={"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32},
+    )
+    processor = SalmonnTurns(whisper_ears(), tokenizer, config.rows)
+    config.audio_token_index = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
+    return config, processor
