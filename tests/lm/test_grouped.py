@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from releases import each
-from transformers import DynamicCache
+from transformers import DiffLlamaConfig, DiffLlamaForCausalLM, DynamicCache
 
 from rba.lm import decoding, grouped
 from rba.lm.attention import attention, short_attention
@@ -18,6 +20,12 @@ from rba.lm.sampling import Sampling
 from rba.lm.scoring import backbone
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
 
 PROMPTS = [[5, 6, 7], [8, 9], [4] * 9, [3, 5, 8, 13]]
 CPU = torch.device("cpu")
@@ -83,8 +91,10 @@ def test_whatever_asks_for_a_tensor_gets_one():
     assert torch.equal(torch.as_tensor(key.transpose(2, 3)), plain.keys.transpose(2, 3))
     assert torch.equal(value[:, :, None], plain.values[:, :, None]) and key.shape == plain.keys.shape
     query = torch.randn(6, 2, 1, 8)
-    assert torch.equal(query @ key.mT, query @ plain.keys.mT)
+    torch.testing.assert_close(query @ key.mT, query @ plain.keys.mT)
+    torch.testing.assert_close(key @ query.mT, plain.keys @ query.mT)
     assert torch.equal(torch.cat([key, key], 1), torch.cat([plain.keys, plain.keys], 1))
+    assert torch.equal(key * 2, plain.keys * 2) and torch.equal(2 * value, 2 * plain.values) and len(key) == 6
 
 
 def prefilled(lm: TextLM) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
@@ -98,15 +108,33 @@ def prefilled(lm: TextLM) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_a_layer_with_a_bias_of_its_own_reads_plain_tensors(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("special", [True, False])
+def test_a_layer_with_a_bias_of_its_own_reads_plain_tensors(special: bool, monkeypatch: pytest.MonkeyPatch):
     lm, token_B = tiny_text_lm(), torch.tensor([5, 6, 7, 8])
+    ungrouped(monkeypatch)
+    wanted = Decoding(lm, *prefilled(lm), 2).logits(token_B)
+    monkeypatch.undo()
     with short_attention(CPU):
-        wanted = Decoding(lm, *prefilled(lm), 2).logits(token_B)
-    outside = Decoding(lm, *prefilled(lm), 2).logits(token_B)
-    torch.testing.assert_close(outside, wanted, atol=1e-5, rtol=1e-5)
-    monkeypatch.setattr(GroupedLayer, "attend", None)  # not asked
-    monkeypatch.setattr("rba.lm.attention._is_special", lambda asked: True)
+        torch.testing.assert_close(Decoding(lm, *prefilled(lm), 2).logits(token_B), wanted, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(decoding, "_APART", set())
+    monkeypatch.setattr("rba.lm.attention._is_special", lambda asked: special)
+    if special:
+        monkeypatch.setattr(GroupedLayer, "attend", None)  # not asked
     torch.testing.assert_close(Decoding(lm, *prefilled(lm), 2).logits(token_B), wanted, atol=1e-5, rtol=1e-5)
+    assert bool(decoding._APART) == special
+
+
+def test_a_model_that_changes_what_it_kept_is_given_it_and_grouped_no_more(monkeypatch: pytest.MonkeyPatch):
+    """DiffLlama asks twice, of halves of the values."""
+    lm = tiny_text_lm()
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = DiffLlamaConfig(vocab_size=len(lm.tokenizer), num_key_value_heads=2, **sizes)
+    lm = replace(lm, model=DiffLlamaForCausalLM(config).eval(), end_ids=list(range(12)))
+    monkeypatch.setattr(decoding, "_APART", set())
+    asked = (lm, PROMPTS, Sampling(1.0, 1.0, 20), range(12), 3)
+    ours = generate(*asked)
+    assert {type(backbone(lm.model))} == decoding._APART
+    same(ours, generate(*asked))  # as rows by themselves
 
 
 def ungrouped(monkeypatch: pytest.MonkeyPatch) -> None:

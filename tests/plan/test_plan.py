@@ -66,7 +66,7 @@ def test_keys_and_values_are_those_of_a_real_cache(toy: Planner):
         model(torch.zeros(rows, longest, dtype=torch.long), past_key_values=memory)
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in memory.layers)
     parts = {part.what: part.bytes for part in stage(toy(), "synthesis").memory}
-    assert parts["keys and values"] / _size(toy) == held / model.dtype.itemsize
+    assert parts["keys and values"] == held  # float32 here, whatever the weights are: `rba.lm.grouped`
 
 
 def _size(toy: Planner) -> int:

@@ -45,10 +45,13 @@ def short_attention(device: torch.device) -> Iterator[None]:
 
 @cache
 def _install() -> None:
-    """Have transformers ask here first, once a process; outside of `short_attention` all stays as it is."""
+    """Have transformers ask here first, once a process.
+
+    Outside of `short_attention` all stays as it is but what `rba.lm.grouped` keeps.
+    """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    from rba.lm.grouped import Kept
+    from rba.lm.grouped import Kept, is_grouped
 
     usual = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
@@ -62,11 +65,10 @@ def _install() -> None:
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
-        if isinstance(key, Kept):  # and so are the values
-            if not args and not _is_special(kwargs):
-                mixed_BHD = key.layer.attend(query[:, :, 0], scale)
-                return mixed_BHD[:, None].to(query.dtype), None
-            key, value = key.whole(), value.whole()
+        # first of all: a cache of this kind may be read outside of `short_attention`, too
+        if not args and not _is_special(kwargs) and is_grouped(query, key, value, attention_mask):
+            return key.layer.attend(query[:, :, 0], scale)[:, None].to(query.dtype), None
+        key, value = (part.whole() if isinstance(part, Kept) else part for part in (key, value))
         if not _SHORT.get():
             return usual(module, query, key, value, attention_mask, *args, **kwargs)
         if not args and _is_ours(query, key, attention_mask, kwargs):

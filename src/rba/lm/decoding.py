@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from rba.lm.cache import RoomyLayer, roomy_cache, take_rows
-from rba.lm.grouped import group, groupable
+from rba.lm.grouped import group, groupable, ungroup
 from rba.lm.head import vocabulary_head
 from rba.lm.load import TextLM
 from rba.lm.packing import Packed
@@ -201,6 +201,8 @@ class Replayed:
 
 _REFUSED: dict[type, str] = {}
 """Why no step can be recorded, by the class of the decoder."""
+_APART: set[type] = set()
+"""Classes of decoders to which keys and values by groups are no use."""
 
 
 class Decoding:
@@ -221,7 +223,9 @@ class Decoding:
     ):
         self._kind, self._device = type(backbone(lm.model)), lm.device
         replayed = steps >= WORTH and self._kind not in _REFUSED and repeatable(lm, cache)
-        if not replayed and groupable(lm.model, cache, lm.device):
+        grouped = not replayed and self._kind not in _APART and groupable(lm.model, cache, lm.device)
+        self._grouped = cache if grouped else None
+        if grouped:
             group(cache, mask_PT, answers)
         elif answers > 1:
             take_rows(cache, torch.arange(len(mask_PT), device=lm.device).repeat_interleave(answers))
@@ -237,7 +241,7 @@ class Decoding:
     def logits(self, token_B: torch.Tensor) -> torch.Tensor:
         """Logits [B, V] (float32) of what follows these tokens; the next call may overwrite them."""
         try:
-            return self.way.logits(token_B)
+            logits_BV = self.way.logits(token_B)
         except NotRecorded as refusal:
             assert isinstance(self.way, Replayed)
             if refusal.lasting and self._kind not in _REFUSED:
@@ -245,6 +249,10 @@ class Decoding:
                 warnings.warn(f"{self._kind.__name__} draws step by step, not by a CUDA graph: {refusal}", stacklevel=2)
             self.way = self.way.stepwise()
             return self.way.logits(token_B)
+        if self._grouped and ungroup(self._grouped):
+            _APART.add(self._kind)
+            self._grouped = None
+        return logits_BV
 
     def compact(self, live: list[int], count: int) -> torch.Tensor | None:
         """Leave out the rows that are not `live`, of `count` in the batch, once it pays; which ones stayed, if so."""

@@ -21,7 +21,7 @@ from rba.lm.cache import RoomyLayer
 ROOM = 64  # tokens
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """Where the rows [B] of a batch stand: `most` places for each of P prompts, some of them empty.
 
@@ -69,6 +69,7 @@ class GroupedLayer(DynamicLayer):
         super().__init__()
         self.lazy_initialization(keys_PGTD, values_PGTD)
         self.groups, self._own = groups, 0
+        self.asked = False  # for its keys or values as a tensor
         wide = torch.promote_types(keys_PGTD.dtype, torch.float32)
         self._keys_PGDT = keys_PGTD.transpose(-1, -2).to(wide, memory_format=torch.contiguous_format)
         self._values_PGTD = values_PGTD.to(wide, memory_format=torch.contiguous_format)
@@ -131,25 +132,41 @@ class GroupedLayer(DynamicLayer):
 class Kept:
     """All keys, or all values, of a `GroupedLayer`, which are put together only where something asks for a tensor."""
 
-    def __init__(self, layer: GroupedLayer, whole: Callable[[], torch.Tensor]):
-        self.layer, self.whole = layer, whole
+    def __init__(self, layer: GroupedLayer, all_of_them: Callable[[], torch.Tensor]):
+        self.layer, self._all_of_them = layer, all_of_them
+
+    def whole(self) -> torch.Tensor:
+        """The tensor [B, G, T, D]."""
+        self.layer.asked = True
+        return self._all_of_them()
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Give torch's functions the tensor."""
-        args, kwargs = tree_map_only(cls, lambda kept: kept.whole(), (args, kwargs or {}))
+        args, kwargs = tree_map_only(cls, cls.whole, (args, kwargs or {}))
         return function(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.whole(), name)
 
-    def __getitem__(self, index: Any) -> torch.Tensor:
-        return self.whole()[index]
+
+def _operator(name: str) -> Callable[..., Any]:
+    """A method that Python looks up in the class alone."""
+    return lambda kept, *args: getattr(kept.whole(), name)(*args)
+
+
+for _name in ("getitem", "len", "neg", "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "matmul"):
+    setattr(Kept, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+def is_grouped(query: torch.Tensor, key: Any, value: Any, mask: torch.Tensor | None) -> bool:
+    """Whether attention is asked of a `GroupedLayer` as it is: one token a row, no other values, no mask a head."""
+    kept = isinstance(key, Kept) and isinstance(value, Kept) and value.layer is key.layer
+    return kept and query.ndim == 4 and query.shape[2] == 1 and (mask is None or mask.shape[1:2] == (1,))
 
 
 def groupable(model: Any, cache: DynamicCache, device: torch.device) -> bool:
     """Whether decoding may keep its keys and values by groups: layers see all that is kept, on a CPU."""
-    # where attention is a model's own, all would be put together at every step
     attention = getattr(model.config.get_text_config(), "_attn_implementation", "")
     return device.type == "cpu" and attention == "sdpa" and all(type(layer) is RoomyLayer for layer in cache.layers)
 
@@ -162,3 +179,17 @@ def group(cache: DynamicCache, mask_PT: torch.Tensor, size: int) -> None:
     layers: list[Any] = cache.layers
     for number, layer in enumerate(layers):  # one by one: no more than one of them is held twice
         layers[number] = GroupedLayer(layer.keys, layer.values, groups)
+
+
+def ungroup(cache: DynamicCache) -> bool:
+    """Have the cache be one of rows by themselves if one of its layers was asked for a tensor; whether it was.
+
+    Attention that is a model's own puts all together at every step, which takes longer than groups save.
+    """
+    layers: list[Any] = cache.layers
+    if not any(layer.asked for layer in layers):
+        return False
+    for number, layer in enumerate(layers):
+        layers[number] = RoomyLayer()
+        layers[number].update(layer.all_keys(), layer.all_values())
+    return True

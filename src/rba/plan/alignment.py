@@ -131,7 +131,7 @@ def _method(basis: Basis, name: str, line: Line, objective: Objective, missing: 
     memory += training_memory(basis, decoder, found)
     if any(item.new and not item.served for item in items):
         longest = basis.lengths.heard + settings.sample.max_new_tokens
-        memory += drawing_memory(decoder, settings.rollout_batch, longest)
+        memory += drawing_memory(basis, decoder, settings.rollout_batch, longest)
     if objective.needs_rewards or (settings.validation.every and settings.validation.by == "reward"):
         memory += reward_memory(basis)
     if objective.needs_teacher and settings.token_teacher:

@@ -18,6 +18,8 @@ from rba.services.service import is_service, parse_service
 GIB = 2**30
 VECTOR = 2 * 384
 """Bytes of a kept instruction's float16 embedding (all-MiniLM)."""
+KEPT = 4
+"""Bytes a number of keys and values on a CPU, where `rba.lm.grouped` keeps them in float32."""
 TEXT = 3.3
 """Bytes of a token of text in a shard: (161,882 less vectors) / 25,345 tokens in recipes/evidence-tiny.yaml, seed 0."""
 
@@ -86,9 +88,10 @@ class Basis:
         return (Part("Python and libraries", self.assumed.process_gib * GIB),)
 
 
-def cache(decoder: Decoder, rows: float, positions: float) -> float:
-    """Bytes of the keys and values of so many rows."""
-    return 2 * decoder.layers * decoder.kv_heads * decoder.head_size * decoder.itemsize * rows * positions
+def cache(decoder: Decoder, rows: float, positions: float, kind: str = GPU) -> float:
+    """Bytes of the keys and values of so many rows on a device of this kind."""
+    itemsize = decoder.itemsize if kind == GPU else KEPT
+    return 2 * decoder.layers * decoder.kv_heads * decoder.head_size * itemsize * rows * positions
 
 
 def name_of(name: str) -> str:

@@ -139,7 +139,7 @@ def _memory(basis: Basis) -> tuple[Part, ...]:
     parts = [p if p in basis.resident else replace(p, phase="draw") for p in model_memory(basis, settings.dtype)]
     if decoder := basis.hearing.decoder:
         longest = basis.lengths.heard + settings.answer.max_new_tokens
-        parts += drawing_memory(replace(decoder, itemsize=size), settings.batch, longest)
+        parts += drawing_memory(basis, replace(decoder, itemsize=size), settings.batch, longest)
     readers: dict[str, str] = {}
     if settings.teacher_again or settings.benchmarks or "likelihood" in settings.judges:
         readers[teacher] = "teacher"

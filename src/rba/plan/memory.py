@@ -56,10 +56,10 @@ def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Par
     )
 
 
-def drawing_memory(decoder: Decoder, batch: int, positions: int) -> tuple[Part, ...]:
+def drawing_memory(basis: Basis, decoder: Decoder, batch: int, positions: int) -> tuple[Part, ...]:
     """Keys and values of a batch of answers at their longest, and one step's logits."""
     return (
-        Part("keys and values", cache(decoder, batch, positions), "draw"),
+        Part("keys and values", cache(decoder, batch, positions, basis.local.kind), "draw"),
         Part("logits of a step", SCORE_BYTES * batch * decoder.vocabulary, "draw"),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from rba.plan.basis import TEXT, VECTOR, Basis, cache
+from rba.plan.device import GPU
 from rba.plan.drawing import drawing
 from rba.plan.item import Item, Part, Stage
 from rba.services.service import is_service
@@ -35,7 +36,9 @@ def plan_synthesis(basis: Basis) -> Stage:
     if decoder and asked:
         longest = lengths.typed(settings.answer_preamble) + settings.answer.max_new_tokens
         rows = min(batch, drawn)
-        memory += (Part("keys and values", cache(decoder, rows, longest), "draw", is_service(name)),)
+        served = is_service(name)
+        held = cache(decoder, rows, longest, GPU if served else basis.local.kind)
+        memory += (Part("keys and values", held, "draw", served),)
     written = drawn * lengths.drawn + answered * lengths.answered
     kept = min(settings.wanted, drawn)
     disk = TEXT * (written + kept * (lengths.request + lengths.response)) + VECTOR * kept
