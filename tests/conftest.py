@@ -24,15 +24,18 @@ import gc  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
-from services.vllm import Vllm, vllm  # noqa: E402
 
 from rba.cluster.connection import connected  # noqa: E402
 from rba.cluster.settings import RaySettings, Workers  # noqa: E402
 from rba.recipe import Recipe, load_recipe  # noqa: E402
 from rba.weights.resolve import resolve  # noqa: E402
 from rba.workspace import Workspace  # noqa: E402
+
+if TYPE_CHECKING:
+    from services.vllm import Vllm
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -77,6 +80,8 @@ def weights() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def smollm_server(weights: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
     """A real vLLM around SmolLM2 in float32 that takes prompts as embeddings, and adapters."""
+    from services.vllm import vllm
+
     options = ["--dtype", "float32", "--max-model-len", "512", "--enable-prompt-embeds"]
     options += ["--enable-lora", "--max-lora-rank", "16", "--lora-target-modules", *LORA_TARGETS]
     folder, log = weights("smollm2-135m-instruct"), tmp_path_factory.mktemp("vllm") / "log"

@@ -22,7 +22,7 @@ from .conftest import SMALL
 
 REQUESTS = ["What is the capital of France?", "How do I boil an egg?", "Name three colours.", "Why is the sky blue?"]
 
-pytestmark = [pytest.mark.weights, NAMED]
+pytestmark = [pytest.mark.weights, pytest.mark.slow, NAMED]
 
 
 def test_it_draws_from_every_policy_that_it_is_handed(

@@ -171,7 +171,13 @@ def test_a_refusal_is_one_line_and_is_not_tried_again(status, says, monkeypatch)
     ("body", "says"),
     [
         ('{"error": {"message": "Too\\nmany.", "code": 400}}', r"status 400: Too many\. \("),
-        ('{"detail": "Not Found"}', r'status 400: \{"detail": "Not Found"\} \('),
+        ('{"detail": "Not Found"}', r"status 400: Not Found \("),
+        (
+            '{"detail": [{"loc": ["body", "n", 0], "msg": "Too\\nmany", "input": 9}, {"msg": "Bad"}]}',
+            r"status 400: body: n: 0: Too many; Bad \(",
+        ),
+        ('{"detail": ["no"]}', r'status 400: \{"detail": \["no"\]\} \('),
+        ('{"detail": {"no": 1}}', r'status 400: \{"detail": \{"no": 1\}\} \('),
         ('{"error": "no"}', r'status 400: \{"error": "no"\} \('),
         ("[" * 5000, r"status 400: \["),
         ("maximum context length is 512 tokens", "longer context.*--max-model-len"),

@@ -33,8 +33,7 @@ from rba.speech.speaker import Speaker
 from rba.teachers.load import load_teacher
 from rba.teachers.local import LocalTeacher
 from rba.teachers.server import ServerTeacher
-
-from .vllm import NAMED, Vllm, vllm
+from services.vllm import NAMED, Vllm, vllm
 
 NAME = "smollm2-135m-instruct"
 TEXTS = ["What is the capital of France?", "How do I boil an egg?", "Name three colours."]

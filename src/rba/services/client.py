@@ -25,7 +25,7 @@ from rba.data.seeds import rng
 from rba.errors import ModelError, RbaError, RecipeError, RefusalError
 from rba.services import cache
 from rba.services.answer import parse_answer
-from rba.services.dialect import can_do_without, refused, spelled
+from rba.services.dialect import refused, spelled, to_spare
 from rba.services.form import Form
 from rba.services.service import Service
 from rba.services.usage import Usage
@@ -36,6 +36,7 @@ Payload = dict[str, Any] | Form
 PAUSE = 0.5  # seconds before the second attempt
 LONGEST_PAUSE = 60.0  # seconds
 _AGAIN = frozenset({408, 409, 425, 429})
+_REFUSALS = (400, 422)  # of what a request says
 
 
 class _Passing(Exception):
@@ -149,7 +150,7 @@ class Client:
         if response.status_code >= 500 or response.status_code in _AGAIN:
             reason = f"status {response.status_code} {_said(response)}".strip()
             raise _Passing(reason, _seconds(response.headers.get("retry-after", "")))
-        if response.status_code == 400 and can_do_without(name := refused(response.text), asked):
+        if response.status_code in _REFUSALS and (name := to_spare(response.text, asked)):
             self._without.add(name)
             return await self._post(http, path, payload)
         if response.status_code != 200:
@@ -204,10 +205,19 @@ def _single(failure: BaseException) -> Iterator[BaseException]:
 def _said(response: httpx2.Response) -> str:
     """What a server says of its refusal, for one line: the message in its JSON, else all of it."""
     try:
-        said = parse_answer(response.content)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
+        said = _message(parse_answer(response.content))
+    except (ValueError, KeyError, TypeError, AttributeError):
         said = None
     return _line(said if isinstance(said, str) else response.text)
+
+
+def _message(tree: Any) -> Any:
+    """The message in a refusal as OpenAI puts it, or FastAPI: a text, or faults with their places."""
+    if "detail" not in tree:
+        return tree["error"]["message"]
+    if not isinstance(tree["detail"], list):
+        return tree["detail"]
+    return "; ".join(": ".join([*map(str, fault.get("loc", ())), fault["msg"]]) for fault in tree["detail"])
 
 
 def _line(text: str) -> str:

@@ -13,17 +13,29 @@ _REFUSED = re.compile(r"(?:Unsupported (?:parameter|value): '|Unrecognized reque
 
 
 def refused(said: str) -> str:
-    """The parameter that a server says it does not take, or not with this value; "" where it says nothing of one."""
+    """The parameter that a server says, as OpenAI does, it does not take, or not with this value; "" for none."""
     found = _REFUSED.search(said)
     return found[1] if found else ""
+
+
+def to_spare(said: str, payload: Mapping[str, Any]) -> str:
+    """The parameter that a refusal in these words is of and that the request can do without; "" for none.
+
+    A seed and numbers of tokens need only be named: servers have many words for what they do not know, and a request
+    that was refused for another reason is refused without them, too.
+    """
+    named = (name for name in _SPARED if re.search(rf"\b{name}\b", said))
+    return next((name for name in (refused(said), *named) if can_do_without(name, payload)), "")
 
 
 def can_do_without(name: str, payload: Mapping[str, Any]) -> bool:
     """Whether the same can be asked without this parameter, which the request holds.
 
     A seed is one such: what makes a run repeatable are the answers that are kept, not what a server draws anew. The
-    numbers of tokens that end a request are another: their words stand beside them.
+    numbers of tokens that end a request are another where their words (`stop`) stand beside them.
     """
+    if name == "stop_token_ids" and "stop" not in payload:
+        return False
     return name in payload and (name in _NAMES or name in _SPARED or payload[name] == _IMPLIED.get(name))
 
 

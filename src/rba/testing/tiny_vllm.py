@@ -23,7 +23,8 @@ TOLD = {
     **{"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     **{"ignore_eos": True, "logprobs": 0, "return_token_ids": True},
 }
-"""What a request has to say, or the server follows the model's own files."""
+"""What a request has to say: `logprobs` and `return_token_ids`, or the answers come without the log-probs and the ids
+of their tokens; the others, or the server follows the model's own files."""
 
 
 @dataclass
