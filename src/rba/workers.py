@@ -53,11 +53,16 @@ def _begin(make: Callable[[], Callable[[Any], Any]], staying: Connection) -> Non
     """The initialiser of a process. Ctrl-C is left to its parent, which ends the pool in order."""
     global _made
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(staying,), name="rba-follow-parent", daemon=True).start()
+    follow(staying)
     try:
         _made = make()
     except RbaError as error:  # an initialiser that raises is printed, and breaks the pool without a reason
         _made = error
+
+
+def follow(staying: Connection) -> None:
+    """From now on this process leaves at once where the other end of `staying` is closed, or its holder killed."""
+    threading.Thread(target=_leave_with, args=(staying,), name="rba-follow-parent", daemon=True).start()
 
 
 def _leave_with(staying: Connection) -> None:

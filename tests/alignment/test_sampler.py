@@ -179,6 +179,15 @@ def test_a_server_that_is_gone_is_told_of_and_what_it_answered_is_kept(bench: Be
     assert list((tmp_path / "served").iterdir()) == []
 
 
+def test_a_server_that_fails_is_told_of_with_its_reason(bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path):
+    def fail() -> None:
+        raise RuntimeError("tensors on two devices")
+
+    vllm.load = fail
+    with pytest.raises(ModelError, match=r"status 500.*RuntimeError: tensors on two devices"):
+        served(bench, tmp_path, server).tasks(1)
+
+
 def test_two_processes_draw_from_one_policy_on_one_server(bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "alignment.drawn", str(tmp_path), server]

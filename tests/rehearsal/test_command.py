@@ -12,7 +12,7 @@ from rba.cli import main
 from rba.evaluation.rendering import check_engines
 from rba.recipe import load_recipe
 from rba.rehearsal.checks import check
-from rba.rehearsal.command import drive
+from rba.rehearsal.command import drive, is_drawn_from
 from rba.rehearsal.driven import driven, left_out
 from rba.rehearsal.mixed import INSTRUCTIONS
 from rba.rehearsal.stand_ins import StandIns
@@ -113,6 +113,20 @@ def test_what_is_not_driven_is_told_with_its_reason(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("rba.rehearsal.driven.has_ray", lambda: False)
     assert "executor: ray: Ray is not installed here (pip install 'rba[ray]')" in " ".join(left_out(recipe, vllm))
     assert list(driven(recipe, vllm)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "drawn_from"),
+    [
+        (["align.methods=[sft, kd]"], False),
+        (["align.methods=[grpo]"], True),
+        (["align.methods=[sft]", "align.variants={more: {method: grpo}}"], True),
+        (["align.methods=[sft]", "align.variants={more: {method: grpo, rollout_server: ''}}"], False),
+    ],
+)
+def test_a_rollout_server_has_an_llm_only_where_something_draws_from_it(words: list[str], drawn_from: bool):
+    server = "align.rollout_server=openai:http://h/v1#policy"
+    assert is_drawn_from(load_recipe(ROOT / "recipes/tiny.yaml", [server, *words])) is drawn_from
 
 
 def test_without_ray_a_recipe_that_asks_for_it_is_driven_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

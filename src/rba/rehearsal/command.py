@@ -12,7 +12,10 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rba.alignment.variants import trained
+import torch
+
+from rba.alignment.objectives.objective import load_objective
+from rba.alignment.variants import resolve, trained
 from rba.errors import RbaError
 from rba.export.llm import write_llm
 from rba.foresight import check_ahead
@@ -53,7 +56,7 @@ def drive(recipe: Recipe, folder: Path) -> Path:
     start = time.monotonic()
     check(recipe)
     policy = folder / "policy"
-    vllm = TinyVllm(partial(load_lm, str(policy), "float32"), max_lora_rank=LARGEST_RANK)
+    vllm = TinyVllm(partial(load_lm, str(policy), "float32", torch.device("cpu")), max_lora_rank=LARGEST_RANK)
     with tiny_server() as url, answering(vllm) as vllm_url:
         made = StandIns(folder / "stand-ins", url, vllm_url)
         try:
@@ -65,7 +68,7 @@ def drive(recipe: Recipe, folder: Path) -> Path:
             with environment(**_variables(folder)):
                 check_ahead(tiny, VERBS)
                 for verb in (verb for verb in VERBS if verb != "connect" or tiny.model == CONNECT):
-                    if verb == "align" and vllm.names:
+                    if verb == "align" and is_drawn_from(tiny):
                         write_llm(tiny.model, policy, "float32")  # as `rba models llm` does for a real server
                     _drive_stage(tiny, verb, folder)
                     if verb == "connect":  # what has learnt for a moment hears nothing yet
@@ -84,6 +87,12 @@ def served_names(recipe: Recipe) -> list[str]:
     """The names by which a recipe's rollout servers know the policy's LLM."""
     servers = {settings.rollout_server for settings in trainings(recipe).values()} - {""}
     return [parse_service(name).model for name in sorted(servers)]
+
+
+def is_drawn_from(recipe: Recipe) -> bool:
+    """Whether anything that a recipe trains draws from a rollout server: only then is there an LLM to serve."""
+    found = [resolve(recipe.align, name) for name in trained(recipe.align)]
+    return any(settings.rollout_server and load_objective(method, settings).needs_samples for method, settings in found)
 
 
 def _variables(folder: Path) -> dict[str, str]:

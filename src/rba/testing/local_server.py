@@ -39,7 +39,8 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
 def answering(answer: Answer) -> Iterator[str]:
     """The base address, up to and with /v1, of a server that posts to `answer`, while the block runs.
 
-    What that raises is a refusal: RefusedError with its status, ValueError, KeyError and TypeError with 400.
+    What that raises is a refusal: RefusedError with its status, ValueError, KeyError and TypeError with 400, all else
+    with 500.
     """
     server = _Server(("127.0.0.1", 0), _Handler)
     server.answer = answer  # type: ignore[attr-defined]
@@ -65,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(error.status, {"error": {"message": str(error)}})
         except (ValueError, KeyError, TypeError) as error:
             self._send(400, {"error": {"message": f"{type(error).__name__}: {error}"}})
+        except Exception as error:
+            self._send(500, {"error": {"message": f"{type(error).__name__}: {error}"}})
 
     def _send(self, status: int, answer: Any) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
