@@ -50,6 +50,8 @@ def test_ticks_are_round() -> None:
     assert axes.ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
     assert axes.ticks(3, 97) == [0, 25, 50, 75, 100]
     assert axes.ticks(0.1, 0.3, count=3) == [0.1, 0.2, 0.3]
+    first, *_, last = axes.ticks(2.1855e-7, 2.1855e-7 * (1 + 3e-9))  # steps of 1e-16
+    assert first < last
     with pytest.raises(ValueError):
         axes.ticks(1, 1)
 

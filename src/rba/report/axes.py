@@ -41,11 +41,12 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     rough = (high - low) / max(count - 1, 1)
     if not (rough > 0 and math.isfinite(rough)):
         raise ValueError(f"no ticks between {low} and {high}")
-    power = 10.0 ** math.floor(math.log10(rough))
+    exponent = math.floor(math.log10(rough))
+    power = 10.0**exponent
     step = next(s * power for s in _STEPS if s * power >= rough * (1 - 1e-9))
     # the tolerance keeps 0.3 / 0.1 = 2.999... from adding a tick
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, 12 - min(exponent, 0)) for i in range(first, last + 1)]
 
 
 def label(value: float, step: float) -> str:
