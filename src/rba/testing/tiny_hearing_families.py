@@ -237,6 +237,7 @@ BEATS_SIZES = {
     **{"embed_dim": 8, "encoder_layers": 2, "encoder_embed_dim": 12, "encoder_ffn_embed_dim": 24},
     **{"encoder_attention_heads": 2, "conv_pos": 8, "conv_pos_groups": 2, "num_buckets": 32, "max_distance": 80},
 }
+"""Of BEATs, by the names in the `cfg` of a publisher's file."""
 
 
 def salmonn(tokenizer: Any) -> tuple[Any, Any]:
