@@ -8,11 +8,8 @@ from typing import Any
 import torch
 
 from rba.models.salmonn_checkpoint import FORM
+from rba.testing.tiny_hearing_families import BEATS_SIZES
 
-SIZES = {
-    **{"embed_dim": 8, "encoder_layers": 2, "encoder_embed_dim": 12, "encoder_ffn_embed_dim": 24},
-    **{"encoder_attention_heads": 2, "conv_pos": 8, "conv_pos_groups": 2, "num_buckets": 32, "max_distance": 80},
-}
 TABLE = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
 Weights = dict[str, torch.Tensor]
 
@@ -30,4 +27,4 @@ def published(state: Weights) -> Weights:
 
 def save_beats(path: Path, state: Weights, **said: Any) -> None:
     """A file of BEATs as its publisher writes it."""
-    torch.save({"cfg": {**SIZES, **FORM, "input_patch_size": 16, "dropout": 0.0, **said}, "model": state}, path)
+    torch.save({"cfg": {**BEATS_SIZES, **FORM, "input_patch_size": 16, "dropout": 0.0, **said}, "model": state}, path)

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from models.beats_files import SIZES, Weights, published, save_beats
+from models.beats_files import Weights, published, save_beats
 
 from rba.errors import ModelError
 from rba.models.beats import Beats, BeatsConfig, bucket
 from rba.models.salmonn_checkpoint import read_beats
+from rba.testing.tiny_hearing_families import BEATS_SIZES
 
 
 def random_beats() -> Beats:
-    generator, model = torch.Generator().manual_seed(0), Beats(BeatsConfig(**SIZES)).eval()
+    generator, model = torch.Generator().manual_seed(0), Beats(BeatsConfig(**BEATS_SIZES)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.4 * torch.randn(weight.shape, generator=generator))
@@ -85,7 +86,7 @@ def test_a_published_file_opens_as_the_same_weights(tmp_path: Path):
     state = random_beats().state_dict()
     save_beats(tmp_path / "beats.pt", published(state))
     config, found = read_beats(str(tmp_path / "beats.pt"))
-    assert {key: getattr(config, key) for key in SIZES} == SIZES
+    assert {key: getattr(config, key) for key in BEATS_SIZES} == BEATS_SIZES
     assert found.keys() == state.keys()
     for key in state:
         torch.testing.assert_close(found[key], state[key], atol=1e-6, rtol=1e-6)

@@ -20,11 +20,13 @@ from rba.errors import ModelError
 from rba.lm.preamble import Example, Preamble
 from rba.lm.scorer import score
 from rba.models import turns
+from rba.models.families import FILES_ALONE, check_published
 from rba.models.fbank import fbank
 from rba.models.load import load_speechlm
 from rba.testing.tiny_audio_lm import save_tiny_audio_lm, tiny_audio_lm
 from rba.testing.tiny_audio_parts import SECONDS
 from rba.testing.tiny_utterances import tiny_wave
+from rba.weights.mark import folder_mark
 
 ANSWER = [40, 41, 42, 2]
 ROWS = 29
@@ -193,6 +195,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "names no such BEATs": ({"beats_path": "no.pt"}, r"beats_path of its config.json names no file: no[.]pt"),
     "names no BEATs": ({"beats_path": None}, r"config[.]json of this SALMONN names no beats_path .*name it there"),
     "names no Whisper": ({"whisper_path": None, "llama_path": None}, "names no llama_path and no whisper_path"),
+    "names a checkpoint elsewhere": ({"ckpt": "../v1.pth"}, r"ckpt names no file beside its config.json: .*v1.*a link"),
+    "names BEATs elsewhere": ({"beats_path": "/beats.pt"}, "beats_path names no file beside its config.json: /beats"),
+    "has windows of nothing": (
+        {"second_per_window": 0},
+        "second_per_window of its config.json is not from 0.02 to 10: 0",
+    ),
+    "has windows of more than a clip": (
+        {"second_per_window": 10.1},
+        "second_per_window .* is not from 0.02 to 10: 10.1",
+    ),
+    "goes on by nothing": ({"second_stride": 0.001}, "second_stride of its config.json is not from 0.02 to 10: 0.001"),
+    "goes on by words": ({"second_stride": "a third"}, "second_stride .* is not from 0.02 to 10: a third"),
+    "asks nothing": ({"num_speech_query_token": 0}, "num_speech_query_token of its config.json is not 1 or more: 0"),
+    "asks half a time": ({"num_speech_query_token": 0.5}, "num_speech_query_token .* is not 1 or more: 0.5"),
     "takes another file": ({"ckpt": "beats.pt"}, r"holds patch_embedding[.]weight, which is no part of a SALMONN"),
     "reads no windows": ({"window_level_Qformer": False}, "reads no windows"),
 }
@@ -205,6 +221,68 @@ def test_a_config_that_names_the_wrong_things_is_refused_in_a_line(fault: str, t
     folder, _ = as_published(save_tiny_audio_lm(tmp_path / "whole", "salmonn"), tmp_path, **change)
     with pytest.raises(ModelError, match=words):
         load_speechlm(folder, "float32")
+
+
+def test_its_files_are_those_beside_its_config_and_not_those_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, _ = as_published(save_tiny_audio_lm(tmp_path / "whole", "salmonn"), tmp_path)
+    for name in ("v1.pth", "beats.pt"):
+        (tmp_path / name).write_text("another's")
+    monkeypatch.chdir(tmp_path)
+    assert load_speechlm(folder, "float32").core.config.rows == ROWS  # type: ignore[attr-defined]
+
+
+def test_a_link_beside_its_config_is_opened_and_its_mark_changes_with_what_it_leads_to(tmp_path: Path):
+    folder, _ = as_published(save_tiny_audio_lm(tmp_path / "whole", "salmonn"), tmp_path)
+    elsewhere = (folder / "v1.pth").rename(tmp_path / "kept.pth")
+    (folder / "v1.pth").symlink_to(elsewhere)
+    assert load_speechlm(folder, "float32").core.config.rows == ROWS  # type: ignore[attr-defined]
+    before = folder_mark(str(folder))
+    assert folder_mark(str(folder)) == before
+    elsewhere.write_bytes(elsewhere.read_bytes() + b" ")
+    assert folder_mark(str(folder)) != before
+
+
+PAIR = "llama_model.base_model.model.model.layers.1.self_attn.v_proj.lora_{}.default.weight"
+FURTHER = "llama_model.base_model.model.model.layers.2.self_attn.v_proj.lora_{}.default.weight"
+MISFITS: dict[str, tuple[str, Weights, str]] = {
+    "none": (".lora_", {}, "ckpt of its config.json holds no adapter of the LLM"),
+    "half a pair": (PAIR.format("A"), {}, r"the adapter of ckpt lacks .*layers[.]1[.]self_attn[.]v_proj[.]lora_A"),
+    "the other half": (PAIR.format("B"), {}, r"the adapter of ckpt lacks .*layers[.]1[.]self_attn[.]v_proj[.]lora_B"),
+    "that of a wider LLM": (
+        PAIR.format("A"),
+        {PAIR.format("A"): torch.ones(RANK, 40)},
+        r"the adapter of ckpt does not fit llama_path: .*v_proj[.]weight is 16 x 40 there, 16 x 32 here .*trained on",
+    ),
+    "one that would be spread": (
+        PAIR.format("B"),
+        {PAIR.format("B"): torch.ones(1, RANK)},
+        "does not fit llama_path: .* is 1 x 32 there, 16 x 32 here",
+    ),
+    "that of a deeper LLM": (
+        "nothing",
+        {FURTHER.format("A"): torch.ones(RANK, 32), FURTHER.format("B"): torch.ones(16, RANK)},
+        r"does not fit llama_path: model[.]layers[.]2[.]self_attn[.]v_proj[.]weight is 16 x 32 there, none here",
+    ),
+}
+
+
+@pytest.mark.parametrize("adapter", MISFITS)
+def test_an_adapter_that_does_not_fit_is_refused_in_a_line(adapter: str, tmp_path: Path):
+    folder, _ = as_published(save_tiny_audio_lm(tmp_path / "whole", "salmonn"), tmp_path)
+    drop, add, words = MISFITS[adapter]
+    held = torch.load(folder / "v1.pth", weights_only=True)["model"]
+    torch.save({"model": {key: held[key] for key in held if drop not in key} | add}, folder / "v1.pth")
+    with pytest.raises(ModelError, match=words):
+        load_speechlm(folder, "float32")
+
+
+@pytest.mark.parametrize("name", FILES_ALONE)
+def test_hub_ids_that_hold_weights_alone_are_refused_with_what_to_do(name: str):
+    for refuse in (load_speechlm, check_published):
+        with pytest.raises(ModelError, match=r"holds weights alone .*config[.]json \(docs/families[.]md#salmonn\)"):
+            refuse(name)
 
 
 def test_a_pickle_of_more_than_weights_is_not_run(tmp_path: Path):

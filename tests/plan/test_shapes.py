@@ -138,6 +138,47 @@ def test_the_published_ultravox_holds_its_tower_and_its_projector_in_16_bits():
     assert 0 < 1_366_275_264 - 2 * (shape.tower + shape.projector) < 50_000
 
 
+SALMONN = {
+    "model_type": "salmonn",
+    "ckpt": "salmonn_v1.pth",
+    "beats_path": "beats.pt",
+    "whisper_path": "openai/whisper-large-v2",
+    "llama_path": "lmsys/vicuna-13b-v1.1",
+}
+
+
+def test_an_audio_lm_that_names_base_models_has_their_shapes(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps(SALMONN))
+    shape = Shapes().find(str(tmp_path), "audio")
+    assert shape is not None and shape.decoder is not None
+    assert (shape.decoder.width, shape.decoder.layers, shape.tower_width) == (5120, 40, 1280)
+    # Vicuna's 13,015,864,320, Whisper's encoder of 636,840,960 and BEATs' 90 million
+    assert 90_000_000 < shape.parameters - shape.projector - 13_015_864_320 - 636_840_960 < 92_000_000
+
+
+def test_base_models_come_from_the_cache_the_table_or_what_the_user_gave_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RBA_CACHE", str(tmp_path / "empty"))
+    (tmp_path / "config.json").write_text(
+        json.dumps(SALMONN | {"llama_path": "org/own", "whisper_path": "whisper-base"})
+    )
+    (tmp_path / "own.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 3}))
+    shapes = Shapes({"org/own": str(tmp_path / "own.json")})
+    shape = shapes.find(str(tmp_path), "audio")
+    shapes.check_given()
+    assert shape is not None and shape.decoder is not None
+    assert (shape.decoder.width, shape.decoder.layers, shape.tower_width) == (64, 3, 512)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_base_model_that_nothing_here_tells_is_named(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps(SALMONN | {"llama_path": "org/unknown"}))
+    words = "nothing here tells the configuration of its base model org/unknown .*hf download org/unknown config.json"
+    with pytest.raises(ModelError, match=words):
+        Shapes().find(str(tmp_path), "audio")
+
+
 @pytest.mark.parametrize(("family", "rate"), [("whisper", 50.0), ("moonshine", 16_000 / 384), ("wav2vec2", 50.0)])
 def test_what_hears_in_a_compact_model_is_told_from_the_rest(family: str, rate: float, tmp_path: Path):
     save_tiny_encoder(tmp_path, family)

@@ -30,7 +30,7 @@ from rba.models import turns
 from rba.models.adapters import FOLDER, facts_of_llm, has_lora, load_lora, save_lora
 from rba.models.bridge import class_of, first, in_float32, lacking, projector_of, with_own_adapter
 from rba.models.clips import Clips, clips_of, only_one
-from rba.models.families import PROJECTOR, Family, family_of
+from rba.models.families import PROJECTOR, Family, check_whole, family_of
 from rba.models.targets import linear_layers
 from rba.models.worded import as_wide, fit
 from rba.weights.opening import opening
@@ -285,6 +285,7 @@ def open_audio_lm(
     from transformers import PreTrainedConfig
     from transformers.utils import logging
 
+    check_whole(source)
     logging.disable_progress_bar()
     with opening(
         "the audio LM", source, "give a whole local folder or a hub id that you can reach, or install what it needs"

@@ -180,8 +180,23 @@ def is_published(name: str | Path) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name)) is not None and not folder.parent.exists()
 
 
+FILES_ALONE = ("tsinghua-ee/SALMONN", "tsinghua-ee/SALMONN-7B")
+"""Hub ids of audio LMs that hold weights for a folder of one's own, and no `config.json`."""
+
+
+def check_whole(name: str | Path) -> None:
+    """Raise ModelError for a hub id that is one of `FILES_ALONE`."""
+    if str(name) in FILES_ALONE:
+        fix = "name a folder of your own that holds them and a config.json (docs/families.md#salmonn)"
+        raise ModelError("this hub id holds weights alone and is no model", str(name), fix)
+
+
 def check_published(name: str | Path) -> None:
-    """Raise ModelError for a local folder of a family that rba does not open; a hub id is taken on trust."""
+    """Raise ModelError for a local folder of a family that rba does not open, and as `check_whole`.
+
+    Any other hub id is taken on trust.
+    """
+    check_whole(name)
     path = local(name) / "config.json"
     if not path.is_file():
         return

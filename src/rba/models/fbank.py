@@ -14,7 +14,7 @@ BANDS, FRAME, HOP, N_FFT = 128, 400, 160, 512
 LOWEST = 20.0
 """Hz, where the first band begins."""
 FULL_SCALE = 2**15
-"""Of samples of 16 bits, which Kaldi reads."""
+"""What samples between -1 and 1 are multiplied by: Kaldi reads whole numbers of 16 bits."""
 MEAN, SPREAD = 15.41663, 6.55582
 """Of the energies of the clips that BEATs was trained on."""
 FLOOR = float(np.finfo(np.float32).eps)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer, WhisperFeatureExtractor
 
 from rba.errors import ModelError
-from rba.files import local
 from rba.models.bridge import file_of
 from rba.models.own_layout import (
     CHOOSE,
@@ -22,7 +22,7 @@ from rba.models.own_layout import (
     weights_by_part,
 )
 from rba.models.salmonn_checkpoint import BEATS, LLM, merge, read_beats, read_checkpoint
-from rba.models.salmonn_model import SalmonnConfig, SalmonnModel
+from rba.models.salmonn_model import FRAMES_A_SECOND, SalmonnConfig, SalmonnModel
 from rba.models.salmonn_turns import SalmonnTurns
 from rba.weights.resolve import resolve
 
@@ -51,7 +51,8 @@ def open_parts(source: str, dtype: torch.dtype) -> tuple[SalmonnModel, SalmonnTu
         config.beats_config, base = read_beats(_file(config.beats_path, "beats_path", source))
         held[BEATS] = base | held[BEATS]
     llm = open_llm(config.llm_config, config.llama_path, held[LLM], dtype, LLM, source, "SALMONN")
-    merge(llm, adapter, config.lora_alpha)
+    if config.ckpt:
+        merge(llm, adapter, config.lora_alpha, source)
     # what is saved of this model holds them
     config.llama_path = config.whisper_path = config.beats_path = config.ckpt = None
     core = SalmonnModel(config, tower, llm)
@@ -71,6 +72,15 @@ def _check(config: Any, source: str) -> None:
         raise ModelError(f"the speech encoder of this SALMONN is no Whisper but {kind}", source, CHOOSE)
     if not config.window_level_Qformer:
         raise ModelError("the Q-Former of this SALMONN reads no windows, which rba does not know", source, CHOOSE)
+    longest = config.encoder_config.max_source_positions / FRAMES_A_SECOND
+    for key in ("second_per_window", "second_stride"):
+        seconds = getattr(config, key)
+        if not isinstance(seconds, int | float) or not 1 / FRAMES_A_SECOND <= seconds <= longest:
+            least = f"{1 / FRAMES_A_SECOND:g}"
+            raise ModelError(f"{key} of its config.json is not from {least} to {longest:g}: {seconds}", source, CHOOSE)
+    queries = config.num_speech_query_token
+    if not isinstance(queries, int) or queries < 1:
+        raise ModelError(f"num_speech_query_token of its config.json is not 1 or more: {queries}", source, CHOOSE)
 
 
 def _held(config: Any, source: str) -> tuple[dict[str, Weights], Weights]:
@@ -82,10 +92,14 @@ def _held(config: Any, source: str) -> tuple[dict[str, Weights], Weights]:
 
 
 def _file(name: str, key: str, source: str) -> str:
-    """Where a file that `config.json` names lies: beside it, or at a place of its own."""
-    found = str(local(name)) if local(name).is_file() else file_of(source, name)
-    if not found:
-        raise ModelError(f"{key} of its config.json names no file: {name}", source, "download it, and name its place")
+    """Where a file that `config.json` names lies: beside it, so that a model's mark knows it (`rba.weights.mark`)."""
+    if Path(name).name != name:
+        fix = "put it there, or a link to it, and give its bare name"
+        raise ModelError(f"{key} names no file beside its config.json: {name}", source, fix)
+    if not (found := file_of(source, name)):
+        raise ModelError(
+            f"{key} of its config.json names no file: {name}", source, "download it, and put it beside config.json"
+        )
     return found
 
 

@@ -13,7 +13,8 @@ from rba.models.own_layout import CHOOSE, Weights
 
 BEATS, LLM = "ears.beats", "llama_model"
 UNUSED = re.compile(
-    r"speech_Qformer[.](cls[.]|bert[.]embeddings[.](position|word)|bert[.]encoder[.]layer[.]\d+[.](intermediate|output)[.])"
+    r"speech_Qformer[.](cls[.]|bert[.]embeddings[.](position|word))"
+    r"|speech_Qformer[.]bert[.]encoder[.]layer[.]\d+[.](intermediate|output)[.]"
     r"|.*[.]inv_freq$"
 )
 """Weights that a checkpoint may hold and its publisher's code does not use, and tables that follow from the sizes."""
@@ -78,15 +79,26 @@ def beats_weights(state: Weights) -> Weights:
     return made
 
 
-def merge(llm: Any, adapter: Weights, alpha: float) -> None:
+def merge(llm: Any, adapter: Weights, alpha: float, source: str) -> None:
     """Add an adapter's products to the weights of the LLM that it stands on, rounded to their precision.
 
-    A product is that of a pair of matrices, times `alpha` by the rank. Raises KeyError for a layer that is not there.
+    A product is that of a pair of matrices, times `alpha` by the rank. Raises ModelError, naming the model `source`,
+    for no adapter, half a pair, and one that was made for another LLM.
     """
+    if not adapter:
+        raise ModelError("ckpt of its config.json holds no adapter of the LLM", source, CHOOSE)
     weights = dict(llm.named_parameters())
-    for name in [name for name in adapter if ".lora_A." in name]:
-        down, up = adapter[name].float(), adapter[name.replace(".lora_A.", ".lora_B.")].float()
-        weight = weights[f"{name.removeprefix(f'{LLM}.').partition('.lora_A.')[0]}.weight"]
+    for pair in dict.fromkeys(re.sub("lora_[AB]", "lora_{}", name) for name in adapter):
+        if lacking := [name for name in map(pair.format, "AB") if name not in adapter]:
+            raise ModelError(f"the adapter of ckpt lacks {lacking[0]}", source, CHOOSE)
+        down, up = (adapter[pair.format(half)].float() for half in "AB")
+        name = f"{pair.removeprefix(f'{LLM}.').partition('.lora_{}.')[0]}.weight"
+        weight = weights.get(name)
+        if weight is None or weight.shape != (len(up), down.shape[1]) or up.shape[1] != len(down):
+            sizes = "none" if weight is None else " x ".join(map(str, weight.shape))
+            what = f"{name} is {len(up)} x {down.shape[1]} there, {sizes} here"
+            fix = "name the base model that it was trained on"
+            raise ModelError(f"the adapter of ckpt does not fit llama_path: {what}", source, fix)
         weight.data.copy_(weight.data.float() + alpha / len(down) * (up @ down))
 
 

@@ -31,8 +31,8 @@ class SalmonnConfig(PreTrainedConfig):
 
     `llama_path` and `whisper_path` name base models (as `rba.weights.resolve` takes them) whose configurations are read
     at once; without them `llm_config` and `encoder_config` are the configurations themselves. `ckpt` and `beats_path`
-    are the publisher's files, beside `config.json` or anywhere; without them the weights are in safetensors. A window
-    of `second_per_window` seconds, every `second_stride` seconds, takes `num_speech_query_token` rows. The adapter in
+    are the publisher's files beside `config.json`; without them the weights are in safetensors. A window of
+    `second_per_window` seconds, every `second_stride` seconds, takes `num_speech_query_token` rows. The adapter in
     `ckpt` counts `lora_alpha` by its rank. `qformer_config` holds sizes other than those of BERT base with two layers.
     """
 

@@ -118,23 +118,16 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "encoder_config": {**_whisper(1280, 32, 20, 51_866), **_LARGE_TOWER},
         "llm_config": _LLAMA_8B,
     },
-    "tsinghua-ee/SALMONN": {
-        "model_type": "salmonn",
-        "encoder_config": _whisper(1280, 32, 20, 51_865),
-        "llm_config": _VICUNA_7B
-        | {
-            "hidden_size": 5120,
-            "intermediate_size": 13_824,
-            "num_hidden_layers": 40,
-            "num_attention_heads": 40,
-            "num_key_value_heads": 40,
-        },
+    "lmsys/vicuna-7b-v1.5": _VICUNA_7B,
+    "lmsys/vicuna-13b-v1.1": _VICUNA_7B
+    | {
+        "hidden_size": 5120,
+        "intermediate_size": 13_824,
+        "num_hidden_layers": 40,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 40,
     },
-    "tsinghua-ee/SALMONN-7B": {
-        "model_type": "salmonn",
-        "encoder_config": _whisper(1280, 32, 20, 51_865),
-        "llm_config": _VICUNA_7B,
-    },
+    "openai/whisper-large-v2": _whisper(1280, 32, 20, 51_865),
     "meta-llama/Llama-3.1-70B-Instruct": _LLAMA_8B
     | {
         "hidden_size": 8192,

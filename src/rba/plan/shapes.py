@@ -17,6 +17,15 @@ from rba.plan.published import PUBLISHED
 from rba.services.service import is_service, parse_service
 
 _HEARING = ("encoder", "recogniser")
+_BASES = {
+    "llama_path": "llm_config",
+    "llm_model_id": "llm_config",
+    "text_model_id": "text_config",
+    "whisper_path": "encoder_config",
+    "encoder_model_id": "encoder_config",
+    "audio_model_id": "audio_config",
+}
+"""Keys that name a base model in an audio LM's configuration, and those that its own configuration stands by."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,6 @@ class Shapes:
         """
         if (name, kind) not in self._found:
             model = parse_service(name).model if is_service(name) else name
-            self._asked.append(model)
             config, source = self._config(model, is_service(name))
             found = _shape(model, kind, config, source) if config is not None else None
             self._found[name, kind] = found
@@ -88,21 +96,41 @@ class Shapes:
             raise RecipeError("the plan needs the shape of no such model", f"--shape {name}", fix)
 
     def _config(self, name: str, served: bool) -> tuple[Any, str]:
+        self._asked.append(name)
         if name in self.given:
             path = local(self.given[name])
             with _checked(name, str(path)):
-                return _made(json.loads(path.read_text(encoding="utf-8"))), f"--shape {path}"
+                return self._whole(json.loads(path.read_text(encoding="utf-8")), str(path)), f"--shape {path}"
         place, source = _place(name, served)
         if place:
             try:
                 with _checked(name, place):
-                    return _auto_config().from_pretrained(place, local_files_only=True), source
+                    return self._opened(place), source
             except ModelError:
                 if source != "hub cache":
                     raise
         if name in PUBLISHED:
             return _made(PUBLISHED[name]), "published"
         return None, ""
+
+    def _opened(self, place: str) -> Any:
+        from transformers import PreTrainedConfig
+
+        tree, _ = PreTrainedConfig.get_config_dict(place, local_files_only=True)
+        if any(tree.get(key) for key in _BASES):
+            return self._whole(tree, place)
+        return _auto_config().from_pretrained(place, local_files_only=True)
+
+    def _whole(self, tree: Mapping[str, Any], place: str) -> Any:
+        """A configuration, with those of the base models that it names found as any other; no network is asked."""
+        own = {key: value for key, value in tree.items() if key not in _BASES}
+        for key, base in tree.items():
+            if key in _BASES and base:
+                own[_BASES[key]], _ = self._config(base, served=False)
+                if own[_BASES[key]] is None:
+                    fix = f"bring it here once: hf download {base} config.json"
+                    raise ModelError(f"nothing here tells the configuration of its base model {base}", place, fix)
+        return _made(own)
 
 
 def _place(name: str, served: bool) -> tuple[str, str]:

@@ -233,20 +233,23 @@ def desta(tokenizer: Any) -> tuple[Any, Any]:
     return config, processor
 
 
+BEATS_SIZES = {
+    **{"embed_dim": 8, "encoder_layers": 2, "encoder_embed_dim": 12, "encoder_ffn_embed_dim": 24},
+    **{"encoder_attention_heads": 2, "conv_pos": 8, "conv_pos_groups": 2, "num_buckets": 32, "max_distance": 80},
+}
+"""Of BEATs, by the names in the `cfg` of a publisher's file."""
+
+
 def salmonn(tokenizer: Any) -> tuple[Any, Any]:
     """SALMONN."""
     from rba.models.beats import BeatsConfig
     from rba.models.salmonn_model import SalmonnConfig
     from rba.models.salmonn_turns import AUDIO_TOKEN, SalmonnTurns
 
-    beats = BeatsConfig(
-        **{"embed_dim": 8, "encoder_layers": 2, "encoder_embed_dim": 12, "encoder_ffn_embed_dim": 24},
-        **{"encoder_attention_heads": 2, "conv_pos": 8, "conv_pos_groups": 2, "num_buckets": 32, "max_distance": 80},
-    )
     config = SalmonnConfig(
         llm_config={"model_type": "llama", **text_sizes(tokenizer)},
         encoder_config={"model_type": "whisper", **whisper_sizes()},
-        beats_config=beats,
+        beats_config=BeatsConfig(**BEATS_SIZES),
         qformer_config={"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32},
     )
     processor = SalmonnTurns(whisper_ears(), tokenizer, config.rows)
