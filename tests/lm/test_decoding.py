@@ -6,21 +6,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from prefilled import PROMPTS, prefilled
 from releases import each
 
 from rba.lm import decoding
 from rba.lm.cache import roomy_cache
 from rba.lm.decoding import Decoding, NotRecorded, Replayed, Step, Stepwise, repeatable
-from rba.lm.generation import Completion, generate, left_pad
+from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.sampling import Sampling
-from rba.lm.scoring import backbone
 from rba.lm.sharding import Shards
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
 
-PROMPTS = [[5, 6, 7], [8, 9], [4] * 9, [3, 5, 8, 13]]
 LONG = Sampling(1.0, 1.0, 40)
 
 
@@ -28,16 +27,6 @@ def again(step: Step) -> Step:
     """Records by calling: twice beforehand, as a recording does."""
     step(), step()
     return step
-
-
-def prefilled(lm: TextLM):
-    inputs_BTD, mask_BT = left_pad([lm.embed(prompt) for prompt in PROMPTS])
-    positions_BT, cache = (mask_BT.cumsum(-1) - 1).clamp(min=0), roomy_cache(lm.model.config)
-    with torch.no_grad():
-        backbone(lm.model)(
-            inputs_embeds=inputs_BTD, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache
-        )
-    return cache, mask_BT, positions_BT[:, -1]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prefilled import PROMPTS, prefilled
 from releases import each
 from transformers import DiffLlamaConfig, DiffLlamaForCausalLM, DynamicCache
 
@@ -13,9 +14,8 @@ from rba.lm import decoding, grouped
 from rba.lm.attention import attention, short_attention
 from rba.lm.cache import RoomyLayer, roomy_cache
 from rba.lm.decoding import Decoding
-from rba.lm.generation import Completion, generate, left_pad
+from rba.lm.generation import Completion, generate
 from rba.lm.grouped import GroupedLayer, Groups, Kept, group, groupable
-from rba.lm.load import TextLM
 from rba.lm.sampling import Sampling
 from rba.lm.scoring import backbone
 from rba.testing.tiny_audio_lm import tiny_audio_lm
@@ -27,7 +27,6 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-PROMPTS = [[5, 6, 7], [8, 9], [4] * 9, [3, 5, 8, 13]]
 CPU = torch.device("cpu")
 
 
@@ -95,16 +94,6 @@ def test_whatever_asks_for_a_tensor_gets_one():
     torch.testing.assert_close(key @ query.mT, plain.keys @ query.mT)
     assert torch.equal(torch.cat([key, key], 1), torch.cat([plain.keys, plain.keys], 1))
     assert torch.equal(key * 2, plain.keys * 2) and torch.equal(2 * value, 2 * plain.values) and len(key) == 6
-
-
-def prefilled(lm: TextLM) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
-    inputs_BTD, mask_BT = left_pad([lm.embed(prompt) for prompt in PROMPTS])
-    positions_BT, cache = (mask_BT.cumsum(-1) - 1).clamp(min=0), roomy_cache(lm.model.config)
-    with torch.no_grad():
-        backbone(lm.model)(
-            inputs_embeds=inputs_BTD, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache
-        )
-    return cache, mask_BT, positions_BT[:, -1]
 
 
 @torch.no_grad()

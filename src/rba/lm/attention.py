@@ -136,14 +136,14 @@ def attention(
     """
     batch, heads, steps, _ = query_BHQD.shape
     groups = key_BGTD.shape[1]
-    mask = None if mask_B1QT is None else _added(mask_B1QT).expand(batch, 1, steps, key_BGTD.shape[2])
+    mask = None if mask_B1QT is None else added(mask_B1QT).expand(batch, 1, steps, key_BGTD.shape[2])
     # the heads of a group are further queries of its keys
     query_BGND = query_BHQD.reshape(batch, groups, heads // groups * steps, -1)
     mixed_BGND = _Attention.apply(query_BGND, key_BGTD, value_BGTD, mask, scale)
     return mixed_BGND.view(batch, heads, steps, -1)
 
 
-def _added(mask: torch.Tensor) -> torch.Tensor:
+def added(mask: torch.Tensor) -> torch.Tensor:
     """A mask of booleans as one that is added, which takes a tenth of the time."""
     if mask.dtype != torch.bool:
         return mask

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from rba.lm.attention import added
 from rba.lm.cache import RoomyLayer
 
 ROOM = 64  # tokens
@@ -173,9 +174,8 @@ def groupable(model: Any, cache: DynamicCache, device: torch.device) -> bool:
 
 def group(cache: DynamicCache, mask_PT: torch.Tensor, size: int) -> None:
     """Have the cache of a batch of prompts, with this mask (1 = real), be one of `size` answers to each."""
-    hidden_PT = torch.zeros(mask_PT.shape).masked_fill_(mask_PT == 0, torch.finfo(torch.float32).min)
     prompt_B = torch.arange(len(mask_PT)).repeat_interleave(size)
-    groups = Groups.of(prompt_B, hidden_PT[:, None, None])
+    groups = Groups.of(prompt_B, added(mask_PT.bool()[:, None, None]))
     layers: list[Any] = cache.layers
     for number, layer in enumerate(layers):  # one by one: no more than one of them is held twice
         layers[number] = GroupedLayer(layer.keys, layer.values, groups)
