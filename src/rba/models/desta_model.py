@@ -14,14 +14,13 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     BertConfig,
-    GenerationMixin,
     PreTrainedConfig,
-    PreTrainedModel,
     WhisperForConditionalGeneration,
 )
 from transformers.models.bert.modeling_bert import BertEncoder
 
 from rba.models.own_layout import part_config
+from rba.models.own_model import OwnModel
 from rba.models.whisper import encoder_layer
 
 QFORMER = "qformer_1"
@@ -122,14 +121,14 @@ class Perception(nn.Module):
         return torch.cat(kept[-LAYERS:], 1)
 
 
-class DestaModel(PreTrainedModel, GenerationMixin):
+class DestaModel(OwnModel):
     """The whole model; its parts have the names that the weights of a checkpoint begin with.
 
     `whisper` and `llm` are loaded parts; what is not given is made of the configuration, with random weights.
     """
 
     config_class = DestaConfig
-    _supports_sdpa = True
+    llm_part = "llm_model"
 
     def __init__(self, config: DestaConfig, whisper: Any = None, llm: Any = None):
         super().__init__(config)
@@ -142,18 +141,6 @@ class DestaModel(PreTrainedModel, GenerationMixin):
         super().save_pretrained(save_directory, *args, **kwargs)
         self.perception.whisper.generation_config.save_pretrained(Path(save_directory) / SCRIBE)
 
-    def get_input_embeddings(self) -> Any:
-        """The LLM's."""
-        return self.llm_model.get_input_embeddings()
-
-    def get_output_embeddings(self) -> Any:
-        """The LLM's vocabulary head."""
-        return self.llm_model.get_output_embeddings()
-
-    def get_decoder(self) -> Any:
-        """The LLM's decoder."""
-        return self.llm_model.get_decoder()
-
     def forward(
         self, input_ids: Any = None, input_features: Any = None, inputs_embeds: Any = None, **kwargs: Any
     ) -> Any:
@@ -161,11 +148,7 @@ class DestaModel(PreTrainedModel, GenerationMixin):
 
         Audio comes as mels [C, M, 2 T'], in the order of its tokens.
         """
-        if inputs_embeds is None:
-            places_BT = input_ids == self.config.audio_token_index
-            # of published checkpoints the audio token lies beyond the table of embeddings
-            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(places_BT, 0))
-            if input_features is not None and places_BT.any():
-                rows = self.perception.connector(self.perception.hear(input_features))
-                inputs_embeds = inputs_embeds.masked_scatter(places_BT[..., None], rows.to(inputs_embeds))
-        return self.llm_model(inputs_embeds=inputs_embeds, **kwargs)
+        heard = (
+            None if input_features is None else lambda: self.perception.connector(self.perception.hear(input_features))
+        )
+        return self.read(input_ids, inputs_embeds, heard, **kwargs)

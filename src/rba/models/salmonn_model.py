@@ -13,14 +13,13 @@ from transformers import (
     AutoModelForCausalLM,
     Blip2QFormerConfig,
     Blip2QFormerModel,
-    GenerationMixin,
     PreTrainedConfig,
-    PreTrainedModel,
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from rba.models.beats import Beats, BeatsConfig
 from rba.models.own_layout import part_config
+from rba.models.own_model import OwnModel
 
 FRAMES_A_SECOND = 50
 """Of Whisper's encoder; BEATs makes as many, of 6.25 times 8 patches."""
@@ -129,14 +128,14 @@ class Connector(nn.Module):
         return self.proj(read_NQF).unflatten(0, windows_BWTF.shape[:2]).flatten(1, 2)
 
 
-class SalmonnModel(PreTrainedModel, GenerationMixin):
+class SalmonnModel(OwnModel):
     """The whole model; its parts have the names that the weights of a saved one begin with.
 
     `speech_encoder` and `llm` are loaded parts; what is not given is made of the configuration, with random weights.
     """
 
     config_class = SalmonnConfig
-    _supports_sdpa = True
+    llm_part = "llama_model"
 
     def __init__(self, config: SalmonnConfig, speech_encoder: Any = None, llm: Any = None):
         super().__init__(config)
@@ -144,18 +143,6 @@ class SalmonnModel(PreTrainedModel, GenerationMixin):
         self.ears = Ears(config, speech_encoder)
         self.connector = Connector(config)
         self.post_init()
-
-    def get_input_embeddings(self) -> Any:
-        """The LLM's."""
-        return self.llama_model.get_input_embeddings()
-
-    def get_output_embeddings(self) -> Any:
-        """The LLM's vocabulary head."""
-        return self.llama_model.get_output_embeddings()
-
-    def get_decoder(self) -> Any:
-        """The LLM's decoder."""
-        return self.llama_model.get_decoder()
 
     def forward(
         self,
@@ -171,11 +158,5 @@ class SalmonnModel(PreTrainedModel, GenerationMixin):
         Audio comes as mels [C, M, 2 T'], and as filter banks [C, T, 128] with how many frames of each are real [C], in
         the order of its tokens.
         """
-        if inputs_embeds is None:
-            places_BT = input_ids == self.config.audio_token_index
-            # of published checkpoints the audio token lies beyond the table of embeddings
-            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(places_BT, 0))
-            if input_features is not None and places_BT.any():
-                rows = self.connector(self.ears(input_features, fbank, frames))
-                inputs_embeds = inputs_embeds.masked_scatter(places_BT[..., None], rows.to(inputs_embeds))
-        return self.llama_model(inputs_embeds=inputs_embeds, **kwargs)
+        heard = None if input_features is None else lambda: self.connector(self.ears(input_features, fbank, frames))
+        return self.read(input_ids, inputs_embeds, heard, **kwargs)

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from rba.models.own_layout import part_config
+from rba.models.own_model import OwnModel
 from rba.models.whisper import DOWNSAMPLING, encoder_layer
 
 SWIGLU = "swiglu"
@@ -92,14 +93,14 @@ class Projector(nn.Module):
         return self.ln_post(self.linear_2(self.ln_mid(hidden)))
 
 
-class UltravoxModel(PreTrainedModel, GenerationMixin):
+class UltravoxModel(OwnModel):
     """The whole model; its parts have the names that the weights of a checkpoint begin with.
 
     `tower` and `llm` are loaded parts; what is not given is made of the configuration, with random weights.
     """
 
     config_class = UltravoxConfig
-    _supports_sdpa = True
+    llm_part = "language_model"
 
     def __init__(self, config: UltravoxConfig, tower: Any = None, llm: Any = None):
         super().__init__(config)
@@ -107,18 +108,6 @@ class UltravoxModel(PreTrainedModel, GenerationMixin):
         self.multi_modal_projector = Projector(config)
         self.language_model = llm or AutoModelForCausalLM.from_config(config.text_config)
         self.post_init()
-
-    def get_input_embeddings(self) -> Any:
-        """The LLM's."""
-        return self.language_model.get_input_embeddings()
-
-    def get_output_embeddings(self) -> Any:
-        """The LLM's vocabulary head."""
-        return self.language_model.get_output_embeddings()
-
-    def get_decoder(self) -> Any:
-        """The LLM's decoder."""
-        return self.language_model.get_decoder()
 
     def forward(
         self,
@@ -132,14 +121,12 @@ class UltravoxModel(PreTrainedModel, GenerationMixin):
 
         Audio comes in chunks: mels [C, M, T] and how many frames of each are real [C], in the order of their tokens.
         """
-        if inputs_embeds is None:
-            places_BT = input_ids == self.config.audio_token_index
-            # of some checkpoints the audio token lies beyond the table of embeddings
-            inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(places_BT, 0))
-            if input_features is not None and places_BT.any():
-                rows = self.multi_modal_projector(self.hear(input_features, frames)[None])
-                inputs_embeds = inputs_embeds.masked_scatter(places_BT[..., None], rows.to(inputs_embeds))
-        return self.language_model(inputs_embeds=inputs_embeds, **kwargs)
+        heard = (
+            None
+            if input_features is None
+            else lambda: self.multi_modal_projector(self.hear(input_features, frames)[None])
+        )
+        return self.read(input_ids, inputs_embeds, heard, **kwargs)
 
     def hear(self, mel_CMT: torch.Tensor, frames_C: torch.Tensor) -> torch.Tensor:
         """What the projector reads [R, S * F] of all chunks, one after another."""
