@@ -92,6 +92,7 @@ def test_answers_follow_weights_that_change_between_draws(monkeypatch: pytest.Mo
             built.append(self)
 
     monkeypatch.setattr(decoding, "Packed", Watched)
+    monkeypatch.setattr(decoding.Fused, "of", lambda *args: None)
     lm, long = half_lm(), Sampling(1.0, 1.0, decoding.WORTH + 4)
 
     def drawn() -> list[list[int]]:
@@ -107,6 +108,7 @@ def test_answers_follow_weights_that_change_between_draws(monkeypatch: pytest.Mo
 @multiplies
 def test_a_few_steps_are_not_worth_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding, "Packed", None)
+    monkeypatch.setattr(decoding.Fused, "of", lambda *args: None)
     generate(half_lm(), PROMPTS, Sampling(1.0, 1.0, decoding.WORTH - 1), range(3))
 
 

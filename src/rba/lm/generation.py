@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from rba.lm.attention import short_attention
 from rba.lm.head import vocabulary_head
@@ -106,7 +107,7 @@ def _generate_batch(
     decoding: Decoding | None = None
     for step in range(sampling.max_new_tokens):
         token_B = draw(logits_BV, uniform_BS[rows, step], sampling)
-        chosen_B = logits_BV.gather(1, token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
+        chosen_B = -cross_entropy(logits_BV, token_B, reduction="none")
         drawn = zip(rows, token_B.tolist(), chosen_B.tolist(), torch.isin(token_B, ends).tolist())
         for row, token, logprob, ended in drawn:
             if not finished[row]:

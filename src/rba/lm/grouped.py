@@ -83,13 +83,17 @@ class GroupedLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
         """All keys and values, those of one more token [B, G, 1, D] of every answer last, `Kept` as they are."""
+        self.append(key_states[:, :, 0], value_states[:, :, 0])
+        return Kept(self, self.all_keys), Kept(self, self.all_values)
+
+    def append(self, key_BGD: torch.Tensor, value_BGD: torch.Tensor) -> None:
+        """Keep one more token of every answer."""
         if self._own == self._own_keys.shape[-2]:
             self._own_keys = torch.nn.functional.pad(self._own_keys, (0, 0, 0, ROOM))
             self._own_values = torch.nn.functional.pad(self._own_values, (0, 0, 0, ROOM))
-        self._own_keys[..., self._own, :] = self.groups.spread(key_states[:, :, 0])
-        self._own_values[..., self._own, :] = self.groups.spread(value_states[:, :, 0])
+        self._own_keys[..., self._own, :] = self.groups.spread(key_BGD)
+        self._own_values[..., self._own, :] = self.groups.spread(value_BGD)
         self._own += 1
-        return Kept(self, self.all_keys), Kept(self, self.all_values)
 
     def attend(self, query_BHD: torch.Tensor, scale: float) -> torch.Tensor:
         """softmax(`scale` q k') v, [B, H, D], of one query a row; H / G neighbouring heads read the same keys."""

@@ -1,25 +1,12 @@
-"""Weights laid out beforehand as the CPU's products read them.
-
-oneDNN multiplies bfloat16 matrices in blocks, and lays a plain weight matrix out in blocks at every call. Where rows
-are few, as when a batch draws its next token, that takes up to as long as the product. torch keeps laid-out weights for
-compiled models alone, behind two operators that are used here as they are.
-
-An adapter's two thin products take as long as one of the layer's own, so that theirs and their sum are one with it:
-W x + s B (A x) = [W, s B] [x; A x].
-"""
+"""A model's linear layers with their weights laid out beforehand, for as long as they are asked to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch.nn import Linear
 
-from rba.lm.number_format import x86_multiplies_bfloat16
-
-MOST = 4 * 2**30
-"""Bytes of weights up to which a model's are laid out: they are in memory twice meanwhile."""
+from rba.lm.product import MOST, Summed, is_plain, lays_out, product
 
 
 class Packed:
@@ -27,15 +14,12 @@ class Packed:
 
     The numbers are those of the plain layers, to the bit where the product is divided among threads alike; where layers
     carry LoRA, whose sum is rounded once here, up to bfloat16's rounding. Weights that change afterwards are not
-    followed, nor is an adapter that is switched on or off.
+    followed, nor is an adapter that is switched on or off. Nothing is done where the CPU has no use for it, nor with a
+    model beyond `rba.lm.product.MOST`.
     """
 
     def __init__(self, model: torch.nn.Module, rows: int):
-        plain = _packable(model)
-        adapted = _adapted(model, plain)
-        summed = {id(layer.base_layer) for layer in adapted}
-        self._forwards = [(layer, _adapted_forward(layer, rows)) for layer in adapted]
-        self._forwards += [(layer, _forward(layer, rows)) for layer in plain if id(layer) not in summed]
+        self._forwards = [(layer, product([summed], rows)) for layer, summed in _packable(model)]
 
     def __enter__(self) -> None:
         for layer, forward in self._forwards:
@@ -46,59 +30,14 @@ class Packed:
             layer.__dict__.pop("forward", None)  # gone where another thread draws from the same model
 
 
-def _packable(model: torch.nn.Module) -> list[Linear]:
-    """The plain linear layers of bfloat16 on a CPU that multiplies these in blocks; none of a model beyond `MOST`."""
-    if not x86_multiplies_bfloat16() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+def _packable(model: torch.nn.Module) -> list[tuple[Any, Summed]]:
+    """The layers that gain by it, an adapted one in place of the layer within it."""
+    modules: list[Any] = list(model.modules())
+    plain = [layer for layer in modules if is_plain(layer) and lays_out(layer.weight)]
+    if sum(layer.weight.nbytes for layer in plain) > MOST:
         return []
-    layers = [
-        layer
-        for layer in model.modules()
-        if type(layer) is Linear and "forward" not in layer.__dict__ and _plain(layer.weight)
-    ]
-    size = sum(layer.weight.nbytes for layer in layers)
-    return layers if size <= MOST else []
-
-
-def _plain(weight: torch.Tensor) -> bool:
-    known = type(weight) in (torch.Tensor, torch.nn.Parameter)
-    return known and weight.device.type == "cpu" and weight.dtype == torch.bfloat16
-
-
-def _adapted(model: torch.nn.Module, plain: list[Linear]) -> list[Any]:
-    """The layers with one LoRA of the usual kind in use, on one of these `plain` layers."""
-    from peft.tuners.lora import Linear as Adapted
-
-    packable = {id(layer) for layer in plain}
-    adapted = [module for module in model.modules() if type(module) is Adapted and id(module.base_layer) in packable]
-    return [layer for layer in adapted if "forward" not in layer.__dict__ and _usual(layer)]
-
-
-def _usual(layer: Any) -> bool:
-    """Whether an adapted layer adds s B (A x) to its own product, and nothing else."""
-    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
-        return False
-    (name,) = layer.active_adapters
-    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_B[name].bias is not None:
-        return False
-    dropout = layer.lora_dropout[name]
-    return isinstance(dropout, torch.nn.Identity) or not dropout.training
-
-
-def _forward(layer: Linear, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    return _product(layer.weight.detach(), layer.bias, rows)
-
-
-def _adapted_forward(layer: Any, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    (name,) = layer.active_adapters
-    own = layer.base_layer.weight.detach()
-    down = layer.lora_A[name].weight.detach().to(own.dtype)
-    up = (layer.lora_B[name].weight.detach() * layer.scaling[name]).to(own.dtype)
-    narrow = _product(down, None, rows)
-    whole = _product(torch.cat([own, up], 1), layer.base_layer.bias, rows)
-    return lambda states: whole(torch.cat([states, narrow(states)], -1))
-
-
-def _product(weight: torch.Tensor, bias: torch.Tensor | None, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    ops: Any = torch.ops.mkldnn
-    packed = ops._reorder_linear_weight(weight, rows)
-    return lambda states: cast(torch.Tensor, ops._linear_pointwise(states, packed, bias, "none", [], ""))
+    within = {id(layer) for layer in plain}
+    carriers = [module for module in modules if id(getattr(module, "base_layer", None)) in within]
+    layers = [(layer, summed) for layer in [*carriers, *plain] if (summed := Summed.of(layer))]
+    replaced = {id(layer.base_layer) for layer, _ in layers if layer in carriers}
+    return [(layer, summed) for layer, summed in layers if id(layer) not in replaced]

@@ -53,7 +53,8 @@ def _invert(weights_BV: torch.Tensor, uniform_B: torch.Tensor) -> torch.Tensor:
     import torch.nn.functional as F
 
     size = weights_BV.shape[-1]
-    blocks_BNK = F.pad(weights_BV, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
+    whole_BV = F.pad(weights_BV, (0, -size % BLOCK)) if size % BLOCK else weights_BV  # it copies in any case
+    blocks_BNK = whole_BV.unflatten(-1, (-1, BLOCK))
     block_B, rest_B = _place(blocks_BNK.sum(-1), uniform_B.double())
     inside_BK = blocks_BNK.gather(1, block_B[:, None, None].expand(-1, 1, BLOCK))[:, 0]
     inside_B, _ = _place(inside_BK, rest_B)

@@ -9,14 +9,17 @@ import torch
 from prefilled import PROMPTS, prefilled
 from releases import each
 
-from rba.lm import decoding
+from rba.lm import decoding, replay
 from rba.lm.cache import roomy_cache
-from rba.lm.decoding import Decoding, NotRecorded, Replayed, Step, Stepwise, repeatable
+from rba.lm.decoding import Decoding
+from rba.lm.fused import Fused
 from rba.lm.generation import Completion, generate
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
+from rba.lm.replay import NotRecorded, Replayed, Step, repeatable
 from rba.lm.sampling import Sampling
 from rba.lm.sharding import Shards
+from rba.lm.stepwise import Stepwise
 from rba.testing.tiny_audio_lm import tiny_audio_lm
 from rba.testing.tiny_lm import tiny_text_lm
 
@@ -121,7 +124,7 @@ def test_what_cannot_be_recorded_goes_step_by_step_and_is_not_tried_again(monkey
     with pytest.warns(UserWarning, match="LlamaModel draws step by step, not by a CUDA graph: called a synchronizing"):
         same(generate(lm, PROMPTS, LONG, range(4)), plain)
     same(generate(lm, PROMPTS, LONG, range(4)), plain)
-    assert ways(begun) == [Stepwise, Stepwise] and len(tried) == 1
+    assert ways(begun) == [Stepwise, Fused] and len(tried) == 1
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -136,7 +139,7 @@ def test_where_memory_runs_short_on_the_way_it_goes_on_step_by_step(number: int,
             raise NotRecorded("memory is short", lasting=False)
         return step
 
-    monkeypatch.setattr(decoding, "ROOM", 9)
+    monkeypatch.setattr(replay, "ROOM", 9)
     begun = as_recorded(monkeypatch, short)
     same(generate(lm, PROMPTS, LONG, range(12), 3), plain)
     assert ways(begun) == [Stepwise] and len(tried) == number
@@ -149,7 +152,7 @@ def test_room_is_made_as_it_is_needed(room: int, monkeypatch: pytest.MonkeyPatch
     lm = tiny_text_lm()
     lm.end_ids = list(range(12))
     plain = generate(lm, PROMPTS, LONG, range(12), 3)
-    monkeypatch.setattr(decoding, "ROOM", room)
+    monkeypatch.setattr(replay, "ROOM", room)
     begun = as_recorded(monkeypatch, again)
     same(generate(lm, PROMPTS, LONG, range(12), 3), plain)
     assert ways(begun) == [Replayed]
@@ -187,7 +190,7 @@ def test_a_graph_gives_the_same_answers(family: str, group: int, monkeypatch: py
         recorded.append(1)
         return make(step, device)
 
-    monkeypatch.setattr(decoding, "ROOM", 9)
+    monkeypatch.setattr(replay, "ROOM", 9)
     monkeypatch.setattr(decoding, "graph", counted)
     ours = generate(*asked)
     assert len(recorded) > 1  # once more when there was no room left
