@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,3 +21,18 @@ def needs(family: str) -> pytest.MarkDecorator:
 def each(families: Iterable[str]) -> list[Any]:
     """`families` as the values of a test's parameter, those that do not work skipped."""
     return [pytest.param(family, marks=needs(family)) for family in families]
+
+
+SEVERAL = {"granite_speech": "5.11"}
+"""The first release tried whose forward pass of a family takes two clips in a prompt, where older ones take one."""
+
+
+def each_of_several(families: Iterable[str]) -> list[Any]:
+    """The same, skipped as well where a family's own forward pass takes one clip a prompt."""
+    return [pytest.param(family, marks=[needs(family), _takes_several(family)]) for family in families]
+
+
+def _takes_several(family: str) -> pytest.MarkDecorator:
+    since = SEVERAL.get(family)
+    older = since and lacking(replace(FAMILIES[family], since=since))
+    return pytest.mark.skipif(bool(older), reason=f"its own forward pass takes one clip a prompt below {since}")

@@ -243,6 +243,22 @@ def test_a_model_of_one_clip_a_prompt_passes_where_it_says_so():
     assert "| one clip |" in conformance_table({"mine": [found]})
 
 
+def test_a_model_whose_own_forward_pass_takes_one_clip_passes_and_says_so():
+    model: Any = tiny_audio_lm()
+    forward = model.core.forward
+
+    def alone(input_ids: Any = None, input_features: Any = None, **kwargs: Any) -> Any:
+        if input_features is not None and len(input_features) > len(input_ids):
+            raise ValueError("one clip a text")
+        return forward(input_ids=input_ids, input_features=input_features, **kwargs)
+
+    model.core.forward = alone
+    found = finding("clips", model)
+    assert found.passed
+    assert found.seen.endswith("nats from the same prompt alone; its own forward pass takes one: one clip a text")
+    assert not finding("clips", _hears_the_last(model)).passed
+
+
 @needs("glmasr")
 def test_a_mask_by_another_name_than_the_model_reads_is_told():
     model: Any = tiny_audio_lm("glmasr")

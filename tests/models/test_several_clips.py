@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from releases import each, needs
+from releases import each, each_of_several, needs
 
 from rba.errors import ModelError
 from rba.lm import chat
@@ -35,7 +35,7 @@ def tiny(name: str) -> Any:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", each(TOGETHER))
+@pytest.mark.parametrize("family", each_of_several(TOGETHER))
 def test_two_clips_give_the_logits_of_the_familys_own_forward_pass(family: str):
     speechlm, answer = tiny(family), ANSWERS[2]
     (prompt,) = speechlm.prompts([speechlm.encode(EVEN)])
