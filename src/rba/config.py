@@ -68,7 +68,7 @@ def build(cls: type[T], tree: Any, key: str = "", default: T | None = None) -> T
         tree = {}
     if not isinstance(tree, Mapping):
         raise RecipeError(f"expected a section with keys, found {_show(tree)}", key, "put its keys below it")
-    fields, hints = _described(cls)
+    fields, hints = _described(cls)  # type: ignore[arg-type]
     for name in tree:
         if name not in fields:
             raise _unknown(_join(key, str(name)), str(name), list(fields), key)
