@@ -31,6 +31,8 @@ weights: $(STAMP) ## fetch the model weights that the tests and the tiny recipe 
 	@for name in $(WEIGHTS); do $(BIN)/rba models fetch $$name >/dev/null || exit; done
 
 test: WEIGHTS += kokoro-82m moonshine-base-en
+# tests start many processes: each would compile the package anew
+test: export PYTHONDONTWRITEBYTECODE =
 test: weights ## run the tests in WORKERS processes; ARGS="-k words -x" goes to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

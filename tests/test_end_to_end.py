@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from commands import CI_RECIPE, command, start
+from commands import CI_RECIPE, command
+from forked import ended, fork
 
 import rba
+from rba.cli import main
 from rba.data.utterance import Utterance
 from rba.workspace import Workspace, file_hash
 
@@ -95,22 +98,26 @@ def on_disk(folder: Path) -> int:
 # `kill -9` in every stage, then the same command again.
 
 
-def run(folder: Path) -> subprocess.Popen[bytes]:
+def rba_with(*words: str) -> None:
+    """End this process as `rba` with these words ends."""
+    sys.exit(main(words))
+
+
+def run(folder: Path) -> ForkServerProcess:
     """The same run in another folder, in a process that can be killed."""
-    log = (folder.parent / "log").open("ab")
     words = ("run", str(CI_RECIPE), f"output={folder}", EVERY_UPDATE)
-    return start(*words, stdout=log, stderr=log)
+    return fork(rba_with, *words, said=folder.parent / "log")
 
 
 def kill_in(stage: str, folder: Path) -> bool:
     """Start the run and kill it once `stage` is at work; whether it came to that."""
     process = run(folder)
-    while process.poll() is None:
+    while process.is_alive():
         state = Workspace(folder).stage(stage)
         if state.manifest_path.is_file() and not state.is_complete:
             time.sleep(0.7)  # into the work, past the opening of the stage
             process.kill()
-            process.wait()
+            process.join()
             return not Workspace(folder).stage(stage).is_complete
         time.sleep(0.02)
     return False
@@ -126,7 +133,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(finished: Path, tmp_path: Path):
     broken = tmp_path / "broken"
     killed = [stage for stage in STAGES if kill_in(stage, broken)]
-    assert run(broken).wait() == 0, (tmp_path / "log").read_text()[-2000:]
+    assert ended([run(broken)]) == [0], (tmp_path / "log").read_text()[-2000:]
     # copying the shipped connector takes no time at all: there may be nothing to interrupt
     assert {*killed, "connect"} == set(STAGES)
     wanted = hashes(finished)

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import helped
 import pytest
+from forked import as_ranks, ended, fork, free_port
 
 from rba import parallel
 from rba.parallel import shares
 
 ROOT = Path(__file__).parents[1]
-HELPED = """
-import os, signal, sys
-import fakes
-from rba import parallel
-from rba.cli import main
-
-fakes.install()
-alone = sys.modules["rba.alignment.stage"].run
-
-def align(settings, **parts):
-    world = parallel.world()
-    if world.rank == 1 and "DIES" in os.environ:
-        os.kill(os.getpid(), signal.SIGKILL)
-    assert parallel.gathered(parts["method"]) == [parts["method"]] * 2
-    if world.leads:
-        alone(settings, **parts)
-    else:
-        print("helped with", parts["method"], flush=True)
-
-sys.modules["rba.alignment.stage"].run = align
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port"],
     "accelerate": [
@@ -48,59 +25,50 @@ LAUNCHERS = {
 }
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def start(folder: Path, **environment: str) -> list[tuple[int, str, str]]:
-    """Two processes of `rba VERB` with stages that take no time: exit code, output and errors of each."""
+def start(folder: Path, **environment: str) -> list[tuple[int | None, str, str]]:
+    """Two processes of `rba run` with stages that take no time: exit code, output and errors of each."""
     (folder / "mine.yaml").write_text(f"output: {folder}/run\nalign: {{methods: [sft, rba-group]}}\n")
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", **environment}
-    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
-    command = [sys.executable, "-c", HELPED, "run", str(folder / "mine.yaml")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, env={**env, "RANK": str(r), "LOCAL_RANK": str(r)}, **pipes) for r in range(2)]
-    ended = [process.communicate(timeout=120) for process in started]
-    return [(process.returncode, out, err) for process, (out, err) in zip(started, ended)]
+    files = [(folder / f"out-{rank}", folder / f"err-{rank}") for rank in range(2)]
+    started = [
+        fork(helped.run, "run", str(folder / "mine.yaml"), said=out, errors=err, environment={**rank, **environment})
+        for rank, (out, err) in zip(as_ranks(2), files)
+    ]
+    return [(code, out.read_text(), err.read_text()) for code, (out, err) in zip(ended(started, 120), files)]
 
 
 def test_the_leader_runs_the_stages_and_the_others_help_it_align(tmp_path: Path):
-    (code, out, err), (helper, helped, silent) = start(tmp_path)
+    (code, out, err), (helper, aid, silent) = start(tmp_path)
     assert (code, helper) == (0, 0), err + silent
     assert "report: " in out and "align/rba-group: done" in out
-    assert helped.splitlines() == ["helped with sft", "helped with rba-group"]
+    assert aid.splitlines() == ["helped with sft", "helped with rba-group"]
     assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_launchers_start_them(launcher: str, tmp_path: Path):
     (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft]}}\n")
-    (tmp_path / "helped.py").write_text(HELPED)
-    command = [sys.executable, "-m", *LAUNCHERS[launcher], free_port(), str(tmp_path / "helped.py")]
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], free_port(), helped.__file__]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(
+    done = subprocess.run(
         [*command, "run", str(tmp_path / "mine.yaml")], env=env, capture_output=True, text=True, timeout=180
     )
-    assert ended.returncode == 0, ended.stderr
-    assert "align/sft: done" in ended.stdout and ended.stdout.count("helped with sft") == 1
+    assert done.returncode == 0, done.stderr
+    assert "align/sft: done" in done.stdout and done.stdout.count("helped with sft") == 1
     assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_two_nodes_meet_as_a_batch_system_starts_them(tmp_path: Path):
     """The `srun torchrun` of docs/scale.md, one launcher a node."""
     (tmp_path / "mine.yaml").write_text(f"output: {tmp_path}/run\nalign: {{methods: [sft]}}\n")
-    (tmp_path / "helped.py").write_text(HELPED)
     meeting = ["--rdzv-backend", "c10d", "--rdzv-id", "77", "--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *meeting]
-    command += [str(tmp_path / "helped.py"), "run", str(tmp_path / "mine.yaml")]
+    command += [helped.__file__, "run", str(tmp_path / "mine.yaml")]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     nodes = [subprocess.Popen(command, env=env, **pipes) for _ in range(2)]
-    ended = [node.communicate(timeout=180) for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], ended
-    said = "".join(out for out, _ in ended)
+    told = [node.communicate(timeout=180) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], told
+    said = "".join(out for out, _ in told)
     assert "align/sft: done" in said and said.count("helped with sft") == 1
     assert (tmp_path / "run" / "report.html").is_file()
 

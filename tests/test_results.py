@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -151,13 +152,24 @@ def tables() -> Iterator[tuple[int, list[str], list[list[str]]]]:
             files = found[-1:]
 
 
+Key = tuple[str, str, str, str, str]
+loaded = functools.cache(load_results)
+
+
 @functools.cache
-def figures(files: tuple[str, ...], seeds: tuple[int, ...] = ()) -> dict[tuple[str, ...], Result]:
-    """The pooled figures of some files, those of some seeds or of all; a single run's as they stand."""
-    runs = runs_of([load_results(FOLDER / f"{name}.json") for name in files])
+def tables_of(files: tuple[str, ...], seeds: tuple[int, ...] = ()) -> list[dict[Key, Result]]:
+    """The rows of every run in some files, of some seeds or of all, by what they are about."""
+    runs = runs_of([loaded(FOLDER / f"{name}.json") for name in files])
     runs = [rows for rows in runs if not seeds or rows[0].seed in seeds]
-    rows = pool(runs) if len(runs) > 1 else runs[0]
-    return {(r.model, r.benchmark, r.condition, r.metric, r.against): r for r in rows}
+    return [{(r.model, r.benchmark, r.condition, r.metric, r.against): r for r in rows} for rows in runs]
+
+
+def figure(tables: list[dict[Key, Result]], key: Key) -> Result | None:
+    """The pooled figure of some runs, if all have it; a single run's as it stands."""
+    rows = [table[key] for table in tables if key in table]
+    if len(rows) < len(tables):
+        return None
+    return pool([[row] for row in rows])[0] if len(rows) > 1 else rows[0]
 
 
 def compared(cells: Sequence[Sequence[str]]) -> bool:
@@ -206,8 +218,9 @@ def said(files: list[str], cells: Sequence[Sequence[str]]) -> Iterator[tuple[str
         if found := re.match(r"(?:\*\*(.+?)\*\*|(Kokoro|hibari.*?)): ", name):
             scope = replace(scope, **SCOPES[found[1] or found[2]])
             name, place = name[found.end() :], scope.place
-        rows = figures(tuple(files), scope.seeds)
-        model = next(m for m in MODELS[name] if any(m == key[0] for key in rows))
+        runs = tables_of(tuple(files), scope.seeds)
+        models = set.intersection(*({key[0] for key in run} for run in runs))
+        model = next(m for m in MODELS[name] if m in models)
         head = ""
         for title, cell in zip(cells[0][1:], row[1:]):
             if ": " in title:
@@ -217,7 +230,7 @@ def said(files: list[str], cells: Sequence[Sequence[str]]) -> Iterator[tuple[str
                 head, place = cells[0][0], ("robustness", CONDITIONS[title])
             if FIGURE.fullmatch(cell) and "over it" not in head:  # that is the row's own win rate, taken from 100
                 metric, against = column(head, scope)
-                yield name, head, cell, rows.get((model, *place, metric, against))
+                yield name, head, cell, figure(runs, (model, *place, metric, against))
 
 
 def rounds_to(printed: str, value: float, scale: float) -> bool:
@@ -235,6 +248,14 @@ def is_among(cell: tuple[str, ...], result: Result) -> bool:
     return any(all(map(rounds_to, cell, way, [scale] * 3)) for way in (own, turned) for scale in (1, 100))
 
 
+def of_value(printed: str, runs: list[dict[Key, Result]]) -> Iterator[Key]:
+    """What the figures are about whose mean over the runs `is_among` can take for a value: few are to be pooled."""
+    for key in set.intersection(*map(set, runs)):
+        mean = fmean(run[key].value for run in runs)
+        if any(rounds_to(printed, sign * mean, scale) for sign in (1, -1) for scale in (1, 100)):
+            yield key
+
+
 def is_printed(cell: str, result: Result) -> bool:
     """Whether a cell is a result's value and, where it has one, its interval."""
     scale = 100 if result.metric.removeprefix("delta_").partition(":")[0] in IN_PERCENT else 1
@@ -247,9 +268,9 @@ def test_the_figures_beside_the_targets_are_those_of_the_files_named():
     (cells,) = [cells for _, _, cells in tables() if cells[0][-1] == "from"]
     for *_, told, source in cells[1:]:
         pools = [tuple(NAMED.findall(together)) for together in re.split("[;,]", source)]
-        rows = [row for files in pools for row in figures(files).values()]
         for cell in INTERVAL.findall(told):
-            assert any(is_among(cell, row) for row in rows), (cell, source)
+            rows = (figure(runs, key) for runs in map(tables_of, pools) for key in of_value(cell[0], runs))
+            assert any(is_among(cell, row) for row in rows if row), (cell, source)
 
 
 def test_the_tables_that_compare_methods_are_found():

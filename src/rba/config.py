@@ -8,6 +8,7 @@ import math
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from rba import document
@@ -67,11 +68,10 @@ def build(cls: type[T], tree: Any, key: str = "", default: T | None = None) -> T
         tree = {}
     if not isinstance(tree, Mapping):
         raise RecipeError(f"expected a section with keys, found {_show(tree)}", key, "put its keys below it")
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    fields, hints = _described(cls)  # type: ignore[arg-type]
     for name in tree:
         if name not in fields:
             raise _unknown(_join(key, str(name)), str(name), list(fields), key)
-    hints = typing.get_type_hints(cls)
     values = {}
     for name, field in fields.items():
         below = getattr(default, name) if default is not None else _default(field)
@@ -84,6 +84,12 @@ def build(cls: type[T], tree: Any, key: str = "", default: T | None = None) -> T
         else:
             raise RecipeError("a key is missing", _join(key, name), f"add it with {_expected(hints[name])}")
     return _construct(cls, values, key)
+
+
+@cache
+def _described(cls: type) -> tuple[dict[str, dataclasses.Field[Any]], dict[str, Any]]:
+    """The fields that a dataclass is made from and the types of its annotations, which take long to evaluate."""
+    return {f.name: f for f in dataclasses.fields(cls) if f.init}, typing.get_type_hints(cls)
 
 
 def _construct(cls: type[T], values: dict[str, Any], key: str) -> T:

@@ -151,7 +151,7 @@ def benches(tmp_path: Path) -> Callable[..., Bench]:
 
 @pytest.fixture(scope="session")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Where so many launched processes have worked by `together`; 0 is a plain one."""
+    """Where so many processes have worked by `together`: 0 is a plain one, 1 a launcher's only one."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     places = {count: shared / f"place-{count}" for count in (0, 1, 2)}
@@ -163,6 +163,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 def _work_in(places: dict[int, Path]) -> None:
+    from forked import ended, fork_ranks
+
     from . import together
     from .launched import launch, one_thread
 
@@ -171,10 +173,11 @@ def _work_in(places: dict[int, Path]) -> None:
     for name, case in together.BEGUN_ALONE.items():
         with one_thread(), together.cut_short():
             together.train(places[2] / name, case)
-    launched = [launch(count, places[count]) for count in (1, 2)]
+    one, said = launch(1, places[1]), places[2] / "said.txt"
+    two = fork_ranks(together.main, places[2], count=2, said=said)
     with one_thread():
         for case in together.CASES:
             together.train(places[0] / "whole", case)
-    for process in launched:
-        said, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, said[-4000:]
+    heard, _ = one.communicate(timeout=600)
+    assert one.returncode == 0, heard[-4000:]
+    assert ended(two) == [0, 0], said.read_text()[-4000:]

@@ -1,8 +1,7 @@
-"""What the processes of a launcher draw from a server for `test_sampler`: `torchrun ... drawn.py FOLDER SERVER`."""
+"""What several processes draw from a server for `test_sampler`, and how they do."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,13 @@ def furthest(bench: Bench, made: Rollouts, step: int) -> float:
     return max(float((row - torch.tensor(s.logp)).abs().max()) for row, s in zip(own, samples))
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+def main(folder: Path, server: str) -> None:
+    """Draw as one of them, and write what was drawn to a file of its own."""
+    torch.set_num_threads(1)
     with parallel.joined() as world:
         bench = Bench(folder / f"bench-{world.rank}")
         moved(bench)
-        made = served(bench, folder, sys.argv[2])
+        made = served(bench, folder, server)
         far = furthest(bench, made, 1)
         texts = [s.text for task in made.tasks(1)[0] for s in task.samples]
         write_json(folder / f"{world.rank}.json", {"far": far, "texts": texts})

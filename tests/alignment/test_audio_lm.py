@@ -53,7 +53,6 @@ def agreement(model: Any) -> float:
 @pytest.mark.parametrize(
     ("method", "family"),
     [
-        ("rba-single", "qwen2_audio"),
         ("rba-group", "qwen2_audio"),
         pytest.param("rba-single", "gemma3n", marks=needs("gemma3n")),
         pytest.param("rba-single", "gemma4", marks=needs("gemma4")),

@@ -1,4 +1,4 @@
-"""Processes that a launcher started give what one process gives."""
+"""Several processes give what one process gives, and so does the only one of a launcher."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from .together import CASES, RESUMED
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "count"), [*((case, 2) for case in CASES), (RESUMED, 1)])
 def test_the_weights_are_those_of_one_process(places: dict[int, Path], case: str, count: int):
     assert_same(weights(places[count] / "whole", case), weights(places[0] / "whole", case))
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pytest
-import torch
+from forked import ended, fork
 
 from rba.alignment.groups import plan
 from rba.alignment.rollout import Rollouts
@@ -75,36 +75,35 @@ def cut_and_whole(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The files of a run that was killed after its fourth update and resumed, and of one that was not."""
     whole = go(tmp_path / "whole" / "align" / method, method=method, refresh=refresh, **changed)
-    script = (
-        "import sys; from pathlib import Path; from alignment.test_resume import go;"
-        f"go(Path(sys.argv[1]), kill_at=4, method={method!r}, refresh={refresh!r}, **{changed!r})"
-    )
     cut = tmp_path / "cut" / "align" / method
-    place = Path(__file__).parents[2]
-    paths = f"{place / 'src'}:{place / 'tests'}"
-    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    killed = subprocess.run([sys.executable, "-c", script, str(cut)], env=env, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = fork(partial(go, **changed), cut, 4, method, refresh, said=tmp_path / "said.txt")
+    assert ended([killed]) == [-signal.SIGKILL], (tmp_path / "said.txt").read_text()
     assert len(list((tmp_path / "cut" / "checkpoints").glob(f"{method}-*/last"))) == 1
     assert not (cut / "model").exists()
     return go(cut, method=method, refresh=refresh, **changed), whole
 
 
-def test_kill_9_and_resume_give_the_same_files(tmp_path: Path):
-    cut, whole = cut_and_whole(tmp_path, "rba-group")
-    assert cut == whole
-    assert {"model/adapter/adapter_model.safetensors", "model/connector.safetensors"} <= whole.keys()
-
-
-def test_a_round_that_was_begun_before_the_kill_is_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(scope="module")
+def in_rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The files of such two runs that draw answers in rounds, and the scores that were observed in this process."""
     seen, observe = [], AdaptiveRate.observe_score
 
     def counted(self: AdaptiveRate, name: str, value: float) -> None:
         seen.append(name)
         observe(self, name, value)
 
-    monkeypatch.setattr(AdaptiveRate, "observe_score", counted)
-    cut_and_whole(tmp_path, "rba-group")
+    with patch.object(AdaptiveRate, "observe_score", counted):
+        return *cut_and_whole(tmp_path_factory.mktemp("rounds"), "rba-group"), seen
+
+
+def test_kill_9_and_resume_give_the_same_files(in_rounds):
+    cut, whole, _ = in_rounds
+    assert cut == whole
+    assert {"model/adapter/adapter_model.safetensors", "model/connector.safetensors"} <= whole.keys()
+
+
+def test_a_round_that_was_begun_before_the_kill_is_not_counted_again(in_rounds):
+    *_, seen = in_rounds
     assert seen.count("reward") == 3 + 1  # all rounds of the whole run; of the one resumed within its second, the third
 
 

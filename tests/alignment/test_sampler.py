@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import ended, fork_ranks
 
 from rba.alignment.sampler import ServedSampler, load_sampler
 from rba.alignment.stage import _rollout_folder, align
@@ -32,6 +30,7 @@ from rba.testing.tiny_utterances import tiny_utterances
 from rba.testing.tiny_vllm import TinyVllm
 from rba.workspace import StageFolder
 
+from . import drawn
 from .conftest import SMALL, Bench, variety
 from .drawn import furthest, moved, served
 from .launched import ROOT
@@ -189,11 +188,8 @@ def test_a_server_that_fails_is_told_of_with_its_reason(bench: Bench, vllm: Tiny
 
 
 def test_two_processes_draw_from_one_policy_on_one_server(bench: Bench, vllm: TinyVllm, server: str, tmp_path: Path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "alignment.drawn", str(tmp_path), server]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = fork_ranks(drawn.main, tmp_path, server, count=2, said=tmp_path / "said.txt")
+    assert ended(ranks) == [0, 0], (tmp_path / "said.txt").read_text()[-3000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert first["far"] < 1e-4

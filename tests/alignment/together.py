@@ -1,7 +1,4 @@
-"""What the processes of a launcher do for `test_parallel`: `torchrun ... together.py FOLDER`.
-
-Imported, it does the same alone.
-"""
+"""What several processes do for `test_parallel` and `test_sharding`, and what one does alone."""
 
 from __future__ import annotations
 
@@ -177,33 +174,34 @@ def divided() -> dict[str, Any]:
 
 
 def main(place: Path) -> None:
-    """Everything that is compared with a single process."""
+    """Everything of two processes that is compared with a single one."""
+    torch.set_num_threads(1)
     with parallel.joined() as world:
         for case in CASES:
             train(place / "whole", case)
-        if world.size > 1:
-            train(place / "alone-first", RESUMED)
+        train(place / "alone-first", RESUMED)
+        with cut_short():
+            train(place / "together-first", RESUMED)
+        for case in SHARDED:
+            train(place / "sharded", case, "fsdp")
+        train(place / "alone-then-sharded", RESUMED, "fsdp")
+        for name in ("sharded-then-alone", "sharded-twice"):
             with cut_short():
-                train(place / "together-first", RESUMED)
-            for case in SHARDED:
-                train(place / "sharded", case, "fsdp")
-            train(place / "alone-then-sharded", RESUMED, "fsdp")
-            for name in ("sharded-then-alone", "sharded-twice"):
-                with cut_short():
-                    train(place / name, RESUMED, "fsdp")
-            train(place / "sharded-twice", RESUMED, "fsdp")
-            for name in ("parts-then-alone", "parts-twice"):
-                with cut_short():
-                    train(place / name, FULL, "fsdp", "sharded")
-            train(place / "parts-twice", FULL, "fsdp", "sharded")
-            train(place / "alone-then-parts", FULL, "fsdp", "sharded")
-            seen = parallel.gathered(divided())
-            found = gradients(scored(world.rank, torch.nn.parallel.DistributedDataParallel))
-            if world.leads:
-                (place / "divided.json").write_text(json.dumps(seen))
-                save_file({n: g.contiguous() for n, g in found.items()}, place / "ddp.safetensors")
+                train(place / name, RESUMED, "fsdp")
+        train(place / "sharded-twice", RESUMED, "fsdp")
+        for name in ("parts-then-alone", "parts-twice"):
+            with cut_short():
+                train(place / name, FULL, "fsdp", "sharded")
+        train(place / "parts-twice", FULL, "fsdp", "sharded")
+        train(place / "alone-then-parts", FULL, "fsdp", "sharded")
+        seen = parallel.gathered(divided())
+        found = gradients(scored(world.rank, torch.nn.parallel.DistributedDataParallel))
+        if world.leads:
+            (place / "divided.json").write_text(json.dumps(seen))
+            save_file({n: g.contiguous() for n, g in found.items()}, place / "ddp.safetensors")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # one process that a launcher started
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    with parallel.joined():
+        train(Path(sys.argv[1]) / "whole", RESUMED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +89,25 @@ FAMILIES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Path]]:
+    """`exported(family)`: an aligned model of that family, and the folder that it was exported to."""
+
+    @cache
+    def made(family: str) -> tuple[Any, Path]:
+        place = tmp_path_factory.mktemp(family)
+        speechlm = load_speechlm(save_tiny_audio_lm(place / "start", family), "float32")
+        save_moved(speechlm, place / "run")
+        export_model(place / "run", "transformers", place / "out")
+        return speechlm, place / "out"
+
+    return made
+
+
 @pytest.mark.parametrize("family", each(FAMILIES))
-def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(tmp_path, family):
-    speechlm = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
-    save_moved(speechlm, tmp_path / "run")
-    export_model(tmp_path / "run", "transformers", tmp_path / "out")
-    plain = load_speechlm(tmp_path / "out", "float32")
+def test_an_audio_lm_becomes_a_whole_model_of_its_class_again(exported, family):
+    speechlm, out = exported(family)
+    plain = load_speechlm(out, "float32")
     answer, waves = [40, 41, 42, 2], [tiny_wave(0)]
     logp = [score(m.lm, m.prompts(m.encode(waves)), [answer], 512)[0].detach() for m in (speechlm, plain)]
     torch.testing.assert_close(logp[0], logp[1], atol=1e-4, rtol=0)
@@ -119,11 +134,9 @@ OF_TRANSFORMERS = [
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", each(OF_TRANSFORMERS))
-def test_the_class_of_transformers_alone_gives_the_log_probs_of_the_aligned_model(tmp_path, family):
-    speechlm: Any = load_speechlm(save_tiny_audio_lm(tmp_path / "start", family), "float32")
-    save_moved(speechlm, tmp_path / "run")
-    export_model(tmp_path / "run", "transformers", tmp_path / "out")
-    plain = getattr(transformers, AUDIO_LMS[family].model_class).from_pretrained(tmp_path / "out").eval()
+def test_the_class_of_transformers_alone_gives_the_log_probs_of_the_aligned_model(exported, family):
+    speechlm, out = exported(family)
+    plain = getattr(transformers, AUDIO_LMS[family].model_class).from_pretrained(out).eval()
     answer, inputs = [40, 41, 42, 2], speechlm.inputs(tiny_wave(0))
     inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([answer])], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
