@@ -19,10 +19,10 @@ from rba.rewards.weighted import WeightedReward
 from .conftest import SMALL, Bench, variety
 
 
-def rollouts(bench: Bench, folder: Path, **changes: Any) -> Rollouts:
+def rollouts(bench: Bench, folder: Path, old: bool = False, typed: bool = False, **changes: Any) -> Rollouts:
     settings = replace(SMALL, **changes)
     steps = plan(bench.groups, settings.groups_per_step, settings.steps, 7)
-    return Rollouts(bench.speechlm, bench.bank, steps, settings, variety, folder, seed=5)
+    return Rollouts(bench.speechlm, bench.bank, steps, settings, variety, folder, seed=5, typed=typed, old=old)
 
 
 def move(bench: Bench):
@@ -88,6 +88,32 @@ def test_kept_answers_are_read_back_and_not_drawn_again(bench: Bench, tmp_path: 
     first = rollouts(bench, tmp_path).tasks(0)[0]
     monkeypatch.setattr("rba.alignment.sampler.generate", None)
     assert rollouts(bench, tmp_path).tasks(0)[0] == first
+
+
+@pytest.mark.parametrize("refresh", ["once", "per_round", "online"])
+def test_answers_of_an_earlier_policy_are_scored_under_it(bench: Bench, tmp_path: Path, refresh: str):
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    made = rollouts(bench, tmp_path, old=True, typed=True, refresh=refresh, round_steps=2)
+    for step in range(4):
+        for sample in (s for task in made.tasks(step)[0] for s in (*task.samples, *task.typed)):
+            if refresh == "online":  # the policy that trains on them has drawn them
+                assert not sample.old
+            else:
+                assert sample.old == pytest.approx(sample.logp, abs=1e-4)
+        move(bench)
+
+
+def test_answers_drawn_for_a_method_without_ratios_serve_one_with(bench: Bench, tmp_path: Path, monkeypatch):
+    add_lora(bench.speechlm, 4, 8, seed=1)
+    without = rollouts(bench, tmp_path).tasks(0)[0]
+    assert not any(s.old for t in without for s in t.samples)
+    monkeypatch.setattr("rba.alignment.sampler.generate", None)
+    move(bench)
+    with_old = rollouts(bench, tmp_path, old=True).tasks(0)[0]
+    for sample in (s for t in with_old for s in t.samples):
+        assert sample.old == pytest.approx(sample.logp, abs=1e-4)
+    assert [[replace(s, old=()) for s in t.samples] for t in with_old] == [list(t.samples) for t in without]
+    assert rollouts(bench, tmp_path).tasks(0)[0] == with_old  # and the other way round
 
 
 def test_answers_drawn_for_a_method_without_rewards_serve_one_with(bench: Bench, tmp_path: Path, monkeypatch):

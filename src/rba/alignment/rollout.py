@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from rba.alignment.sampler import Draw, LocalSampler, Sampler
 from rba.alignment.settings import AlignSettings
 from rba.data import seeds, shards
 from rba.errors import ModelError
+from rba.lm.scorer import precision, score
+from rba.models.adapters import reference
 from rba.models.speechlm import SpeechLM
 from rba.progress import progress
 
@@ -35,8 +37,9 @@ Reward = Callable[..., Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """One self-sample as it is kept on disk; `ids` and `logprobs` are lists of equal length.
+    """One self-sample as it is kept on disk; `ids` and `logprobs` are lists of equal length, and so is `old`, if asked.
 
+    `logprobs` are those that it was drawn with, `old` those that scoring gives under the policy that drew it.
     `utterance_id` is the instruction's id where the request was typed; `member` numbers the answers to it.
     """
 
@@ -48,6 +51,7 @@ class Drawn:
     ids: list[int]
     logprobs: list[float]
     finished: bool
+    old: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def begins_round(step: int, settings: AlignSettings) -> bool:
 class Rollouts:
     """Hands out tasks with self-samples for every update of a plan; `reward` is None for objectives without.
 
-    Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. Answers
+    Every voice has `align.answers` answers; with `typed`, the typed request has as many as all voices together. With
+    `old`, answers that will be trained on by a later policy are scored under the one that drew them, too. Answers
     of a round are kept in `folder` (not of online rounds, which are cheap to draw again): a restart finds them there,
     and so do other methods, where all of them come from the initial model and share the folder; their rewards,
     in files of their own, are told apart by `mark`. `bare` says that the initial model has no adapter of its own. The
@@ -106,10 +111,12 @@ class Rollouts:
         bare: bool = True,
         typed: bool = False,
         mark: str = "",
+        old: bool = False,
     ):
         self.speechlm, self.bank, self.plan, self.settings = speechlm, bank, plan, settings
         self.reward, self.folder, self.seed, self.bare = reward, folder, seed, bare
         self.typed, self.mark = typed, mark
+        self.old = old and settings.refresh != "online"
         self.sampler = sampler or LocalSampler(speechlm, settings)
         self._round, self._samples = -1, dict[str, list[Sample]]()
         self.dropped: dict[str, dict[str, int]] = {}
@@ -181,11 +188,35 @@ class Rollouts:
         return samples
 
     def _kept(self, place: Path, groups: Sequence[Group], number: int, typed: bool) -> list[Drawn]:
-        if not parallel.told(place.is_file()):
-            drawn = self._draw(groups, number, typed)
-            if parallel.world().leads:
-                shards.write(place, drawn, Drawn)
-        return parallel.told(shards.read(place, Drawn) if parallel.world().leads else [])
+        drawn = parallel.told(shards.read(place, Drawn) if parallel.world().leads and place.is_file() else [])
+        if drawn and (drawn[0].old or not self.old):
+            return drawn
+        drawn = drawn or self._draw(groups, number, typed)
+        drawn = self._scored(groups, drawn, number, typed) if self.old else drawn
+        if parallel.world().leads:
+            shards.write(place, drawn, Drawn)
+        return drawn
+
+    def _scored(self, groups: Sequence[Group], drawn: Sequence[Drawn], number: int, typed: bool) -> list[Drawn]:
+        """The same with what scoring says of them, of all processes together, while the policy is the one that drew."""
+        world, as_initial, lm = parallel.world(), number == 0 and self.bare, self.speechlm.lm
+        mine = drawn[world.rank :: world.size]
+        texts, names = {group.id: group.text for group in groups}, list(dict.fromkeys(row.utterance_id for row in mine))
+        with (
+            torch.no_grad(),
+            reference(self.speechlm) if as_initial else nullcontext(),
+            lm.weights.in_step(),
+            precision(lm, self.settings.dtype),
+        ):
+            read = self.speechlm.text_prompts([texts[name] for name in names]) if typed else None
+            prompts = dict(zip(names, read or self._heard(names, as_initial)))
+            asked = [prompts[row.utterance_id] for row in mine]
+            own = [row.tolist() for row in score(lm, asked, [row.ids for row in mine], self.settings.batch_tokens)]
+        parts = parallel.gathered(own)
+        return [replace(row, old=parts[i % world.size][i // world.size]) for i, row in enumerate(drawn)]
+
+    def _heard(self, names: Sequence[str], as_initial: bool) -> list[torch.Tensor]:
+        return self.bank.initial(names) if as_initial else self.bank.current(names)
 
     def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
         """The answers to every utterance, or to every typed request, drawn by all processes together."""
@@ -208,8 +239,7 @@ class Rollouts:
         if not typed:
             spoken = [(group, name) for group in groups for name in group.utterances]
             names = [name for _, name in spoken]
-            prompts = self.bank.initial(names) if as_initial else self.bank.current(names)
-            return self._answers(draw, spoken, prompts, number, self.settings.answers)
+            return self._answers(draw, spoken, self._heard(names, as_initial), number, self.settings.answers)
         drawn = []
         for voices in sorted({len(group.utterances) for group in groups}):
             asked = [(group, group.id) for group in groups if len(group.utterances) == voices]
@@ -268,5 +298,5 @@ class Rollouts:
 
 
 def _sample(row: Drawn, valued: Valued | None) -> Sample:
-    sample = Sample(row.utterance_id, tuple(row.ids), row.text, row.finished, tuple(row.logprobs))
+    sample = Sample(row.utterance_id, tuple(row.ids), row.text, row.finished, tuple(row.logprobs), old=tuple(row.old))
     return replace(sample, reward=valued.reward, parts=tuple(zip(valued.names, valued.parts))) if valued else sample

@@ -222,8 +222,8 @@ def _rollouts(
 ) -> Rollouts:
     """The model's own answers, kept in the folder `kept`, with rewards that are marked by what gave them."""
     sampler = load_sampler(speechlm, settings, state / "served")
-    typed, mark = objective.needs_typed, f"{valued_by}-"
-    return Rollouts(speechlm, data.learnt, data.plan, settings, ranked, kept, seed, sampler, bare, typed, mark)
+    typed, mark, old = objective.needs_typed, f"{valued_by}-", objective.needs_old
+    return Rollouts(speechlm, data.learnt, data.plan, settings, ranked, kept, seed, sampler, bare, typed, mark, old)
 
 
 def _validator(speechlm: SpeechLM, settings: AlignSettings, data: Prepared, reward: Reward | None) -> Validator | None:

@@ -12,7 +12,7 @@ from rba.alignment.objectives.settings import GrpoSettings
 from ..conftest import SMALL, own, sample, task
 
 DRAWN = [sample(v, t, r) for v, t, r in ((0, "a", 0.0), (0, "bb", 1.0), (1, "c", 0.5), (1, "dd", None))]
-TASK = task([replace(s, logp=(-1.0,) * len(s.ids)) for s in DRAWN], voices=2)
+TASK = task([replace(s, old=(-1.0,) * len(s.ids)) for s in DRAWN], voices=2)
 PLAIN = GrpoSettings(loss="grpo", scale="none", kl=0.0)
 
 
@@ -39,6 +39,16 @@ def test_the_gradient_follows_the_advantage_and_so_does_the_group():
         Batch([split], [made])
     ).total.backward()
     assert [float(s.logp_R.grad) for s in made] == pytest.approx([0.5 / 4, -0.5 / 4, 2 / 4, -2 / 4])
+
+
+def test_a_policy_that_has_drawn_its_answers_itself_takes_whole_steps():
+    """However far what they were drawn with is from what scoring says."""
+    fresh = task([replace(s, old=(), logp=(-3.0,) * len(s.ids)) for s in TASK.samples], voices=2)
+    made = rows()
+    terms = load_objective("grpo", replace(SMALL, grpo=PLAIN)).terms(Batch([fresh], [made]))
+    terms.total.backward()
+    assert terms.metrics["clip_ratio/region_mean"] == [0.0, 0.0, 0.0]
+    assert [float(s.logp_R.grad.sum()) for s in made] == pytest.approx([0.5 / 3, -0.5 / 3, 0.0])
 
 
 def test_parts_of_an_update_add_up_to_the_whole():

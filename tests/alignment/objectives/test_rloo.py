@@ -16,7 +16,7 @@ TASK = task([sample(0, "ab", 0.0), sample(1, "cd", 1.0), sample(2, "ef", None)],
 
 
 def test_the_ratio_is_the_answers_and_the_baseline_the_others():
-    drawn = task([replace(s, logp=(-1.0, -1.0)) for s in TASK.samples], voices=3)
+    drawn = task([replace(s, old=(-1.0, -1.0)) for s in TASK.samples], voices=3)
     made = [own(0, [-1.0, -1.0]), own(1, [-0.95, -0.95])]
     terms = load_objective("rloo", replace(SMALL, rloo=RlooSettings(kl=0.0))).terms(Batch([drawn], [made]))
     assert float(terms.total.detach()) == pytest.approx((1.0 - math.exp(0.1)) / 2)

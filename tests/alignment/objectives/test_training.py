@@ -35,8 +35,9 @@ METHODS: list[tuple[str, str, dict[str, Any]]] = [
 def trained(bench: Bench, method: str, settings: Any) -> list[dict[str, Any]]:
     """The records of a training on the bench's instructions."""
     steps = plan(bench.groups, settings.groups_per_step, settings.steps, 7)
-    typed = load_objective(method, settings).needs_typed
-    drawn = Rollouts(bench.speechlm, bench.bank, steps, settings, variety, bench.folder / "drawn", seed=5, typed=typed)
+    objective, place = load_objective(method, settings), bench.folder / "drawn"
+    needs = {"typed": objective.needs_typed, "old": objective.needs_old}
+    drawn = Rollouts(bench.speechlm, bench.bank, steps, settings, variety, place, seed=5, **needs)
     bench.trainer(method, settings, rollouts=drawn).run()
     return bench.records
 

@@ -83,7 +83,7 @@ def inputs(advantages: list[float]) -> dict[str, torch.Tensor]:
 
 def ours(method: str, **settings: Any) -> tuple[torch.Tensor, list[Any]]:
     samples = [
-        replace(sample(v, "x" * n, r), logp=tuple(d.tolist()))
+        replace(sample(v, "x" * n, r), old=tuple(d.tolist()))
         for v, (n, r, d) in enumerate(zip(LENGTHS, REWARDS, DRAWN))
     ]
     rows = [own(i, now.tolist(), logp_ref_R=ref.tolist()) for i, (now, ref) in enumerate(zip(NOW, REF))]

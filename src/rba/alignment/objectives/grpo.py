@@ -1,7 +1,7 @@
 """GRPO: answers that earn more than their group's mean become likelier, in small steps.
 
     L = mean -min( rho_t A, clip(rho_t, 1 - low, 1 + high) A ) + kl KL(pi || pi_ref)_t,   A = (r - mean) / std,
-    rho_t = pi(y_t | x^(s), y_<t) / its value when y was drawn
+    rho_t = pi(y_t | x^(s), y_<t) / its value under the policy that drew y
 
 (arXiv 2402.03300.) Which mean over tokens and answers it is, and what A is divided by, are settings: "dapo" (arXiv
 2503.14476), "grpo", "dr_grpo" (arXiv 2503.20783). A group are the answers to all voices of an instruction, or to one.
@@ -25,7 +25,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update, reference_kl
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, old_logp, over_update, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -33,7 +33,7 @@ class Grpo(Objective):
     """Needs self-samples with rewards, and the reference unless its weight is 0. One without a reward is left out."""
 
     name = "grpo"
-    needs_samples = needs_rewards = compares = True
+    needs_samples = needs_rewards = needs_old = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings, self.longest = settings.grpo, settings.sample.max_new_tokens
@@ -52,7 +52,7 @@ class Grpo(Objective):
             keys = group_keys(samples, self.settings.group)
             advantages = group_advantages(rewards_of(samples), keys, self.settings.scale, whole)
             for s, sample, advantage in zip(scored, samples, advantages):
-                log_ratio_R = s.logp_R - drawn_logp(sample, s.logp_R)
+                log_ratio_R = s.logp_R - old_logp(sample, s.logp_R)
                 policy.append(self._policy(log_ratio_R, advantage))
                 seen.append(clip_metrics(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high))
                 if self.settings.kl:

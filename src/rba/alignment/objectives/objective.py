@@ -30,8 +30,10 @@ TYPED = -1
 class Sample:
     """The model's own answer to one utterance.
 
-    `ids` hold the end token if the answer is `finished`; `logp` are the policy's log-probs when it was drawn; `reward`
-    is None where there is none, and `parts` are what it was summed from: (name, value before scaling and weight).
+    `ids` hold the end token if the answer is `finished`; `logp` are the log-probs that it was drawn with, `old` those
+    that scoring gives under the policy that drew it: empty where that policy trains on it, or nothing asked for them.
+    `reward` is None where there is none, and `parts` are what it was summed from: (name, value before scaling and
+    weight).
     """
 
     utterance: str
@@ -41,6 +43,7 @@ class Sample:
     logp: tuple[float, ...] = ()
     reward: float | None = None
     parts: tuple[tuple[str, float | None], ...] = ()
+    old: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ class Objective:
 
     Of the token teacher it may need whole distributions, or the log-probs of given tokens alone.
 
+    One that `needs_old` weighs own answers by what has become of their probability since they were drawn.
     One that `compares` the answers to an instruction, whoever spoke it, learns nothing where there is one alone.
     `reward_terms` are rewards that it adds to the recipe's where its answers are ranked; `own_lr` is the peak learning
     rate of weights of its own.
@@ -170,6 +174,7 @@ class Objective:
     needs_reference: bool = False
     needs_teacher: bool = False
     needs_distributions: bool = False
+    needs_old: bool = False
     compares: bool = False
     reward_terms: Mapping[str, float] = {}
     own_lr: float = 0.0

@@ -32,7 +32,7 @@ from rba.alignment.objectives.objective import (
     total,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import clipped_surrogate, drawn_logp
+from rba.alignment.objectives.surrogate import clipped_surrogate, old_logp
 from rba.alignment.settings import AlignSettings
 
 
@@ -48,7 +48,8 @@ class Opd(Objective):
             settings.opd.clip,
             settings.opd.form == "sampled",
         )
-        self.needs_typed, self.needs_distributions = self.share > 0, not self.sampled
+        self.needs_typed = self.share > 0
+        self.needs_old, self.needs_distributions = self.sampled, not self.sampled
         # typed requests are to be answered as before: from a sharper teacher they would not be
         self.spoken, self.typed = Divergence(1.0, teacher_temperature=settings.opd.teacher_temperature), Divergence(1.0)
 
@@ -76,9 +77,9 @@ class Opd(Objective):
     def _loss(self, task: Task, scored: Sequence[Scored]) -> torch.Tensor:
         if not self.sampled:
             return mean_divergence(scored)
-        return total(
-            sampled_loss(s, drawn_logp(sample_of(task, s.request), s.logp_R), self.clip) for s in scored
-        ) / max(1, len(scored))
+        return total(sampled_loss(s, old_logp(sample_of(task, s.request), s.logp_R), self.clip) for s in scored) / max(
+            1, len(scored)
+        )
 
     def _metrics(self, scored: Sequence[Scored], name: str) -> dict[str, list[float]]:
         if not self.sampled:

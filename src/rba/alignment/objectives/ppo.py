@@ -27,7 +27,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, old_logp, over_update
 from rba.alignment.objectives.value import ValueHead, explained_variance, gae
 from rba.alignment.settings import AlignSettings
 
@@ -36,7 +36,7 @@ class Ppo(Objective):
     """Needs self-samples with rewards, and the reference unless its weight is 0. One without a reward is left out."""
 
     name = "ppo"
-    needs_samples = needs_rewards = True
+    needs_samples = needs_rewards = needs_old = True
 
     def __init__(self, settings: AlignSettings):
         self.settings, self.own_lr = settings.ppo, settings.ppo.value_lr
@@ -63,7 +63,7 @@ class Ppo(Objective):
                 values_R = self.head(s.states_RD.detach())
                 rewards_R = self._rewards(s, self._scaled(sample.reward, rewards))
                 advantages_R = gae(rewards_R, values_R.detach(), self.settings.discount, self.settings.trace)
-                log_ratio_R = s.logp_R - drawn_logp(sample, s.logp_R)
+                log_ratio_R = s.logp_R - old_logp(sample, s.logp_R)
                 clip = (self.settings.clip, self.settings.clip)
                 policy.append(clipped_surrogate(log_ratio_R, advantages_R, *clip))
                 values.append(values_R.detach())

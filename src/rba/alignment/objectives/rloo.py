@@ -1,7 +1,7 @@
 """RLOO: REINFORCE on whole answers, each compared with the mean of the others in its group.
 
     L = mean_y -min( rho A, clip(rho, 1 - c, 1 + c) A ),   A_i = R_i - mean_(j != i) R_j
-    R = r - kl log( pi / pi_ref ),   rho = pi(y | x^(s)) / its value when y was drawn
+    R = r - kl log( pi / pi_ref ),   rho = pi(y | x^(s)) / its value under the policy that drew y
 
 (arXiv 2402.14740.) An answer is one action: its ratio and its divergence are sums over its tokens.
 """
@@ -23,7 +23,7 @@ from rba.alignment.objectives.objective import (
     sample_of,
     total,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, old_logp
 from rba.alignment.settings import AlignSettings
 
 
@@ -31,7 +31,7 @@ class Rloo(Objective):
     """Needs self-samples with rewards, and the reference unless its weight is 0. One without a reward is left out."""
 
     name = "rloo"
-    needs_samples = needs_rewards = compares = True
+    needs_samples = needs_rewards = needs_old = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings = settings.rloo
@@ -49,7 +49,7 @@ class Rloo(Objective):
             worth = [self._worth(reward, s) for reward, s in zip(rewards_of(samples), scored)]
             advantages = leave_one_out(worth, group_keys(samples, self.settings.group))
             for s, sample, advantage in zip(scored, samples, advantages):
-                log_ratio = s.lp - drawn_logp(sample, s.logp_R).sum()
+                log_ratio = s.lp - old_logp(sample, s.logp_R).sum()
                 rows.append(clipped_surrogate(log_ratio, advantage, self.settings.clip, self.settings.clip))
                 seen.append(clip_metrics(log_ratio, advantage, self.settings.clip, self.settings.clip))
         answers = len(rewards_of([sample for task in batch.whole for sample in task.samples]))

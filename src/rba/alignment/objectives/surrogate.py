@@ -28,9 +28,13 @@ def clipped_surrogate(
     return -torch.minimum(ratio_R * advantage, ratio_R.clamp(1 - low, 1 + high) * advantage)
 
 
-def drawn_logp(sample: Sample, logp_R: torch.Tensor) -> torch.Tensor:
-    """The log-probs the answer was drawn with; those of now, without a gradient, where they were not kept."""
-    return logp_R.new_tensor(sample.logp) if sample.logp else logp_R.detach()
+def old_logp(sample: Sample, logp_R: torch.Tensor) -> torch.Tensor:
+    """Log-probs under the policy that drew the answer: those of now, without a gradient, where it is the same.
+
+    Both sides of a ratio are scored. What the answer was drawn with is rounded otherwise: in bfloat16 the sum over an
+    answer would lie some tenths of a nat away, which a clip takes for a step of the policy.
+    """
+    return logp_R.new_tensor(sample.old) if sample.old else logp_R.detach()
 
 
 def reference_kl(logp_R: torch.Tensor, logp_ref_R: torch.Tensor) -> torch.Tensor:

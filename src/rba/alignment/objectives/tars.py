@@ -31,7 +31,7 @@ from rba.alignment.objectives.objective import (
     sample_of,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, drawn_logp, over_update, reference_kl
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, old_logp, over_update, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -39,7 +39,7 @@ class Tars(Objective):
     """Needs self-samples with rewards (also to typed requests, unless `text` is false), and the reference if asked."""
 
     name = "tars"
-    needs_samples = needs_rewards = compares = True
+    needs_samples = needs_rewards = needs_old = compares = True
 
     def __init__(self, settings: AlignSettings):
         self.settings, self.grpo, self.longest = settings.tars, settings.grpo, settings.sample.max_new_tokens
@@ -68,7 +68,7 @@ class Tars(Objective):
                 worth[i] += self.settings.representation * cosine
             keys = [s.request.voice == TYPED for s in own]
             for s, advantage in zip(own, group_advantages(worth, keys, self.settings.scale)):
-                log_ratio_R = s.logp_R - drawn_logp(sample_of(task, s.request), s.logp_R)
+                log_ratio_R = s.logp_R - old_logp(sample_of(task, s.request), s.logp_R)
                 policy.append(clipped_surrogate(log_ratio_R, advantage, *clip))
                 seen.append(clip_metrics(log_ratio_R, advantage, *clip))
                 if s.logp_ref_R is not None:
