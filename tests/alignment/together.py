@@ -54,7 +54,10 @@ CASES: dict[str, tuple[str, AlignSettings]] = {
     "sft": ("sft", replace(SETTINGS, train_connector=True)),
     "rba-single": ("rba-single", replace(SETTINGS, refresh="once", use_reference=True)),
     "rba-group": ("rba-group", SETTINGS),
-    "grpo": ("grpo", replace(SETTINGS, grpo=GrpoSettings(loss="dapo", scale="batch"))),
+    "grpo": (
+        "grpo",
+        replace(SETTINGS, refresh="per_round", round_steps=2, grpo=GrpoSettings(loss="dapo", scale="batch")),
+    ),
     "ppo": ("ppo", replace(SETTINGS, refresh="per_round", round_steps=1)),
     "rba-opd": ("rba-opd", replace(SETTINGS, gradient_checkpointing=True)),
     "full": ("rba-group", replace(SETTINGS, tuning="full", lr=1e-4)),
