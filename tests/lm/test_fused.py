@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LNTuningConfig, LoraConfig, get_peft_model
 from prefilled import PROMPTS, prefilled
 from releases import each
-from transformers import AutoModelForCausalLM, GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    GraniteConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+from transformers.models.llama.modeling_llama import LlamaMLP
 
-from rba.lm import decoding, llama_block
 from rba.lm.decoding import WORTH, Decoding
 from rba.lm.fused import Fused
-from rba.lm.generation import generate
+from rba.lm.generation import Completion, generate
 from rba.lm.grouped import group
 from rba.lm.load import TextLM
 from rba.lm.number_format import x86_multiplies_bfloat16
@@ -84,7 +93,7 @@ def compare(lm: TextLM, answers: int = 3, steps: int = 8) -> None:
     token_B = torch.arange(5, 5 + len(PROMPTS) * answers)
     for step in range(steps):
         wanted = theirs.logits(token_B)
-        torch.testing.assert_close(ours.logits(token_B), wanted, atol=1e-5 * float(wanted.std()), rtol=1e-5)
+        torch.testing.assert_close(ours.logits(token_B), wanted, atol=3e-5 * float(wanted.std()), rtol=1e-5)
         token_B = wanted.argmax(-1)
         if step in (2, 5):
             index_B = torch.arange(len(token_B))[step:]
@@ -102,10 +111,36 @@ def test_so_they_are_under_an_adapter(targets: str | list[str]):
     compare(adapted(text_lm(CONFIGS["qwen2"]), target_modules=targets))
 
 
-def test_an_adapter_that_is_off_adds_nothing():
-    lm = adapted(text_lm(CONFIGS["llama"]), target_modules="all-linear")
-    with lm.model.disable_adapter():
-        assert not fused(lm)  # left to the model's own passes
+@pytest.mark.parametrize(
+    "kind", [{"use_rslora": True}, {"alpha_pattern": {"v_proj": 5}, "rank_pattern": {"v_proj": 2}}]
+)
+def test_an_adapter_has_its_own_scale(kind: dict[str, Any]):
+    compare(adapted(text_lm(CONFIGS["llama"]), target_modules="all-linear", **kind))
+
+
+def off(lm: TextLM) -> None:
+    lm.model.disable_adapter_layers()
+
+
+def merged(lm: TextLM) -> None:
+    lm.model.merge_adapter()
+
+
+def second(lm: TextLM) -> None:
+    lm.model.add_adapter("second", LoraConfig(r=2, target_modules=["q_proj"]))
+    lm.model.base_model.set_adapter(["default", "second"])
+
+
+@pytest.mark.parametrize("kind", [{"use_dora": True}, {"lora_bias": True}])
+def test_adapters_that_do_more_than_add_two_products_are_left_to_themselves(kind: dict[str, Any]):
+    assert not fused(adapted(text_lm(CONFIGS["llama"]), target_modules=["q_proj"], **kind))
+
+
+@pytest.mark.parametrize("change", [off, merged, second])
+def test_so_are_those_that_are_off_merged_or_several(change: Callable[[TextLM], None]):
+    lm = adapted(text_lm(CONFIGS["llama"]), target_modules=["q_proj"])
+    change(lm)
+    assert not fused(lm)
 
 
 @pytest.mark.skipif(not x86_multiplies_bfloat16(), reason="the CPU does not multiply bfloat16")
@@ -125,14 +160,40 @@ def test_bfloat16_is_no_further_from_float32_than_the_models_own_passes():
     assert mine < other < 0.1 * wanted.std()
 
 
-def test_weights_may_change_between_draws():
-    lm, long = text_lm(CONFIGS["llama"]), Sampling(1.0, 1.0, WORTH + 4)
-    before = generate(lm, PROMPTS, long, range(4))
+def drawn(lm: TextLM, monkeypatch: pytest.MonkeyPatch, joined: bool) -> list[list[Completion]]:
+    """Answers long enough for a copy, which end by themselves; by `joined` operations or the model's own passes."""
+    lm.end_ids, begun = list(range(12)), list[Fused | None]()
+
+    def seen(cls: type[Fused], *args: Any) -> Fused | None:
+        begun.append(of(*args) if joined else None)
+        return begun[-1]
+
+    with monkeypatch.context() as patch:
+        of = Fused.of
+        patch.setattr(Fused, "of", classmethod(seen))
+        answers = generate(lm, PROMPTS, Sampling(1.0, 1.0, 40), range(12), 3)
+    assert [way is not None for way in begun] == [joined]
+    return answers
+
+
+def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
+    pairs = [(mine, other) for a, b in zip(ours, theirs) for mine, other in zip(a, b)]
+    assert [mine.ids for mine, _ in pairs] == [other.ids for _, other in pairs]
+    for mine, other in pairs:
+        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_answers_are_those_of_the_models_own_passes_also_once_its_weights_have_changed(monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_text_lm()
+    before = drawn(lm, monkeypatch, True)
+    assert len({len(answer.ids) for answers in before for answer in answers}) > 1  # rows left the batch on the way
+    same(before, drawn(lm, monkeypatch, False))
     with torch.no_grad():
         for weight in lm.model.parameters():
             weight.mul_(-1)
-    assert generate(lm, PROMPTS, long, range(4)) != before
-    compare(lm)
+    after = drawn(lm, monkeypatch, True)
+    same(after, drawn(lm, monkeypatch, False))
+    assert [a.ids for row in after for a in row] != [a.ids for row in before for a in row]
 
 
 @pytest.mark.parametrize("family", each(["qwen2_audio", "voxtral"]))
@@ -147,30 +208,73 @@ def test_a_few_steps_are_not_worth_a_copy():
     assert type(Decoding(lm, *prefilled(lm), WORTH - 1).way) is Stepwise
 
 
-def test_others_are_left_to_themselves(monkeypatch: pytest.MonkeyPatch):
+class OwnMlp(LlamaMLP):
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(states)
+
+
+def zero(module: torch.nn.Module, args: Any, made: Any) -> Any:
+    return None
+
+
+def reached(lm: TextLM, name: str) -> None:
+    lm.model.get_submodule(name).register_forward_hook(zero)
+
+
+CHANGES: dict[str, Callable[[TextLM], Any]] = {
+    "a hook on the decoder": lambda lm: reached(lm, "model"),
+    "a hook on a block": lambda lm: reached(lm, "model.layers.1"),
+    "a hook on a norm": lambda lm: reached(lm, "model.layers.1.input_layernorm"),
+    "a hook on a linear layer": lambda lm: reached(lm, "model.layers.1.mlp.up_proj"),
+    "a hook before a block": lambda lm: lm.model.model.layers[0].register_forward_pre_hook(lambda module, args: None),
+    "a forward of someone's own": lambda lm: setattr(lm.model.model, "forward", lm.model.model.forward),
+    "a class of someone's own": lambda lm: setattr(lm.model.model.layers[1].mlp, "__class__", OwnMlp),
+    "another norm": lambda lm: setattr(lm.model.model.layers[2], "input_layernorm", torch.nn.RMSNorm(32)),
+    "no linear layer": lambda lm: setattr(lm.model.model.layers[1].mlp, "down_proj", torch.nn.Identity()),
+    "no MLP": lambda lm: setattr(lm.model.model.layers[1], "mlp", torch.nn.Identity()),
+    "another format": lambda lm: lm.model.model.layers[1].mlp.up_proj.half(),
+    "a norm that is tuned": lambda lm: get_peft_model(lm.model, LNTuningConfig(target_modules=["input_layernorm"])),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_someone_has_a_hand_in_is_left_to_itself(change: str):
     lm = text_lm(CONFIGS["llama"])
+    assert fused(lm)
+    CHANGES[change](lm)
+    cache = DynamicCache()
+    assert Fused.of(lm.model, cache, torch.arange(4)) is None
+
+
+@torch.no_grad()
+def test_hidden_states_may_have_been_asked_for():
+    """Which leaves hooks of transformers behind."""
+    lm = text_lm(CONFIGS["llama"])
+    lm.model(torch.tensor([[5, 6, 7]]), output_hidden_states=True)
+    compare(lm)
+
+
+def test_a_class_whose_forward_was_replaced_is_left_to_itself(monkeypatch: pytest.MonkeyPatch):
+    lm = text_lm(CONFIGS["llama"])
+    monkeypatch.setattr(LlamaMLP, "forward", lambda mlp, states: mlp.up_proj(states)[..., :32])
+    assert not fused(lm)
+
+
+def test_so_are_llms_that_are_built_otherwise_or_drop_or_are_too_large(monkeypatch: pytest.MonkeyPatch):
     assert not fused(text_lm(GraniteConfig(**SIZES)))  # it scales what its blocks add
-    lm.model.model.layers[1].mlp.down_proj = torch.nn.Sequential(lm.model.model.layers[1].mlp.down_proj)
-    assert not fused(lm)  # a layer that someone has put in place of a linear one
-    lm = text_lm(CONFIGS["llama"])
-    lm.model.model.norm.__dict__["forward"] = lm.model.model.norm.forward
-    assert not fused(lm)  # a forward of someone's own
     lm = text_lm(LlamaConfig(**SIZES, attention_dropout=0.5))
     assert fused(lm)
     lm.model.train()
     assert not fused(lm)
     lm.model.eval()
-    monkeypatch.setattr(llama_block, "MOST", 1000)
+    blocks = sum(weight.nbytes for weight in lm.model.model.layers.parameters())
+    monkeypatch.setattr("rba.lm.fused.MOST", blocks + lm.model.lm_head.weight.nbytes)
+    assert fused(lm)
+    monkeypatch.setattr("rba.lm.fused.MOST", blocks + lm.model.lm_head.weight.nbytes - 1)
     assert not fused(lm)
 
 
-def test_they_are_what_decoding_takes(monkeypatch: pytest.MonkeyPatch):
-    lm = tiny_text_lm()
-    lm.end_ids = list(range(12))
-    asked = (lm, PROMPTS, Sampling(1.0, 1.0, 40), range(12), 3)
-    ours = generate(*asked)
-    assert len({len(answer.ids) for answers in ours for answer in answers}) > 1  # rows left the batch on the way
-    monkeypatch.setattr(decoding.Fused, "of", lambda *args: None)
-    for answers, others in zip(ours, generate(*asked)):
-        for mine, other in zip(answers, others):
-            assert mine.ids == other.ids and mine.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+def test_so_are_all_under_an_autocast():
+    lm = text_lm(CONFIGS["llama"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fused(lm)

@@ -199,7 +199,18 @@ def test_self_samples_behind_a_server_cost_nothing_here(toy: Planner):
         for more in ((), ("align.rollout_server=openai:http://localhost:1/v1#policy",))
     )
     parts = [{part.what for part in stage(plan, "align/grpo").memory} for plan in (here, away)]
-    assert parts[0] - parts[1] == {"keys and values", "logits of a step"}
+    assert parts[0] - parts[1] == {"keys and values", "logits of a step", "weights laid out"}
+
+
+def test_what_a_cpu_draws_by_is_counted_up_to_its_bound(toy: Planner, monkeypatch: pytest.MonkeyPatch):
+    def copied() -> float:
+        return sum(part.bytes for part in stage(toy(), "align/rba-group").memory if part.what == "weights laid out")
+
+    decoder = toy().basis.hearing.decoder
+    assert decoder is not None
+    assert copied() >= decoder.itemsize * decoder.weights
+    monkeypatch.setattr("rba.plan.memory.MOST", copied() - 1)
+    assert not copied()
 
 
 def test_reading_binds_where_few_answers_are_drawn_at_once(toy: Planner):

@@ -22,7 +22,7 @@ from rba.lm.scoring import backbone
 from rba.lm.stepwise import Stepwise
 
 WORTH = 16
-"""Steps from which recording one is worth its time, that of some three steps; laying weights out takes one or two."""
+"""Steps from which recording one is worth its time, that of some three steps; laying weights out takes one to five."""
 
 _REFUSED: dict[type, str] = {}
 """Why no step can be recorded, by the class of the decoder."""

@@ -10,7 +10,7 @@ from transformers import DynamicCache
 from rba.lm.cache import take_rows
 from rba.lm.head import vocabulary_head
 from rba.lm.llama_block import Block, blocks
-from rba.lm.product import Summed, product
+from rba.lm.product import MOST, Summed, product
 from rba.lm.scoring import backbone
 
 
@@ -32,7 +32,8 @@ class Fused:
     @classmethod
     def of(cls, model: Any, cache: DynamicCache, position_B: torch.Tensor) -> Fused | None:
         """None where the model's blocks are none that `rba.lm.llama_block` can copy."""
-        copied = blocks(backbone(model), len(position_B))
+        room = MOST - sum(weight.nbytes for weight in vocabulary_head(model).parameters())
+        copied = blocks(backbone(model), len(position_B), room)
         return cls(model, copied, cache, position_B) if copied else None
 
     def logits(self, token_B: torch.Tensor) -> torch.Tensor:

@@ -51,7 +51,7 @@ def generate(
 
     Returns answers as [prompt][member]. Prompts are batched by length; an answer depends on its own seed and on the
     set of prompts of the call, never on their order. On a GPU half precision may round otherwise where memory is short
-    (`rba.lm.decoding`).
+    (`rba.lm.replay`).
     """
     if len(seeds) != len(prompts) * group:
         raise ValueError(f"{len(prompts)} prompts x {group} answers need as many seeds, got {len(seeds)}")
@@ -96,7 +96,7 @@ def _generate_batch(
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    # a contiguous matrix, as in `rba.lm.decoding`
+    # a contiguous matrix, as in `rba.lm.stepwise`
     logits_BV = vocabulary_head(lm.model)(states_BTD[:, -1].contiguous()).float().repeat_interleave(group, 0)
     uniform_BS = torch.from_numpy(uniforms(seeds, sampling.max_new_tokens)).to(lm.device)
     ends = torch.tensor(lm.end_ids, device=lm.device)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from rba.lm.grouped import GroupedLayer
-from rba.lm.product import MOST, Product, Summed, product
+from rba.lm.product import MOST, Product, Summed, is_reached, product
 
 KINDS = ("Llama", "Mistral", "Qwen2", "Qwen3")
 """The LLMs of transformers that are built so."""
@@ -89,35 +89,60 @@ def turned(heads_BED: torch.Tensor, cos_B1D: torch.Tensor, sin_B1D: torch.Tensor
     return out_BED
 
 
-def blocks(decoder: Any, rows: int) -> list[Block] | None:
-    """Copies of a decoder's blocks for about so many rows; None if it has others, or is too large or not on the CPU."""
-    if not _is(decoder, "Model") or any("forward" in module.__dict__ for module in decoder.modules()):
+def blocks(decoder: Any, rows: int, room: int = MOST) -> list[Block] | None:
+    """Copies of a decoder's blocks for about so many rows; None of one that is built otherwise, or not on the CPU.
+
+    None, too, if they would take more than `room` bytes, or if anything reaches into the decoder that a copy would not
+    follow: a hook, a forward of someone's own, an autocast, a layer of another number format.
+    """
+    if not _is(decoder, "Model") or torch.is_autocast_enabled("cpu"):
         return None
-    layers = decoder.layers
-    if sum(weight.nbytes for weight in layers.parameters()) > MOST:
+    layers, embedding = decoder.layers, decoder.embed_tokens
+    if not all(_is_known(layer) for layer in layers) or any(map(is_reached, [decoder, *layers.modules()])):
         return None
-    copied = [block for layer in layers if (block := _block(layer, rows))]
-    return copied if len(copied) == len(layers) else None
+    if sum(weight.nbytes for weight in layers.parameters()) > room:
+        return None
+    summed = [_summed(layer) for layer in layers]
+    found = [part for parts in summed for group in parts for part in group]
+    if any(part is None or part.weight.dtype != embedding.weight.dtype for part in found):
+        return None
+    return [_block(layer, parts, rows) for layer, parts in zip(layers, summed)]
 
 
 def _is(module: Any, part: str) -> bool:
-    """Whether it is such a part of one of these LLMs, of transformers' own class."""
+    """Whether it is such a part of one of these LLMs, of transformers' own class and with its own forward."""
     kind = type(module)
-    return kind.__name__ in {name + part for name in KINDS} and kind.__module__.startswith("transformers.models.")
+    own = kind.__module__.startswith("transformers.models.") and kind.forward.__module__.startswith("transformers.")
+    return own and kind.__name__ in {name + part for name in KINDS}
 
 
-def _block(layer: Any, rows: int) -> Block | None:
-    """None where it drops something, or one of its layers is no plain one, such as one of 4 bits."""
+def _is_known(layer: Any) -> bool:
+    """Whether a block is made of such parts, and drops nothing."""
+    if not (_is(layer, "DecoderLayer") and _is(layer.self_attn, "Attention") and _is(layer.mlp, "MLP")):
+        return False
+    norms = [layer.input_layernorm, layer.post_attention_layernorm, *_head_norms(layer)]
+    drops = layer.self_attn.training and layer.self_attn.attention_dropout
+    return all(_is(norm, "RMSNorm") for norm in norms) and not drops
+
+
+def _head_norms(layer: Any) -> list[Any]:
+    """The norms of queries and of keys, in LLMs that have them."""
+    attn = layer.self_attn
+    return [attn.q_norm, attn.k_norm] if hasattr(attn, "q_norm") else []
+
+
+def _summed(layer: Any) -> list[list[Summed | None]]:
+    """What the linear layers do: into the heads and out of them, into the MLP and out of it."""
     attn, mlp = layer.self_attn, layer.mlp
-    if not _is(layer, "DecoderLayer") or (layer.training and attn.attention_dropout):
-        return None
-    inputs = ([attn.q_proj, attn.k_proj, attn.v_proj], [attn.o_proj], [mlp.gate_proj, mlp.up_proj], [mlp.down_proj])
-    summed = [[part for each in layers if (part := Summed.of(each))] for layers in inputs]
-    if any(len(parts) < len(layers) for parts, layers in zip(summed, inputs)):
-        return None
+    into_heads, into_mlp = (attn.q_proj, attn.k_proj, attn.v_proj), (mlp.gate_proj, mlp.up_proj)
+    return [[Summed.of(each) for each in layers] for layers in (into_heads, (attn.o_proj,), into_mlp, (mlp.down_proj,))]
+
+
+def _block(layer: Any, summed: list[list[Any]], rows: int) -> Block:
+    attn = layer.self_attn
     into_heads, from_heads, into_mlp, from_mlp = (product(parts, rows) for parts in summed)
     queries, keys = (len(part.weight) // attn.head_dim for part in summed[0][:2])
-    normed = hasattr(attn, "q_norm")
+    head_norms = _head_norms(layer)
     return Block(
         attention_norm=Norm.of([layer.input_layernorm]),
         mlp_norm=Norm.of([layer.post_attention_layernorm]),
@@ -125,8 +150,8 @@ def _block(layer: Any, rows: int) -> Block | None:
         from_heads=from_heads,
         into_mlp=into_mlp,
         from_mlp=from_mlp,
-        activation=mlp.act_fn,
+        activation=layer.mlp.act_fn,
         heads=(queries, keys),
         scale=attn.scaling,
-        head_norm=Norm.of([attn.q_norm, attn.k_norm], [queries, keys]) if normed else None,
+        head_norm=Norm.of(head_norms, [queries, keys]) if head_norms else None,
     )

@@ -39,5 +39,5 @@ def _packable(model: torch.nn.Module) -> list[tuple[Any, Summed]]:
     within = {id(layer) for layer in plain}
     carriers = [module for module in modules if id(getattr(module, "base_layer", None)) in within]
     layers = [(layer, summed) for layer in [*carriers, *plain] if (summed := Summed.of(layer))]
-    replaced = {id(layer.base_layer) for layer, _ in layers if layer in carriers}
+    replaced = {id(layer.base_layer) for layer, _ in layers if hasattr(layer, "base_layer")}
     return [(layer, summed) for layer, summed in layers if id(layer) not in replaced]

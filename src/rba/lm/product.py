@@ -43,13 +43,23 @@ class Summed:
             return None
         from peft.tuners.lora import Linear as Adapted
 
-        usual = type(layer) is Adapted and is_plain(layer.base_layer) and "forward" not in layer.__dict__
-        return _adapted(layer) if usual else None
+        usual = type(layer) is Adapted and is_plain(layer.base_layer)
+        return _adapted(layer) if usual and not any(map(is_reached, layer.modules())) else None
+
+
+def is_reached(module: Any) -> bool:
+    """Whether someone has a hand in what a module computes, by a hook or a forward of their own.
+
+    transformers' own hooks, which hand on hidden states, change nothing.
+    """
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    foreign = any(not getattr(hook, "__module__", "").startswith("transformers.") for hook in hooks)
+    return foreign or "forward" in module.__dict__
 
 
 def is_plain(layer: Any) -> bool:
     """Whether this is a linear layer that computes on the CPU as it was built, from a weight of its own."""
-    if type(layer) is not Linear or "forward" in layer.__dict__:
+    if type(layer) is not Linear or is_reached(layer):
         return False
     return type(layer.weight) in (torch.Tensor, torch.nn.Parameter) and layer.weight.device.type == "cpu"
 

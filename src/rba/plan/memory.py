@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rba.lm.flops import Decoder
 from rba.lm.likelihood import CHUNK
+from rba.lm.product import MOST
 from rba.lm.quantization import BYTES as PACKED
 from rba.plan.basis import Basis, cache
 from rba.plan.device import GPU
@@ -57,10 +58,13 @@ def training_memory(basis: Basis, decoder: Decoder, found: Updates) -> tuple[Par
 
 
 def drawing_memory(basis: Basis, decoder: Decoder, batch: int, positions: int) -> tuple[Part, ...]:
-    """Keys and values of a batch of answers at their longest, and one step's logits."""
+    """Keys and values of a batch of answers at their longest, one step's logits, and the copies a CPU draws by."""
+    copies = decoder.itemsize * (decoder.weights + decoder.adapter + decoder.width * decoder.vocabulary)
+    copied = basis.local.kind != GPU and copies <= MOST
     return (
         Part("keys and values", cache(decoder, batch, positions, basis.local.kind), "draw"),
         Part("logits of a step", SCORE_BYTES * batch * decoder.vocabulary, "draw"),
+        *((Part("weights laid out", copies, "draw"),) if copied else ()),
     )
 
 
