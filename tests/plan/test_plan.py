@@ -204,7 +204,7 @@ def test_self_samples_behind_a_server_cost_nothing_here(toy: Planner):
 
 def test_what_a_cpu_draws_by_is_counted_up_to_its_bound(toy: Planner, monkeypatch: pytest.MonkeyPatch):
     def copied() -> float:
-        memory = stage(toy("align.methods=[rba-single]"), "align/rba-single").memory
+        memory = stage(toy("align.methods=[grpo]", "align.refresh=online", "align.answers=2"), "align/grpo").memory
         return sum(part.bytes for part in memory if part.what == "weights laid out")
 
     decoder = toy().basis.hearing.decoder
