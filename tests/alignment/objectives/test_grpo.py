@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp
 
 import pytest
+import torch
 
 from rba.alignment.objectives.objective import Batch, load_objective
-from rba.alignment.objectives.settings import GrpoSettings
+from rba.alignment.objectives.settings import GrpoSettings, PpoSettings, RlooSettings, TarsSettings
 
 from ..conftest import SMALL, own, sample, task
 
@@ -41,14 +43,36 @@ def test_the_gradient_follows_the_advantage_and_so_does_the_group():
     assert [float(s.logp_R.grad) for s in made] == pytest.approx([0.5 / 4, -0.5 / 4, 2 / 4, -2 / 4])
 
 
-def test_a_policy_that_has_drawn_its_answers_itself_takes_whole_steps():
-    """However far what they were drawn with is from what scoring says."""
-    fresh = task([replace(s, old=(), logp=(-3.0,) * len(s.ids)) for s in TASK.samples], voices=2)
+def test_a_policy_that_has_drawn_its_answers_itself_is_never_clipped():
+    """However far what they were drawn with is from what scoring says; that weighs the tokens, up to a bound."""
+    fresh = task(
+        [replace(s, old=(), logp=(drawn,) * len(s.ids)) for s, drawn in zip(TASK.samples, (-1.3, -3, -1, -1))], 2
+    )
     made = rows()
     terms = load_objective("grpo", replace(SMALL, grpo=PLAIN)).terms(Batch([fresh], [made]))
     terms.total.backward()
     assert terms.metrics["clip_ratio/region_mean"] == [0.0, 0.0, 0.0]
-    assert [float(s.logp_R.grad.sum()) for s in made] == pytest.approx([0.5 / 3, -0.5 / 3, 0.0])
+    assert [float(s.logp_R.grad.sum()) for s in made] == pytest.approx([0.5 * exp(0.3) / 3, -0.5 * 2 / 3, 0.0])
+
+
+@pytest.mark.parametrize(("method", "per_answer"), [("grpo", False), ("tars", False), ("ppo", False), ("rloo", True)])
+def test_what_an_engine_draws_too_often_counts_for_less(method: str, per_answer: bool):
+    """Every policy gradient; of whole answers where they are one action."""
+    plain = replace(SMALL, grpo=PLAIN, tars=TarsSettings(kl=0, behaviour=0, representation=0, text=False))
+    plain = replace(plain, ppo=PpoSettings(kl=0), rloo=RlooSettings(kl=0))
+
+    def gradients(logp: float | None) -> list[list[float]]:
+        samples = [replace(s, old=(), logp=() if logp is None else (logp,) * len(s.ids)) for s in TASK.samples[:3]]
+        made = [replace(s, states_RD=torch.zeros(len(s.logp_R), 4), layers_LD=torch.ones(2, 4)) for s in rows()]
+        objective = load_objective(method, plain)
+        objective.own_parameters(4, torch.device("cpu"))
+        objective.terms(Batch([task(samples, voices=2)], [made])).losses["policy"].backward()
+        return [s.logp_R.grad.tolist() for s in made]
+
+    for ours, whole in zip(gradients(-0.8), gradients(None)):
+        weight = exp(-0.2 * (len(whole) if per_answer else 1))
+        assert ours == pytest.approx([weight * g for g in whole])
+    assert any(any(row) for row in gradients(None))
 
 
 def test_parts_of_an_update_add_up_to_the_whole():

@@ -25,7 +25,14 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, old_logp, over_update, reference_kl
+from rba.alignment.objectives.surrogate import (
+    clip_metrics,
+    clipped_surrogate,
+    correction,
+    old_logp,
+    over_update,
+    reference_kl,
+)
 from rba.alignment.settings import AlignSettings
 
 
@@ -52,8 +59,9 @@ class Grpo(Objective):
             keys = group_keys(samples, self.settings.group)
             advantages = group_advantages(rewards_of(samples), keys, self.settings.scale, whole)
             for s, sample, advantage in zip(scored, samples, advantages):
-                log_ratio_R = s.logp_R - old_logp(sample, s.logp_R)
-                policy.append(self._policy(log_ratio_R, advantage))
+                old_R = old_logp(sample, s.logp_R)
+                log_ratio_R = s.logp_R - old_R
+                policy.append(self._policy(log_ratio_R, advantage * correction(sample, old_R)))
                 seen.append(clip_metrics(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high))
                 if self.settings.kl:
                     kl.append(_kl(s))
@@ -62,8 +70,8 @@ class Grpo(Objective):
             losses["kl"] = self.settings.kl * self._reduce(kl, batch)
         return Terms(losses, gather(seen))
 
-    def _policy(self, log_ratio_R: torch.Tensor, advantage: float) -> torch.Tensor:
-        return clipped_surrogate(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high)
+    def _policy(self, log_ratio_R: torch.Tensor, advantage_R: torch.Tensor) -> torch.Tensor:
+        return clipped_surrogate(log_ratio_R, advantage_R, self.settings.clip_low, self.settings.clip_high)
 
     def _reduce(self, rows: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         return over_update(rows, self.settings.loss, batch, self.longest)

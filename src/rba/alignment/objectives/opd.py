@@ -23,6 +23,7 @@ from rba.alignment.objectives.objective import (
     Batch,
     Objective,
     Request,
+    Sample,
     Scored,
     Task,
     Terms,
@@ -32,7 +33,7 @@ from rba.alignment.objectives.objective import (
     total,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import clipped_surrogate, old_logp
+from rba.alignment.objectives.surrogate import clipped_surrogate, correction, old_logp
 from rba.alignment.settings import AlignSettings
 
 
@@ -77,9 +78,8 @@ class Opd(Objective):
     def _loss(self, task: Task, scored: Sequence[Scored]) -> torch.Tensor:
         if not self.sampled:
             return mean_divergence(scored)
-        return total(sampled_loss(s, old_logp(sample_of(task, s.request), s.logp_R), self.clip) for s in scored) / max(
-            1, len(scored)
-        )
+        rows = [sampled_loss(s, sample_of(task, s.request), self.clip) for s in scored]
+        return total(rows) / max(1, len(rows))
 
     def _metrics(self, scored: Sequence[Scored], name: str) -> dict[str, list[float]]:
         if not self.sampled:
@@ -93,9 +93,10 @@ def _advantage(scored: Scored) -> torch.Tensor:
     return scored.logp_teacher_R - scored.logp_R.detach()
 
 
-def sampled_loss(scored: Scored, logp_old_R: torch.Tensor, clip: float) -> torch.Tensor:
+def sampled_loss(scored: Scored, sample: Sample, clip: float) -> torch.Tensor:
     """The clipped policy gradient of an answer with the advantage log T - log pi at each token; mean over tokens."""
-    return clipped_surrogate(scored.logp_R - logp_old_R, _advantage(scored), clip, clip).mean()
+    old_R = old_logp(sample, scored.logp_R)
+    return clipped_surrogate(scored.logp_R - old_R, _advantage(scored) * correction(sample, old_R), clip, clip).mean()
 
 
 OBJECTIVE = Opd

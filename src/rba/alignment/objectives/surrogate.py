@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,8 @@ from rba.alignment.objectives.objective import Batch, Sample, total
 
 Loss = Literal["dapo", "grpo", "dr_grpo"]
 
+MOST_CORRECTED = 2.0
+"""The largest weight of what an engine draws too seldom; a rare token's may be a hundred."""
 LARGEST = 80.0
 """Of log-ratios whose exp is taken: float32 ends at 88, and an advantage is multiplied yet."""
 
@@ -35,6 +38,16 @@ def old_logp(sample: Sample, logp_R: torch.Tensor) -> torch.Tensor:
     answer would lie some tenths of a nat away, which a clip takes for a step of the policy.
     """
     return logp_R.new_tensor(sample.old) if sample.old else logp_R.detach()
+
+
+def correction(sample: Sample, logp_old_R: torch.Tensor, whole: bool = False) -> torch.Tensor:
+    """How much likelier scoring holds each token than what drew it, or the `whole` answer: at most `MOST_CORRECTED`.
+
+    An expectation over what one engine draws is one under another's probabilities with these weights; 1 where nothing
+    is known of the drawing. They carry no gradient, and no clip asks for them.
+    """
+    apart_R = logp_old_R - (logp_old_R.new_tensor(sample.logp) if sample.logp else logp_old_R)
+    return (apart_R.sum() if whole else apart_R).clamp(max=math.log(MOST_CORRECTED)).exp()
 
 
 def reference_kl(logp_R: torch.Tensor, logp_ref_R: torch.Tensor) -> torch.Tensor:
