@@ -227,7 +227,7 @@ CHANGES: dict[str, Callable[[TextLM], Any]] = {
     "a hook on a norm": lambda lm: reached(lm, "model.layers.1.input_layernorm"),
     "a hook on a linear layer": lambda lm: reached(lm, "model.layers.1.mlp.up_proj"),
     "a hook before a block": lambda lm: lm.model.model.layers[0].register_forward_pre_hook(lambda module, args: None),
-    "a forward of someone's own": lambda lm: setattr(lm.model.model, "forward", lm.model.model.forward),
+    "a forward of someone's own": lambda lm: setattr(lm.model.model, "forward", lambda **inputs: None),
     "a class of someone's own": lambda lm: setattr(lm.model.model.layers[1].mlp, "__class__", OwnMlp),
     "another norm": lambda lm: setattr(lm.model.model.layers[2], "input_layernorm", torch.nn.RMSNorm(32)),
     "no linear layer": lambda lm: setattr(lm.model.model.layers[1].mlp, "down_proj", torch.nn.Identity()),

@@ -50,16 +50,18 @@ class Summed:
 def is_reached(module: Any) -> bool:
     """Whether someone has a hand in what a module computes, by a hook or a forward of their own.
 
-    transformers' own hooks, which hand on hidden states, change nothing.
+    What transformers leaves behind once hidden states were asked for changes nothing: its own hooks, or the class's
+    forward as an attribute.
     """
     hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
     foreign = any(not getattr(hook, "__module__", "").startswith("transformers.") for hook in hooks)
-    return foreign or "forward" in module.__dict__
+    forward = module.__dict__.get("forward")
+    return foreign or (forward is not None and getattr(forward, "__func__", None) is not type(module).forward)
 
 
 def is_plain(layer: Any) -> bool:
     """Whether this is a linear layer that computes on the CPU as it was built, from a weight of its own."""
-    if type(layer) is not Linear or is_reached(layer):
+    if type(layer) is not Linear or is_reached(layer) or "forward" in layer.__dict__:
         return False
     return type(layer.weight) in (torch.Tensor, torch.nn.Parameter) and layer.weight.device.type == "cpu"
 
