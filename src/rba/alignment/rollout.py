@@ -201,19 +201,27 @@ class Rollouts:
         """The same with what scoring says of them, of all processes together, while the policy is the one that drew."""
         world, as_initial, lm = parallel.world(), number == 0 and self.bare, self.speechlm.lm
         mine = drawn[world.rank :: world.size]
-        texts, names = {group.id: group.text for group in groups}, list(dict.fromkeys(row.utterance_id for row in mine))
         with (
             torch.no_grad(),
             reference(self.speechlm) if as_initial else nullcontext(),
             lm.weights.in_step(),
             precision(lm, self.settings.dtype),
         ):
-            read = self.speechlm.text_prompts([texts[name] for name in names]) if typed else None
-            prompts = dict(zip(names, read or self._heard(names, as_initial)))
-            asked = [prompts[row.utterance_id] for row in mine]
-            own = [row.tolist() for row in score(lm, asked, [row.ids for row in mine], self.settings.batch_tokens)]
+            names = list(dict.fromkeys(row.utterance_id for row in mine))
+            prompts = dict(zip(names, self._prompts(groups, names, typed, as_initial))) if names else {}
+            asked, ids = [prompts[row.utterance_id] for row in mine], [row.ids for row in mine]
+            own = [row.tolist() for row in score(lm, asked, ids, self.settings.batch_tokens)]
         parts = parallel.gathered(own)
         return [replace(row, old=parts[i % world.size][i // world.size]) for i, row in enumerate(drawn)]
+
+    def _prompts(
+        self, groups: Sequence[Group], names: Sequence[str], typed: bool, as_initial: bool
+    ) -> Sequence[torch.Tensor]:
+        """What is answered: the typed requests of instructions, or utterances."""
+        if not typed:
+            return self._heard(names, as_initial)
+        texts = {group.id: group.text for group in groups}
+        return self.speechlm.text_prompts([texts[name] for name in names])
 
     def _heard(self, names: Sequence[str], as_initial: bool) -> list[torch.Tensor]:
         return self.bank.initial(names) if as_initial else self.bank.current(names)
