@@ -1,12 +1,13 @@
-"""Prompts of several lengths that have passed an LLM, ready for what comes after them."""
+"""Prompts of several lengths that have passed an LLM, ready for what comes after them, and what is to come the same."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from transformers import DynamicCache
 
 from rba.lm.cache import roomy_cache
-from rba.lm.generation import left_pad
+from rba.lm.generation import Completion, left_pad
 from rba.lm.load import TextLM
 from rba.lm.scoring import backbone
 
@@ -22,3 +23,11 @@ def prefilled(lm: TextLM) -> tuple[DynamicCache, torch.Tensor, torch.Tensor]:
             inputs_embeds=inputs_BTD, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache
         )
     return cache, mask_BT, positions_BT[:, -1]
+
+
+def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
+    """Assert that two ways have drawn the same answers."""
+    pairs = [(mine, other) for a, b in zip(ours, theirs, strict=True) for mine, other in zip(a, b, strict=True)]
+    assert [mine.ids for mine, _ in pairs] == [other.ids for _, other in pairs]
+    for mine, other in pairs:
+        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4) and mine.finished == other.finished

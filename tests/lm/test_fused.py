@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LNTuningConfig, LoraConfig, get_peft_model
-from prefilled import PROMPTS, prefilled
+from prefilled import PROMPTS, prefilled, same
 from releases import each
 from transformers import (
     AutoModelForCausalLM,
@@ -174,13 +174,6 @@ def drawn(lm: TextLM, monkeypatch: pytest.MonkeyPatch, joined: bool) -> list[lis
         answers = generate(lm, PROMPTS, Sampling(1.0, 1.0, 40), range(12), 3)
     assert [way is not None for way in begun] == [joined]
     return answers
-
-
-def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
-    pairs = [(mine, other) for a, b in zip(ours, theirs) for mine, other in zip(a, b)]
-    assert [mine.ids for mine, _ in pairs] == [other.ids for _, other in pairs]
-    for mine, other in pairs:
-        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 def test_answers_are_those_of_the_models_own_passes_also_once_its_weights_have_changed(monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from prefilled import PROMPTS, prefilled
+from prefilled import PROMPTS, prefilled, same
 from releases import each
 from transformers import DiffLlamaConfig, DiffLlamaForCausalLM, DynamicCache
 
@@ -14,7 +14,7 @@ from rba.lm import decoding, grouped
 from rba.lm.attention import attention, short_attention
 from rba.lm.cache import RoomyLayer, roomy_cache
 from rba.lm.decoding import Decoding
-from rba.lm.generation import Completion, generate
+from rba.lm.generation import generate
 from rba.lm.grouped import GroupedLayer, Groups, Kept, group, groupable
 from rba.lm.sampling import Sampling
 from rba.lm.scoring import backbone
@@ -128,13 +128,6 @@ def test_a_model_that_changes_what_it_kept_is_given_it_and_grouped_no_more(monke
 
 def ungrouped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "groupable", lambda model, cache, device: False)
-
-
-def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
-    pairs = [(mine, other) for a, b in zip(ours, theirs) for mine, other in zip(a, b)]
-    assert [mine.ids for mine, _ in pairs] == [other.ids for _, other in pairs]
-    for mine, other in pairs:
-        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 @pytest.mark.parametrize("answers", [1, 3])

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from prefilled import PROMPTS, prefilled
+from prefilled import PROMPTS, prefilled, same
 from releases import each
 
 from rba.lm import decoding, replay
 from rba.lm.cache import roomy_cache
 from rba.lm.decoding import Decoding
 from rba.lm.fused import Fused
-from rba.lm.generation import Completion, generate
+from rba.lm.generation import generate
 from rba.lm.load import TextLM
 from rba.lm.quantization import NF4
 from rba.lm.replay import NotRecorded, Replayed, Step, repeatable
@@ -74,12 +74,6 @@ def ways(begun: list[Decoding]) -> list[type]:
 
 class _OnGpu(TextLM):
     device = torch.device("cuda")
-
-
-def same(ours: list[list[Completion]], theirs: list[list[Completion]]) -> None:
-    assert [a.ids for group in ours for a in group] == [a.ids for group in theirs for a in group]
-    for mine, other in zip((a for g in ours for a in g), (a for g in theirs for a in g)):
-        assert mine.logprobs == pytest.approx(other.logprobs, abs=1e-4) and mine.finished == other.finished
 
 
 @pytest.mark.parametrize("group", [1, 3])

@@ -219,12 +219,9 @@ class Rollouts:
     ) -> Sequence[torch.Tensor]:
         """What is answered: the typed requests of instructions, or utterances."""
         if not typed:
-            return self._heard(names, as_initial)
+            return self.bank.initial(names) if as_initial else self.bank.current(names)
         texts = {group.id: group.text for group in groups}
         return self.speechlm.text_prompts([texts[name] for name in names])
-
-    def _heard(self, names: Sequence[str], as_initial: bool) -> list[torch.Tensor]:
-        return self.bank.initial(names) if as_initial else self.bank.current(names)
 
     def _draw(self, groups: Sequence[Group], number: int, typed: bool = False) -> list[Drawn]:
         """The answers to every utterance, or to every typed request, drawn by all processes together."""
@@ -247,11 +244,12 @@ class Rollouts:
         if not typed:
             spoken = [(group, name) for group in groups for name in group.utterances]
             names = [name for _, name in spoken]
-            return self._answers(draw, spoken, self._heard(names, as_initial), number, self.settings.answers)
+            prompts = self._prompts(groups, names, typed, as_initial)
+            return self._answers(draw, spoken, prompts, number, self.settings.answers)
         drawn = []
         for voices in sorted({len(group.utterances) for group in groups}):
             asked = [(group, group.id) for group in groups if len(group.utterances) == voices]
-            prompts = self.speechlm.text_prompts([group.text for group, _ in asked])
+            prompts = self._prompts(groups, [name for _, name in asked], typed, as_initial)
             drawn += self._answers(draw, asked, prompts, number, voices * self.settings.answers)
         return drawn
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from rba.lm.grouped import GroupedLayer
-from rba.lm.product import MOST, Product, Summed, is_reached, product
+from rba.lm.product import Product, Summed, is_reached, product
 
 KINDS = ("Llama", "Mistral", "Qwen2", "Qwen3")
 """The LLMs of transformers that are built so."""
@@ -89,7 +89,7 @@ def turned(heads_BED: torch.Tensor, cos_B1D: torch.Tensor, sin_B1D: torch.Tensor
     return out_BED
 
 
-def blocks(decoder: Any, rows: int, room: int = MOST) -> list[Block] | None:
+def blocks(decoder: Any, rows: int, room: int) -> list[Block] | None:
     """Copies of a decoder's blocks for about so many rows; None of one that is built otherwise, or not on the CPU.
 
     None, too, if they would take more than `room` bytes, or if anything reaches into the decoder that a copy would not

@@ -25,14 +25,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import (
-    clip_metrics,
-    clipped_surrogate,
-    correction,
-    old_logp,
-    over_update,
-    reference_kl,
-)
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, over_update, ratio, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -59,9 +52,8 @@ class Grpo(Objective):
             keys = group_keys(samples, self.settings.group)
             advantages = group_advantages(rewards_of(samples), keys, self.settings.scale, whole)
             for s, sample, advantage in zip(scored, samples, advantages):
-                old_R = old_logp(sample, s.logp_R)
-                log_ratio_R = s.logp_R - old_R
-                policy.append(self._policy(log_ratio_R, advantage * correction(sample, old_R)))
+                log_ratio_R, weight_R = ratio(s, sample)
+                policy.append(self._policy(log_ratio_R, advantage * weight_R))
                 seen.append(clip_metrics(log_ratio_R, advantage, self.settings.clip_low, self.settings.clip_high))
                 if self.settings.kl:
                     kl.append(_kl(s))

@@ -33,7 +33,7 @@ from rba.alignment.objectives.objective import (
     total,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import clipped_surrogate, correction, old_logp
+from rba.alignment.objectives.surrogate import clipped_surrogate, ratio
 from rba.alignment.settings import AlignSettings
 
 
@@ -95,8 +95,8 @@ def _advantage(scored: Scored) -> torch.Tensor:
 
 def sampled_loss(scored: Scored, sample: Sample, clip: float) -> torch.Tensor:
     """The clipped policy gradient of an answer with the advantage log T - log pi at each token; mean over tokens."""
-    old_R = old_logp(sample, scored.logp_R)
-    return clipped_surrogate(scored.logp_R - old_R, _advantage(scored) * correction(sample, old_R), clip, clip).mean()
+    log_ratio_R, weight_R = ratio(scored, sample)
+    return clipped_surrogate(log_ratio_R, _advantage(scored) * weight_R, clip, clip).mean()
 
 
 OBJECTIVE = Opd

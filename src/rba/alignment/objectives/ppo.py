@@ -27,7 +27,7 @@ from rba.alignment.objectives.objective import (
     rewards_of,
     sample_of,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, correction, old_logp, over_update
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, over_update, ratio
 from rba.alignment.objectives.value import ValueHead, explained_variance, gae
 from rba.alignment.settings import AlignSettings
 
@@ -63,10 +63,9 @@ class Ppo(Objective):
                 values_R = self.head(s.states_RD.detach())
                 rewards_R = self._rewards(s, self._scaled(sample.reward, rewards))
                 advantages_R = gae(rewards_R, values_R.detach(), self.settings.discount, self.settings.trace)
-                old_R = old_logp(sample, s.logp_R)
-                log_ratio_R, corrected_R = s.logp_R - old_R, advantages_R * correction(sample, old_R)
+                log_ratio_R, weight_R = ratio(s, sample)
                 clip = (self.settings.clip, self.settings.clip)
-                policy.append(clipped_surrogate(log_ratio_R, corrected_R, *clip))
+                policy.append(clipped_surrogate(log_ratio_R, advantages_R * weight_R, *clip))
                 values.append(values_R.detach())
                 returns.append(advantages_R + values[-1])
                 value.append((values_R - returns[-1]).square() / 2)

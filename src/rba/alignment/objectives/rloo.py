@@ -23,7 +23,7 @@ from rba.alignment.objectives.objective import (
     sample_of,
     total,
 )
-from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, correction, old_logp
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, ratio
 from rba.alignment.settings import AlignSettings
 
 
@@ -49,9 +49,8 @@ class Rloo(Objective):
             worth = [self._worth(reward, s) for reward, s in zip(rewards_of(samples), scored)]
             advantages = leave_one_out(worth, group_keys(samples, self.settings.group))
             for s, sample, advantage in zip(scored, samples, advantages):
-                old_R = old_logp(sample, s.logp_R)
-                log_ratio, corrected = s.lp - old_R.sum(), advantage * correction(sample, old_R, whole=True)
-                rows.append(clipped_surrogate(log_ratio, corrected, self.settings.clip, self.settings.clip))
+                log_ratio, weight = ratio(s, sample, whole=True)
+                rows.append(clipped_surrogate(log_ratio, advantage * weight, self.settings.clip, self.settings.clip))
                 seen.append(clip_metrics(log_ratio, advantage, self.settings.clip, self.settings.clip))
         answers = len(rewards_of([sample for task in batch.whole for sample in task.samples]))
         return Terms({"policy": total(rows) / max(1, answers) / batch.part}, gather(seen))

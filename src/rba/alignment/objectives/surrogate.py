@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from rba.alignment.drift import k3
-from rba.alignment.objectives.objective import Batch, Sample, total
+from rba.alignment.objectives.objective import Batch, Sample, Scored, total
 
 Loss = Literal["dapo", "grpo", "dr_grpo"]
 
@@ -31,23 +31,19 @@ def clipped_surrogate(
     return -torch.minimum(ratio_R * advantage, ratio_R.clamp(1 - low, 1 + high) * advantage)
 
 
-def old_logp(sample: Sample, logp_R: torch.Tensor) -> torch.Tensor:
-    """Log-probs under the policy that drew the answer: those of now, without a gradient, where it is the same.
+def ratio(scored: Scored, sample: Sample, whole: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """log pi / pi_old of each token, or of the `whole` answer, and the weight of its advantage.
 
-    Both sides of a ratio are scored. What the answer was drawn with is rounded otherwise: in bfloat16 the sum over an
-    answer would lie some tenths of a nat away, which a clip takes for a step of the policy.
+    pi_old is the policy that drew the answer; where it is the same, log-probs of now without a gradient. Both sides are
+    scored. What the answer was drawn with is rounded otherwise: in bfloat16 the sum over an answer would lie some
+    tenths of a nat away, which a clip takes for a step of the policy. It goes into the weight: pi_old over the
+    probability it was drawn with, at most `MOST_CORRECTED`, 1 where nothing is known of the drawing. With these weights
+    an expectation over what one engine draws is one under another's probabilities; no clip asks for them.
     """
-    return logp_R.new_tensor(sample.old) if sample.old else logp_R.detach()
-
-
-def correction(sample: Sample, logp_old_R: torch.Tensor, whole: bool = False) -> torch.Tensor:
-    """How much likelier scoring holds each token than what drew it, or the `whole` answer: at most `MOST_CORRECTED`.
-
-    An expectation over what one engine draws is one under another's probabilities with these weights; 1 where nothing
-    is known of the drawing. They carry no gradient, and no clip asks for them.
-    """
-    apart_R = logp_old_R - (logp_old_R.new_tensor(sample.logp) if sample.logp else logp_old_R)
-    return (apart_R.sum() if whole else apart_R).clamp(max=math.log(MOST_CORRECTED)).exp()
+    old_R = scored.logp_R.new_tensor(sample.old) if sample.old else scored.logp_R.detach()
+    apart_R = old_R - (old_R.new_tensor(sample.logp) if sample.logp else old_R)
+    log_ratio = scored.lp - old_R.sum() if whole else scored.logp_R - old_R
+    return log_ratio, (apart_R.sum() if whole else apart_R).clamp(max=math.log(MOST_CORRECTED)).exp()
 
 
 def reference_kl(logp_R: torch.Tensor, logp_ref_R: torch.Tensor) -> torch.Tensor:

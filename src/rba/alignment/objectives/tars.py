@@ -31,14 +31,7 @@ from rba.alignment.objectives.objective import (
     sample_of,
     typed_requests,
 )
-from rba.alignment.objectives.surrogate import (
-    clip_metrics,
-    clipped_surrogate,
-    correction,
-    old_logp,
-    over_update,
-    reference_kl,
-)
+from rba.alignment.objectives.surrogate import clip_metrics, clipped_surrogate, over_update, ratio, reference_kl
 from rba.alignment.settings import AlignSettings
 
 
@@ -75,10 +68,8 @@ class Tars(Objective):
                 worth[i] += self.settings.representation * cosine
             keys = [s.request.voice == TYPED for s in own]
             for s, advantage in zip(own, group_advantages(worth, keys, self.settings.scale)):
-                sample = sample_of(task, s.request)
-                old_R = old_logp(sample, s.logp_R)
-                log_ratio_R = s.logp_R - old_R
-                policy.append(clipped_surrogate(log_ratio_R, advantage * correction(sample, old_R), *clip))
+                log_ratio_R, weight_R = ratio(s, sample_of(task, s.request))
+                policy.append(clipped_surrogate(log_ratio_R, advantage * weight_R, *clip))
                 seen.append(clip_metrics(log_ratio_R, advantage, *clip))
                 if s.logp_ref_R is not None:
                     kl.append(reference_kl(s.logp_R, s.logp_ref_R))
